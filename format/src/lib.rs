@@ -1,0 +1,17 @@
+//! Bytes and types of Countersign repositories.
+//!
+//! In scope: notes and their three kinds of signature line, keys and their certificateless issue,
+//! logs (trees, tiles, packs, proofs), entries, authority and directory notes, archives, repository
+//! paths, and the one policy that decides whether signatures suffice.
+//!
+//! Out of scope: files, network, clocks, randomness, environment, logging. Whatever is needed of
+//! them comes in as a value, a [`std::io::Read`] or a [`std::io::Write`].
+//!
+//! The specification is `format/SPEC.md`; section numbers in these documents are its.
+
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod layout;
+pub mod limits;
+pub mod relpath;
