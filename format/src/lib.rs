@@ -12,6 +12,11 @@
 #![forbid(unsafe_code)]
 
 pub mod hash;
+pub mod implicit_key;
+pub mod key;
 pub mod layout;
 pub mod limits;
+pub mod note;
 pub mod relpath;
+pub mod signature;
+pub mod time;
