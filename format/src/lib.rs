@@ -11,12 +11,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod hash;
 pub mod implicit_key;
 pub mod key;
 pub mod layout;
 pub mod limits;
+pub mod merkle;
 pub mod note;
+pub mod pack;
+pub mod proof;
 pub mod relpath;
 pub mod signature;
+pub mod tile;
 pub mod time;
