@@ -14,10 +14,12 @@
 pub mod checkpoint;
 pub mod hash;
 pub mod implicit_key;
+pub mod json;
 pub mod key;
 pub mod layout;
 pub mod limits;
 pub mod merkle;
+pub mod name;
 pub mod note;
 pub mod pack;
 pub mod proof;
