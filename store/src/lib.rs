@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Where the files of a Countersign repository live, and how they are read and written there.
+//!
+//! In scope: reading from a directory, over HTTP(S) and from memory, with a bound on everything
+//! that a server may send and on the time it may take; several servers with failover; durable
+//! writing in the order that readers rely on; locks between processes; named points at which tests
+//! kill a process or make a system call fail.
+//!
+//! Out of scope: what the bytes mean. Nothing here checks a signature; whoever reads through this
+//! crate trusts nothing that it returns.
+//!
+//! Section numbers in these documents are those of `format/SPEC.md`.
+
+#![forbid(unsafe_code)]
+
+mod directory;
+pub mod error;
+mod http;
+pub mod location;
+pub mod mirrors;
+pub mod source;
+pub mod statistics;
+
+pub use error::{Cause, GetError};
+pub use http::options::HttpOptions;
+pub use location::Location;
+pub use mirrors::{AllFailed, Failover, Mirrors};
+pub use source::{ByteRange, Download, Get, Got, Source, Validator};
+pub use statistics::Statistics;
