@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod entry;
 pub mod hash;
 pub mod implicit_key;
 pub mod json;
@@ -25,5 +26,6 @@ pub mod pack;
 pub mod proof;
 pub mod relpath;
 pub mod signature;
+pub mod text;
 pub mod tile;
 pub mod time;
