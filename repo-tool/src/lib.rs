@@ -1,1 +1,8 @@
-//! Placeholder.
+//! `patchrepo`: the tool of the repository's side.
+//!
+//! In scope: what an authority, a directory, a collection, a distribution and a mirror do. Library
+//! modules return values and errors; `commands` print.
+
+#![forbid(unsafe_code)]
+
+pub mod key_store;
