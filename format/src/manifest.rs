@@ -1,0 +1,422 @@
+//! The manifest: what an archive brings, removes and runs (SPEC §7, `manifest.json`).
+
+mod file;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::archive::Announced;
+use crate::hash::Hash32;
+use crate::json::{self, JsonError};
+use crate::limits::{MAX_ARCHIVE, MAX_FILES, MAX_MANIFEST};
+use crate::name::{PatchName, PatchVersion, Platform, Requirement};
+use crate::relpath::RelPath;
+use crate::tree;
+
+use file::RawFile;
+pub use file::{
+    FileEntry, FileError, FileKind, FileMeta, LinkTarget, MAX_OWNER_NAME, MAX_XATTR_NAME, Mode,
+    Owner, Xattrs,
+};
+
+/// The manifest's `type`.
+pub const MANIFEST_TYPE: &str = "manifest/v1";
+
+/// Why a manifest is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Longer than [`MAX_MANIFEST`].
+    #[error("manifest has {0} bytes, the limit is {MAX_MANIFEST}")]
+    TooLarge(u64),
+    /// Not strict JSON of the manifest's shape.
+    #[error("manifest: {0}")]
+    Json(#[from] JsonError),
+    /// More than [`MAX_FILES`] files, or paths to remove.
+    #[error("manifest member `{0}` has more than {MAX_FILES} elements")]
+    TooMany(&'static str),
+    /// One file's members do not fit together.
+    #[error("manifest file {path:?}: {reason}")]
+    File {
+        /// The file.
+        path: RelPath,
+        /// What is wrong.
+        reason: FileError,
+    },
+    /// Paths are not in ascending byte order, or one is there twice.
+    #[error("manifest member `{list}` is not in strictly ascending order at {path:?}")]
+    Order {
+        /// Which of the two lists.
+        list: &'static str,
+        /// The first path that is not above its predecessor.
+        path: RelPath,
+    },
+    /// A path lies below one that is no directory.
+    #[error("manifest file {path:?} lies below {above:?}, which is no directory")]
+    BelowNonDirectory {
+        /// The path.
+        path: RelPath,
+        /// The file or symlink above it.
+        above: RelPath,
+    },
+    /// A path is both brought and removed.
+    #[error("manifest removes {0:?}, which it also brings")]
+    RemovedAndBrought(RelPath),
+    /// A full patch removes paths, though there is nothing before it.
+    #[error("manifest removes {0:?}, but has no base")]
+    RemoveWithoutBase(RelPath),
+    /// The file sizes of a manifest exceed [`MAX_ARCHIVE`] together.
+    #[error("manifest's files have more than {MAX_ARCHIVE} bytes together")]
+    TooMuch,
+    /// A full patch's files do not make the tree it names.
+    #[error("manifest's files make tree {made}, but it names {named}")]
+    Tree {
+        /// `tree` of the manifest.
+        named: Hash32,
+        /// The hash of the listing of its files.
+        made: Hash32,
+    },
+    /// The manifest contradicts its log entry.
+    #[error("manifest's {field} is {manifest}, but the log entry's is {entry}")]
+    Disagrees {
+        /// The member.
+        field: &'static str,
+        /// What the manifest says.
+        manifest: String,
+        /// What the entry says.
+        entry: String,
+    },
+}
+
+/// A manifest that was checked: [`Manifest::parse`] and [`Manifest::new`] are the only ways to one.
+/// Its members are read through [`ManifestParts`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest(ManifestParts);
+
+/// The members of a manifest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManifestParts {
+    /// The patch's name.
+    pub name: PatchName,
+    /// The version that is installed after this patch.
+    pub version: PatchVersion,
+    /// What must be installed before; none for a full patch.
+    pub base: Option<Requirement>,
+    /// Where it may be installed.
+    pub platform: Platform,
+    /// Hash of the listing of all that is installed after this patch ([`tree`]).
+    pub tree: Hash32,
+    /// What the archive brings, in byte order of paths.
+    pub files: Vec<FileEntry>,
+    /// What goes away, in byte order of paths; empty for a full patch.
+    pub remove: Vec<RelPath>,
+    /// What runs.
+    pub hooks: Hooks,
+}
+
+/// The programs that a patch runs. Several may be one file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hooks {
+    /// Runs before the first path is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_install: Option<HookPath>,
+    /// Runs after the last path is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_install: Option<HookPath>,
+    /// Says whether what was installed works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<HookPath>,
+    /// Runs before the component is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_remove: Option<HookPath>,
+}
+
+impl Hooks {
+    /// Every hook file once, in byte order: the members under `hooks/` that an archive has.
+    pub fn paths(&self) -> BTreeSet<&HookPath> {
+        [&self.pre_install, &self.post_install, &self.check, &self.pre_remove]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.paths().is_empty()
+    }
+}
+
+/// A hook's member name in the archive: `hooks/` and one part.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HookPath(RelPath);
+
+/// The text is not `hooks/` and one part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("hook is not `hooks/` and one part of at most 64 bytes: {0:?}")]
+pub struct HookPathError(String);
+
+impl HookPath {
+    /// The member name, `hooks/` included.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The part after `hooks/`.
+    pub fn file_name(&self) -> &str {
+        self.0.file_name()
+    }
+}
+
+impl FromStr for HookPath {
+    type Err = HookPathError;
+
+    fn from_str(text: &str) -> Result<Self, HookPathError> {
+        let part = text.strip_prefix("hooks/").unwrap_or_default();
+        match text.parse() {
+            Ok(path) if (1..=64).contains(&part.len()) && !part.contains('/') => Ok(Self(path)),
+            _ => Err(HookPathError(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl fmt::Display for HookPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+impl Serialize for HookPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HookPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Deref for Manifest {
+    type Target = ManifestParts;
+
+    fn deref(&self) -> &ManifestParts {
+        &self.0
+    }
+}
+
+impl Manifest {
+    /// Sorts the lists of `parts` and checks all that a reader checks.
+    pub fn new(mut parts: ManifestParts) -> Result<Self, ManifestError> {
+        parts.files.sort_by(|left, right| left.path.cmp(&right.path));
+        parts.remove.sort();
+        Self::checked(parts)
+    }
+
+    /// Reads `manifest.json`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let length = bytes.len() as u64;
+        if length > MAX_MANIFEST {
+            return Err(ManifestError::TooLarge(length));
+        }
+        Self::checked(json::parse::<RawManifest>(bytes, MANIFEST_TYPE)?.try_into()?)
+    }
+
+    /// Writes `manifest.json`: one line and its newline. The same manifest gives the same bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        json::print_line(MANIFEST_TYPE, &RawManifest::from(self.0.clone()))
+    }
+
+    /// Bytes of all files together, as the log entry's `archive.unpacked` has it.
+    pub fn unpacked(&self) -> u64 {
+        self.files.iter().map(FileEntry::size).sum()
+    }
+
+    /// Number of files, directories and symlinks, as the log entry's `archive.files` has it.
+    pub fn file_count(&self) -> u64 {
+        self.files.len() as u64
+    }
+
+    /// Checks that the manifest says what the log entry says.
+    pub fn agrees_with(&self, announced: &Announced) -> Result<(), ManifestError> {
+        let base = |base: &Option<Requirement>| match base {
+            Some(requirement) => requirement.to_string(),
+            None => "absent".into(),
+        };
+        same("name", &self.name, &announced.name)?;
+        same("version", &self.version, &announced.version)?;
+        same("base", &base(&self.base), &base(&announced.base))?;
+        same("platform", &self.platform, &announced.platform)?;
+        same("number of files", &self.file_count(), &announced.files)?;
+        same("unpacked size", &self.unpacked(), &announced.unpacked)
+    }
+
+    fn checked(parts: ManifestParts) -> Result<Self, ManifestError> {
+        if parts.files.len() as u64 > MAX_FILES {
+            return Err(ManifestError::TooMany("files"));
+        }
+        if parts.remove.len() as u64 > MAX_FILES {
+            return Err(ManifestError::TooMany("remove"));
+        }
+        ascending("files", parts.files.iter().map(|entry| &entry.path))?;
+        ascending("remove", parts.remove.iter())?;
+        nothing_below_files(&parts.files)?;
+        let mut unpacked = 0_u64;
+        for entry in &parts.files {
+            // each is at most MAX_ARCHIVE, so the sum of two cannot overflow
+            unpacked += entry.size();
+            if entry.size() > MAX_ARCHIVE || unpacked > MAX_ARCHIVE {
+                return Err(ManifestError::TooMuch);
+            }
+        }
+        let brought =
+            |path: &&RelPath| parts.files.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+        if let Some(path) = parts.remove.iter().find(brought) {
+            return Err(ManifestError::RemovedAndBrought(path.clone()));
+        }
+        if parts.base.is_none() {
+            if let Some(path) = parts.remove.first() {
+                return Err(ManifestError::RemoveWithoutBase(path.clone()));
+            }
+            let made = tree::listing_hash(&parts.files);
+            if made != parts.tree {
+                return Err(ManifestError::Tree { named: parts.tree, made });
+            }
+        }
+        Ok(Self(parts))
+    }
+}
+
+fn same<T: PartialEq + fmt::Display>(
+    field: &'static str,
+    manifest: &T,
+    entry: &T,
+) -> Result<(), ManifestError> {
+    if manifest == entry {
+        return Ok(());
+    }
+    let (manifest, entry) = (manifest.to_string(), entry.to_string());
+    Err(ManifestError::Disagrees { field, manifest, entry })
+}
+
+fn ascending<'a>(
+    list: &'static str,
+    paths: impl Iterator<Item = &'a RelPath> + Clone,
+) -> Result<(), ManifestError> {
+    match paths.clone().zip(paths.skip(1)).find(|(left, right)| left >= right) {
+        Some((_, path)) => Err(ManifestError::Order { list, path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn nothing_below_files(files: &[FileEntry]) -> Result<(), ManifestError> {
+    let leaves: HashSet<&str> = (files.iter())
+        .filter(|entry| !entry.is_directory())
+        .map(|entry| entry.path.as_str())
+        .collect();
+    for entry in files {
+        let path = entry.path.as_str();
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(leaf) = above.find(|above| leaves.contains(above)) {
+            let above = leaf.parse().expect("the path of an entry");
+            return Err(ManifestError::BelowNonDirectory { path: entry.path.clone(), above });
+        }
+    }
+    Ok(())
+}
+
+/// A manifest as JSON has it.
+#[derive(Deserialize, Serialize)]
+struct RawManifest {
+    name: PatchName,
+    version: PatchVersion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<Requirement>,
+    platform: Platform,
+    tree: Hash32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
+    files: Vec<RawFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
+    remove: Vec<RelPath>,
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    hooks: Hooks,
+}
+
+impl TryFrom<RawManifest> for ManifestParts {
+    type Error = ManifestError;
+
+    fn try_from(raw: RawManifest) -> Result<Self, ManifestError> {
+        let convert = |raw: RawFile| {
+            let path = raw.path.clone();
+            match raw.into_kind() {
+                Ok(kind) => Ok(FileEntry { path, kind }),
+                Err(reason) => Err(ManifestError::File { path, reason }),
+            }
+        };
+        Ok(Self {
+            name: raw.name,
+            version: raw.version,
+            base: raw.base,
+            platform: raw.platform,
+            tree: raw.tree,
+            files: raw.files.into_iter().map(convert).collect::<Result<_, _>>()?,
+            remove: raw.remove,
+            hooks: raw.hooks,
+        })
+    }
+}
+
+impl From<ManifestParts> for RawManifest {
+    fn from(parts: ManifestParts) -> Self {
+        Self {
+            name: parts.name,
+            version: parts.version,
+            base: parts.base,
+            platform: parts.platform,
+            tree: parts.tree,
+            files: parts.files.into_iter().map(RawFile::from).collect(),
+            remove: parts.remove,
+            hooks: parts.hooks,
+        }
+    }
+}
+
+/// Reads an array, and stops at the first element beyond [`MAX_FILES`].
+fn bounded<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<T>, A::Error> {
+            let mut read = Vec::new();
+            while let Some(value) = values.next_element()? {
+                if read.len() as u64 == MAX_FILES {
+                    return Err(serde::de::Error::custom(format_args!(
+                        "more than {MAX_FILES} elements"
+                    )));
+                }
+                read.push(value);
+            }
+            Ok(read)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded(std::marker::PhantomData))
+}
+
+#[cfg(test)]
+mod tests;
