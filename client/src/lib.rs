@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The endpoint's library: verify, decide, install in a transaction, roll back.
+//!
+//! The library never touches a terminal or the environment; what it has to say goes through
+//! [`report::Reporter`] and its return values.
+
+#![forbid(unsafe_code)]
+
+pub mod db;
+pub mod hooks;
+pub mod object;
+pub mod owner;
+pub mod report;
+pub mod root;

@@ -1,0 +1,338 @@
+//! `state.db`: what this machine trusts, knows and has installed, in one SQLite file.
+//!
+//! A rollback journal rather than a write-ahead log: a reader without privilege cannot open a
+//! cleanly closed WAL database. `synchronous=EXTRA`, so that a commit survives a power cut
+//! together with the deletion of its journal. The file is made by [`Database::create`] alone: one
+//! that is missing, empty or torn is never taken for a first use, since that would drop the floor
+//! under versions and times.
+
+mod migrations;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+pub use self::migrations::MIGRATIONS;
+
+/// `application_id` of a state database: the letters `CSst`.
+const APPLICATION_ID: i64 = 0x4353_7374;
+
+/// How long a statement waits for another process's short write before it gives up.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An open state database.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// Why the state database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// There is no file: this machine is not enrolled.
+    #[error("no state database at {}", .0.display())]
+    Missing(PathBuf),
+    /// A first use was asked for where there is a database.
+    #[error("a state database is already at {}", .0.display())]
+    Exists(PathBuf),
+    /// The file is there but holds no state: lost or torn, never a first use.
+    #[error("state database {} is corrupt or empty: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The file was written by a newer release.
+    #[error("state database {} has schema {found}, this release knows up to {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// The newest schema this release knows.
+        known: usize,
+    },
+    /// The file was written by an older release and only reading was asked for.
+    #[error("state database {} has schema {found}, this release needs {known}", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// The schema this release needs.
+        known: usize,
+    },
+    /// A value in the database is not what this release writes there.
+    #[error("state database has a bad value in {column}: {reason}")]
+    Value {
+        /// Table and column.
+        column: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file cannot be made or moved.
+    #[error("{what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// SQLite refuses.
+    #[error("state database")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Database {
+    /// Makes a new state database, for enrolment alone. It appears under its name complete and
+    /// durable, or not at all.
+    pub fn create(path: &Path) -> Result<Self, DatabaseError> {
+        if path.try_exists().map_err(|source| file_error("look for", path, source))? {
+            return Err(DatabaseError::Exists(path.to_owned()));
+        }
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".new");
+        let unfinished = PathBuf::from(unfinished);
+        remove_if_there(&unfinished)?;
+        let mut database = Self::connect(
+            &unfinished,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        )?;
+        database.prepare_for_writing()?;
+        database.connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        database.migrate()?;
+        drop(database);
+        std::fs::rename(&unfinished, path).map_err(|source| file_error("name", path, source))?;
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::File::open(directory.unwrap_or(Path::new(".")))
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| file_error("make durable", path, source))?;
+        Self::open_for_write(path)
+    }
+
+    /// Opens the database to change it. An older schema stays as it is until [`Self::migrate`]:
+    /// recovery comes first and reads its predecessor's journal.
+    pub fn open_for_write(path: &Path) -> Result<Self, DatabaseError> {
+        Self::must_exist(path)?;
+        let database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        database
+            .check_schema()
+            .and_then(|_| database.prepare_for_writing())
+            .map_err(|error| database.explain(error))?;
+        Ok(database)
+    }
+
+    /// Opens the database to read it. Never waits for a writer longer than its commit takes.
+    pub fn open_read_only(path: &Path) -> Result<Self, DatabaseError> {
+        Self::must_exist(path)?;
+        let database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let found = database.check_schema().map_err(|error| database.explain(error))?;
+        if found < MIGRATIONS.len() {
+            return Err(DatabaseError::Older {
+                path: path.to_owned(),
+                found,
+                known: MIGRATIONS.len(),
+            });
+        }
+        Ok(database)
+    }
+
+    /// Brings an older schema up to this release's; all steps or none.
+    pub fn migrate(&mut self) -> Result<(), DatabaseError> {
+        let transaction = self.begin()?;
+        let at = user_version(&transaction)?;
+        for migration in MIGRATIONS.iter().skip(at) {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection, for the modules that own tables.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Starts a transaction that takes the write lock at once.
+    pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, DatabaseError> {
+        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, DatabaseError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        // NOFOLLOW refuses a symlink anywhere in the path; those above the file are the operator's
+        let whole = std::path::absolute(path)
+            .and_then(|path| match (path.parent(), path.file_name()) {
+                (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+                _ => Ok(path),
+            })
+            .map_err(|source| file_error("resolve", path, source))?;
+        let connection = Connection::open_with_flags(whole, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(Self { connection, path: path.to_owned() })
+    }
+
+    fn must_exist(path: &Path) -> Result<(), DatabaseError> {
+        match path.try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DatabaseError::Missing(path.to_owned())),
+            Err(source) => Err(file_error("look for", path, source)),
+        }
+    }
+
+    fn prepare_for_writing(&self) -> Result<(), DatabaseError> {
+        let mode: String =
+            self.connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+        if mode != "delete" {
+            return Err(self.corrupt(format!("journal mode stays {mode}")));
+        }
+        self.connection.pragma_update(None, "synchronous", "EXTRA")?;
+        Ok(())
+    }
+
+    fn check_schema(&self) -> Result<usize, DatabaseError> {
+        let application: i64 =
+            self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let found = user_version(&self.connection)?;
+        if found == 0 || application != APPLICATION_ID {
+            return Err(self.corrupt("it has no schema of this program".into()));
+        }
+        if found > MIGRATIONS.len() {
+            return Err(DatabaseError::Newer {
+                path: self.path.clone(),
+                found,
+                known: MIGRATIONS.len(),
+            });
+        }
+        Ok(found)
+    }
+
+    fn corrupt(&self, reason: String) -> DatabaseError {
+        DatabaseError::Corrupt { path: self.path.clone(), reason }
+    }
+
+    /// Says "corrupt" where SQLite found no database in the file.
+    fn explain(&self, error: DatabaseError) -> DatabaseError {
+        match error {
+            DatabaseError::Sqlite(rusqlite::Error::SqliteFailure(failure, ref message))
+                if matches!(failure.code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) =>
+            {
+                self.corrupt(message.clone().unwrap_or_else(|| failure.to_string()))
+            }
+            other => other,
+        }
+    }
+}
+
+fn user_version(connection: &Connection) -> Result<usize, DatabaseError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    usize::try_from(version).map_err(|_| DatabaseError::Value {
+        column: "user_version",
+        reason: format!("{version} is negative"),
+    })
+}
+
+fn remove_if_there(path: &Path) -> Result<(), DatabaseError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(file_error("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> DatabaseError {
+    DatabaseError::File { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        (directory, path)
+    }
+
+    #[test]
+    fn first_use_is_only_what_create_makes() {
+        let (_directory, path) = temporary();
+        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Missing(_))));
+        assert!(matches!(Database::open_read_only(&path), Err(DatabaseError::Missing(_))));
+        drop(Database::create(&path).expect("created"));
+        assert!(matches!(Database::create(&path), Err(DatabaseError::Exists(_))));
+        let database = Database::open_for_write(&path).expect("opened");
+        let synchronous: i64 = database
+            .connection
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .expect("a value");
+        assert_eq!(synchronous, 3, "EXTRA");
+        let keys: i64 = database
+            .connection
+            .query_row("PRAGMA foreign_keys", [], |row| row.get(0))
+            .expect("a value");
+        assert_eq!(keys, 1);
+        assert!(!path.with_extension("db.new").exists());
+    }
+
+    #[test]
+    fn empty_torn_and_foreign_files_are_refused() {
+        let (_directory, path) = temporary();
+        std::fs::write(&path, b"").expect("written");
+        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
+        assert!(matches!(Database::open_read_only(&path), Err(DatabaseError::Corrupt { .. })));
+        std::fs::write(&path, vec![7; 8192]).expect("written");
+        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
+        std::fs::remove_file(&path).expect("removed");
+        let other = Connection::open(&path).expect("opened");
+        other.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 1").expect("made");
+        drop(other);
+        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_truncated_database_is_refused() {
+        let (_directory, path) = temporary();
+        drop(Database::create(&path).expect("created"));
+        let whole = std::fs::read(&path).expect("read");
+        for length in [1, 50, 99, 100, 4096] {
+            std::fs::write(&path, &whole[..length]).expect("written");
+            assert!(
+                matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let (_directory, path) = temporary();
+        let database = Database::create(&path).expect("created");
+        database.connection.pragma_update(None, "user_version", 99).expect("set");
+        drop(database);
+        for result in [Database::open_for_write(&path), Database::open_read_only(&path)] {
+            assert!(matches!(result, Err(DatabaseError::Newer { found: 99, .. })));
+        }
+    }
+
+    #[test]
+    fn a_crash_while_creating_leaves_no_database() {
+        let (_directory, path) = temporary();
+        std::fs::write(path.with_extension("db.new"), b"torn").expect("written");
+        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Missing(_))));
+        Database::create(&path).expect("created over the remains");
+    }
+}
