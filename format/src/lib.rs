@@ -11,7 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod checkpoint;
+pub mod directory;
 pub mod entry;
 pub mod hash;
 pub mod implicit_key;

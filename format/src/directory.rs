@@ -1,0 +1,117 @@
+//! The directory note: where servers are (SPEC §6; the paper's IP management server).
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{self, JsonError};
+use crate::key::KeyName;
+use crate::text::DistributionName;
+use crate::time::Timestamp;
+
+const TYPE: &str = "directory/v1";
+/// Most servers in a directory, and most URLs of one.
+pub const MAX_SERVERS: usize = 1024;
+/// Longest URL.
+pub const MAX_URL: usize = 2048;
+
+/// The text of a directory note. It moves traffic and can vouch for nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DirectoryNote {
+    /// The directory's name.
+    pub name: KeyName,
+    /// Counts up; never goes back.
+    pub version: u64,
+    /// When it is no longer followed.
+    pub expires: Timestamp,
+    /// Where each distribution can be read.
+    pub servers: Vec<DirectoryServer>,
+}
+
+/// Where one distribution can be read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DirectoryServer {
+    /// The distribution's name in the authority note.
+    pub distribution: DistributionName,
+    /// Base URLs, in the order to try them.
+    pub urls: Vec<String>,
+}
+
+/// Why a text is no directory note.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// Not strict JSON of the note's shape.
+    #[error("directory note is malformed")]
+    Json(#[source] JsonError),
+    /// More servers or URLs than [`MAX_SERVERS`].
+    #[error("directory note lists more than {MAX_SERVERS} servers or URLs")]
+    TooMany,
+    /// A URL that is not plain `http://` or `https://`, is too long, or has a fragment, a query,
+    /// credentials or a control character.
+    #[error("directory note has a URL that is not a plain http or https base: {0:?}")]
+    Url(String),
+}
+
+impl DirectoryNote {
+    /// Reads the text of a directory note.
+    pub fn parse(text: &str) -> Result<Self, DirectoryError> {
+        let note: Self = json::parse(text.as_bytes(), TYPE).map_err(DirectoryError::Json)?;
+        if note.servers.len() > MAX_SERVERS {
+            return Err(DirectoryError::TooMany);
+        }
+        for server in &note.servers {
+            if server.urls.len() > MAX_SERVERS {
+                return Err(DirectoryError::TooMany);
+            }
+            if let Some(url) = server.urls.iter().find(|url| !is_plain_base(url)) {
+                return Err(DirectoryError::Url(url.chars().take(80).collect()));
+            }
+        }
+        Ok(note)
+    }
+
+    /// The note's text, spread over lines for people.
+    pub fn to_text(&self) -> String {
+        String::from_utf8(json::print_pretty(TYPE, self)).expect("JSON is UTF-8")
+    }
+
+    /// The URLs of a distribution, in order.
+    pub fn urls<'a>(&'a self, name: &'a DistributionName) -> impl Iterator<Item = &'a str> {
+        let servers = self.servers.iter().filter(move |server| server.distribution == *name);
+        servers.flat_map(|server| server.urls.iter().map(String::as_str))
+    }
+}
+
+/// Whether `url` is an http or https base that is safe to print and to put paths behind.
+fn is_plain_base(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let bad = |c: char| c.is_control() || c.is_whitespace() || "?#@\\\"<>".contains(c);
+        !rest.is_empty() && !rest.starts_with('/') && url.len() <= MAX_URL && !rest.contains(bad)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"type":"directory/v1","name":"patches.example.org/directory","version":7,"expires":"2027-11-22T00:00:00Z","servers":[{"distribution":"main","urls":["https://192.0.2.10/","https://m1.example.net/patches/"]}]}
+"#;
+
+    #[test]
+    fn lists_urls_in_order() {
+        let note = DirectoryNote::parse(TEXT).expect("a directory");
+        let main = "main".parse().expect("a name");
+        let urls: Vec<_> = note.urls(&main).collect();
+        assert_eq!(urls, ["https://192.0.2.10/", "https://m1.example.net/patches/"]);
+        assert_eq!(DirectoryNote::parse(&note.to_text()), Ok(note));
+    }
+
+    #[test]
+    fn only_plain_bases() {
+        for url in
+            ["file:///etc", "ftp://x/", "https://", "https:///x", "https://u@x/", "https://x/?a"]
+        {
+            let text = TEXT.replace("https://192.0.2.10/", url);
+            assert_eq!(DirectoryNote::parse(&text), Err(DirectoryError::Url(url.into())));
+        }
+    }
+}
