@@ -25,6 +25,7 @@ pub mod merkle;
 pub mod name;
 pub mod note;
 pub mod pack;
+pub mod policy;
 pub mod proof;
 pub mod relpath;
 pub mod signature;
