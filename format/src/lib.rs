@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod authority;
 pub mod checkpoint;
 pub mod directory;
@@ -21,6 +22,7 @@ pub mod json;
 pub mod key;
 pub mod layout;
 pub mod limits;
+pub mod manifest;
 pub mod merkle;
 pub mod name;
 pub mod note;
@@ -32,3 +34,4 @@ pub mod signature;
 pub mod text;
 pub mod tile;
 pub mod time;
+pub mod tree;
