@@ -12,17 +12,25 @@
 
 #![forbid(unsafe_code)]
 
+pub mod crash;
 mod directory;
+pub mod durable;
 pub mod error;
 mod http;
 pub mod location;
+pub mod lock;
+pub mod memory;
 pub mod mirrors;
+pub mod sink;
 pub mod source;
 pub mod statistics;
 
 pub use error::{Cause, GetError};
 pub use http::options::HttpOptions;
 pub use location::Location;
+pub use lock::{Holder, Lock, LockError};
+pub use memory::MemoryRepository;
 pub use mirrors::{AllFailed, Failover, Mirrors};
+pub use sink::{DirectoryWriter, Put, Sink, WriteError};
 pub use source::{ByteRange, Download, Get, Got, Source, Validator};
 pub use statistics::Statistics;

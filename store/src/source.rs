@@ -11,6 +11,7 @@ use crate::error::{Cause, GetError};
 use crate::http::HttpSource;
 use crate::http::options::HttpOptions;
 use crate::location::Location;
+use crate::memory::MemoryRepository;
 use crate::statistics::{Counters, Statistics};
 
 /// Longest validator that is kept: servers use a few dozen bytes.
@@ -95,6 +96,7 @@ pub struct Source {
 enum Kind {
     Directory(DirectorySource),
     Http(Box<HttpSource>),
+    Memory(MemoryRepository),
 }
 
 impl Get {
@@ -184,6 +186,12 @@ impl Source {
         Self { name: location.to_string(), kind, counters: Counters::default() }
     }
 
+    /// A repository in memory, under a name for messages.
+    pub fn memory(name: &str, repository: &MemoryRepository) -> Self {
+        let kind = Kind::Memory(repository.clone());
+        Self { name: name.to_owned(), kind, counters: Counters::default() }
+    }
+
     /// The location, as people are told it.
     pub fn name(&self) -> &str {
         &self.name
@@ -200,6 +208,7 @@ impl Source {
         let answer = match &self.kind {
             Kind::Directory(directory) => directory.get(path, request, &self.counters),
             Kind::Http(http) => http.get(path, request, &self.counters).await,
+            Kind::Memory(memory) => memory.get(path, request, &self.counters),
         };
         answer.map_err(|cause| self.error(path, cause))
     }
@@ -223,6 +232,9 @@ impl Source {
             }
             Kind::Http(http) => {
                 http.download(path, request, file, &mut progress, &self.counters).await
+            }
+            Kind::Memory(memory) => {
+                memory.download(path, request, file, &mut progress, &self.counters)
             }
         };
         answer.map_err(|cause| self.error(path, cause))

@@ -1,0 +1,244 @@
+//! Durable writing to a directory.
+//!
+//! System calls, in this order:
+//!
+//! - [`write_atomic`]: `mkdir`, `fchmod` and `fsync` of the parent for each missing directory;
+//!   `open(O_CREAT|O_EXCL)` of a temporary beside the target, `write`, `fchmod`, `fsync`,
+//!   `rename`, `fsync` of the directory.
+//! - [`Temporary::create`] and the writes to it: `mkdir`, `open`, `write`, `fchmod`.
+//! - [`commit_all`]: `syncfs` of each file system involved, then `rename` for each temporary, then
+//!   `syncfs` again. The first makes every byte durable before any name points at it; the second
+//!   makes the names durable.
+//!
+//! A temporary is removed by `unlink` when an error comes before its `rename`; one that a killed
+//! process left is removed by [`clean_temporaries`]. Each call is a named step (see
+//! [`crate::crash`]). Whoever writes holds the directory's lock (see [`crate::lock`]).
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::syncfs;
+
+use crate::crash::step;
+
+/// How the name of every temporary begins.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Who may read what is written, whatever the umask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Everybody: files 0644, directories 0755.
+    Public,
+    /// The owner alone: files 0600, directories 0700.
+    Private,
+}
+
+impl Access {
+    fn file_mode(self) -> u32 {
+        match self {
+            Self::Public => 0o644,
+            Self::Private => 0o600,
+        }
+    }
+
+    fn directory_mode(self) -> u32 {
+        match self {
+            Self::Public => 0o755,
+            Self::Private => 0o700,
+        }
+    }
+}
+
+/// A file below a root that has all its bytes but not yet its name. Dropped, it is removed.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    target: PathBuf,
+    is_named: bool,
+}
+
+/// Writes `bytes` to `path` below `root`, replacing what is there, so that a reader and a machine
+/// after a power loss see the old file or the new one and nothing else. Durable on return.
+pub fn write_atomic(root: &Path, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    make_directories(root, path, access, Durability::Now)?;
+    let (mut temporary, mut file) = Temporary::open(&root.join(path), access)?;
+    step("durable.write", || file.write_all(bytes))?;
+    step("durable.fsync", || file.sync_all())?;
+    temporary.rename()?;
+    sync_directory(parent(&temporary.target))
+}
+
+/// The file systems that some directories are on, each with one of them.
+#[derive(Default, Debug)]
+pub struct FileSystems(BTreeMap<u64, PathBuf>);
+
+impl FileSystems {
+    /// Adds the file system of a directory that is there.
+    pub fn add(&mut self, directory: &Path) -> io::Result<()> {
+        self.0.entry(fs::metadata(directory)?.dev()).or_insert_with(|| directory.to_owned());
+        Ok(())
+    }
+
+    fn sync(&self, name: &'static str) -> io::Result<()> {
+        let sync = |directory| Ok(syncfs(File::open(directory)?)?);
+        self.0.values().try_for_each(|directory| step(name, || sync(directory)))
+    }
+}
+
+/// Gives all of `temporaries` their names, after their bytes are durable, and makes the names
+/// durable, along with all else on `file_systems`, which are at least those of the temporaries.
+/// After an error some have their names and the others are gone.
+pub fn commit_all(mut temporaries: Vec<Temporary>, file_systems: &FileSystems) -> io::Result<()> {
+    if !temporaries.is_empty() {
+        file_systems.sync("durable.syncfs-bytes")?;
+        temporaries.iter_mut().try_for_each(Temporary::rename)?;
+    }
+    file_systems.sync("durable.syncfs-names")
+}
+
+/// Removes what killed writers left below `root`, and returns how many files that were. Only for
+/// whoever holds the lock.
+pub fn clean_temporaries(root: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            removed += clean_temporaries(&entry.path())?;
+        } else if kind.is_file() && is_temporary(&entry.file_name()) {
+            fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether a file name is that of a temporary.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())
+}
+
+/// Removes `path` below `root`; that it is gone is durable on return. Nothing happens if it is
+/// not there.
+pub fn remove(root: &Path, path: &Path) -> io::Result<()> {
+    let target = root.join(path);
+    match step("durable.unlink", || fs::remove_file(&target)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_directory(parent(&target)),
+    }
+}
+
+impl Temporary {
+    /// Makes a temporary for `path` below `root`, with missing directories, and lets `write` fill
+    /// it. It has neither its name nor durable bytes before [`commit_all`].
+    pub fn create(
+        root: &Path,
+        path: &Path,
+        access: Access,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        make_directories(root, path, access, Durability::Later)?;
+        let (temporary, mut file) = Self::open(&root.join(path), access)?;
+        step("durable.write", || write(&mut file))?;
+        Ok(temporary)
+    }
+
+    /// Where the bytes are as long as they have no name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open(target: &Path, access: Access) -> io::Result<(Self, File)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id());
+            let path = parent(target).join(name);
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600);
+            // made before the file is, so that it is removed even if opening fails once done
+            let temporary = Self { path, target: target.to_owned(), is_named: false };
+            match step("durable.open", || options.open(&temporary.path)) {
+                Ok(file) => {
+                    let permissions = Permissions::from_mode(access.file_mode());
+                    step("durable.chmod", || file.set_permissions(permissions))?;
+                    return Ok((temporary, file));
+                }
+                // left by a killed process that had this one's number
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        step("durable.rename", || fs::rename(&self.path, &self.target))?;
+        self.is_named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // what cannot be removed now is found by `clean_temporaries`
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// When new directories become durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Now,
+    Later,
+}
+
+/// Makes the directories between `root` and `path` that are missing. `root` itself is there.
+fn make_directories(
+    root: &Path,
+    path: &Path,
+    access: Access,
+    durability: Durability,
+) -> io::Result<()> {
+    let mut directory = root.to_owned();
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        directory.push(part);
+        if directory.is_dir() {
+            continue;
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(access.directory_mode());
+        match step("durable.mkdir", || builder.create(&directory)) {
+            // made by an earlier try that failed once it was done
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        let permissions = Permissions::from_mode(access.directory_mode());
+        step("durable.chmod", || fs::set_permissions(&directory, permissions))?;
+        if durability == Durability::Now {
+            sync_directory(parent(&directory))?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    step("durable.fsync-directory", || File::open(directory)?.sync_all())
+}
+
+/// The directory of a path; the current one for a bare name.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
