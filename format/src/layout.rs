@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hash::Hash32;
 use crate::limits::TILE_WIDTH;
 
@@ -13,7 +15,8 @@ use crate::limits::TILE_WIDTH;
 pub struct RepoPath(String);
 
 /// One of the two logs of a repository.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Log {
     /// The collection's log: one entry a patch.
     Collection,

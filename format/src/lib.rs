@@ -18,6 +18,7 @@ pub mod directory;
 pub mod entry;
 pub mod hash;
 pub mod implicit_key;
+pub mod issue;
 pub mod json;
 pub mod key;
 pub mod layout;

@@ -1,8 +1,10 @@
 //! `patchrepo`: the tool of the repository's side.
 //!
 //! In scope: what an authority, a directory, a collection, a distribution and a mirror do. Library
-//! modules return values and errors; `commands` print.
+//! modules return values and errors; [`commands`] print.
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod key_store;
+pub mod role_dir;
