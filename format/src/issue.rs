@@ -13,6 +13,7 @@ use crate::key::{KeyName, SignatureType, Vkey};
 use crate::layout::Log;
 use crate::limits::MAX_NOTE;
 use crate::note::{Note, NoteError};
+use crate::policy::{self, PolicyError};
 use crate::signature::{self, SignError, Signer as _};
 
 const REQUEST: &str = "request/v1";
@@ -99,9 +100,9 @@ pub enum IssueError {
         /// What is wrong with the points, if it is them.
         source: Option<ImplicitKeyError>,
     },
-    /// The key that the acceptance is about did not sign it.
-    #[error("acceptance of {0} is not signed with the key that it carries")]
-    Unsigned(KeyName),
+    /// The key that the acceptance carries did not sign it.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl Request {
@@ -171,24 +172,12 @@ impl Acceptance {
 
     /// Reads an acceptance and checks that it is the holder's of the key that it carries: the key
     /// is the one that the points make, and it signed. Whether the authority granted those points
-    /// is for the authority to know.
-    pub fn verify(bytes: &[u8]) -> Result<Self, IssueError> {
+    /// is for the authority to know. `file` is its name, for messages.
+    pub fn verify(bytes: &[u8], file: &str) -> Result<Self, IssueError> {
         let note = Note::parse(bytes, MAX_NOTE).map_err(IssueError::Note)?;
         let acceptance: Self = parse(note.text().as_bytes(), ACCEPTANCE, "acceptance")?;
         acceptance.check_key()?;
-        let vkey = &acceptance.vkey;
-        // one key, that the text itself names: there is no threshold and no role to decide by
-        let own = note
-            .signatures()
-            .iter()
-            .filter(|line| line.name == vkey.name && line.id == vkey.id(SignatureType::Note));
-        let mut own = own.map(|line| line.body.as_slice().try_into());
-        let signed = own.next().is_some_and(|body| {
-            body.is_ok_and(|body| vkey.key.verifies(note.text().as_bytes(), body))
-        });
-        if !signed || own.next().is_some() {
-            return Err(IssueError::Unsigned(acceptance.id));
-        }
+        policy::verify_own_signature(bytes, file, &acceptance.vkey)?;
         Ok(acceptance)
     }
 
@@ -262,7 +251,7 @@ mod tests {
         let (request, grant, note) = exchange();
         assert_eq!(Request::parse(&request.to_bytes()), Ok(request));
         assert_eq!(Grant::parse(&grant.to_bytes()), Ok(grant.clone()));
-        let acceptance = Acceptance::verify(&note.to_bytes()).expect("verified");
+        let acceptance = Acceptance::verify(&note.to_bytes(), "acceptance").expect("verified");
         assert_eq!(acceptance.reconstruction, grant.reconstruction);
         let key = acceptance.server_key();
         let made = key.binding().expect("an implicit key").public_key();
@@ -277,11 +266,14 @@ mod tests {
         let changed = |from: &str, to: &str| {
             assert!(note.text().contains(from), "{from}");
             let text = note.text().replace(from, to);
-            Acceptance::verify(&Note::new(text, note.signatures().to_vec()).to_bytes())
+            Acceptance::verify(
+                &Note::new(text, note.signatures().to_vec()).to_bytes(),
+                "acceptance",
+            )
         };
         assert!(matches!(
             changed("\"collection\"", "\"distribution\""),
-            Err(IssueError::Unsigned(_))
+            Err(IssueError::Policy(_))
         ));
         assert!(matches!(
             changed("\"epoch\": 1", "\"epoch\": 2"),
@@ -297,7 +289,7 @@ mod tests {
         let signer = mallory.accept(&other).expect("a key pair");
         let line = signature::sign_note(&signer, &text).expect("signed");
         let forged = Note::new(text, vec![line]).to_bytes();
-        assert!(matches!(Acceptance::verify(&forged), Err(IssueError::Unsigned(_))));
+        assert!(matches!(Acceptance::verify(&forged, "acceptance"), Err(IssueError::Policy(_))));
     }
 
     #[test]
@@ -305,7 +297,10 @@ mod tests {
         let (request, grant, note) = exchange();
         assert!(matches!(Grant::parse(&request.to_bytes()), Err(IssueError::Json { .. })));
         assert!(matches!(Request::parse(&grant.to_bytes()), Err(IssueError::Json { .. })));
-        assert!(matches!(Acceptance::verify(&grant.to_bytes()), Err(IssueError::Note(_))));
+        assert!(matches!(
+            Acceptance::verify(&grant.to_bytes(), "acceptance"),
+            Err(IssueError::Note(_))
+        ));
         assert!(matches!(Grant::parse(note.text().as_bytes()), Err(IssueError::Json { .. })));
         let long = [request.to_bytes(), vec![b' '; MAX_NOTE]].concat();
         assert_eq!(Request::parse(&long), Err(IssueError::TooLong("request")));
