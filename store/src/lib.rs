@@ -16,6 +16,7 @@ pub mod crash;
 mod directory;
 pub mod durable;
 pub mod error;
+pub mod follow;
 mod http;
 pub mod location;
 pub mod lock;
