@@ -43,6 +43,19 @@ pub struct DirectoryConfig {
     pub valid_for: Span,
 }
 
+/// Settings of a server that signs a log: a collection or a distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// `collection` or `distribution`.
+    pub role: Role,
+    /// The server's identity, which is its key's name; it never changes.
+    pub name: KeyName,
+    /// P, the authority's public point, as the server was told it out of band.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kgc: Option<PointText>,
+}
+
 /// A span of time in whole seconds, written as `365d`, `24h`, `30min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub u64);

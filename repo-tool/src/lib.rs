@@ -8,3 +8,4 @@
 pub mod config;
 pub mod key_store;
 pub mod role_dir;
+pub mod server;

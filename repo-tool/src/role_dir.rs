@@ -5,15 +5,22 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use countersign_format::time::Timestamp;
+use countersign_store::durable::{self, Access};
+use countersign_store::{Holder, Lock, LockError};
 use countersign_terminal::{ExitStatus, Failure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError};
+
+/// How long a command waits for another one that changes the same directory.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a directory is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +80,17 @@ pub enum RoleDirError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A file is longer than its kind may be.
+    #[error("{path} is longer than {limit} bytes")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        limit: usize,
+    },
+    /// Another process changes the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Its configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -199,6 +217,35 @@ impl RoleDir {
         self.path.join("lock")
     }
 
+    /// Waits until no other process changes the directory, at most [`LOCK_PATIENCE`], and keeps
+    /// others out until the lock is dropped. `command` and `now` are what others are told.
+    pub fn lock(
+        &self,
+        command: &str,
+        now: Timestamp,
+        on_wait: impl FnOnce(Option<&Holder>),
+    ) -> Result<Lock, RoleDirError> {
+        let this = Holder::this_process(command, now.seconds());
+        Ok(Lock::acquire(&self.lock_file(), &this, Some(LOCK_PATIENCE), on_wait)?)
+    }
+
+    /// Writes a file of the directory, whole and durably.
+    pub fn write(&self, relative: &Path, bytes: &[u8], access: Access) -> Result<(), RoleDirError> {
+        durable::write_atomic(&self.path, relative, bytes, access).map_err(|source| {
+            RoleDirError::Io { action: "write", path: self.path.join(relative), source }
+        })
+    }
+
+    /// Reads a file of the directory; `None` if there is none.
+    pub fn read(&self, relative: &Path, limit: usize) -> Result<Option<Vec<u8>>, RoleDirError> {
+        match read_file(&self.path.join(relative), limit) {
+            Err(RoleDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
     fn make_rooms(&self) -> io::Result<()> {
         let make = |path: &Path, mode: u32| DirBuilder::new().mode(mode).create(path);
         make(&self.path, 0o755)?;
@@ -207,6 +254,25 @@ impl RoleDir {
         make(&self.state(), 0o755)?;
         make(&self.public(), 0o755)
     }
+}
+
+/// Reads a file of at most `limit` bytes.
+pub fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, RoleDirError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|source| RoleDirError::Io { action: "read", path: path.to_owned(), source })?;
+    if bytes.len() > limit {
+        return Err(RoleDirError::TooLong { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that a command was asked to make, whole and durably.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RoleDirError> {
+    let name = Path::new(path.file_name().unwrap_or_default());
+    durable::write_atomic(parent(path), name, bytes, Access::Public)
+        .map_err(|source| RoleDirError::Io { action: "write", path: path.to_owned(), source })
 }
 
 /// `DIR.new`, beside the directory so that renaming it is one step.
@@ -246,6 +312,7 @@ impl From<RoleDirError> for Failure {
             RoleDirError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 ExitStatus::Privilege
             }
+            RoleDirError::Lock(LockError::Held { .. }) => ExitStatus::Locked,
             _ => ExitStatus::Failed,
         };
         if let RoleDirError::Config(error) = error {
