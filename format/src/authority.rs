@@ -4,11 +4,13 @@
 //! whether it may follow an earlier one, is decided in [`crate::policy`].
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::hash::Hash32;
+use crate::hash::{Hash32, HashError};
 use crate::implicit_key::{Binding, ImplicitKeyError};
 use crate::json::{self, JsonError};
 use crate::key::{KeyName, PublicKey, SignatureType, Vkey};
@@ -355,17 +357,30 @@ pub fn fingerprint(text: &str) -> Hash32 {
     Hash32::of(text.as_bytes())
 }
 
+impl FromStr for PointText {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        Hash32::from_base64(text).map(|bytes| Self(bytes.0))
+    }
+}
+
+impl fmt::Display for PointText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&BASE64.encode(&self.0))
+    }
+}
+
 impl Serialize for PointText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(&self.0))
+        serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for PointText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let hash = Hash32::from_base64(&text).map_err(serde::de::Error::custom)?;
-        Ok(Self(hash.0))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -54,7 +54,7 @@ pub enum ServerError {
         found_role: Log,
     },
     /// The grant comes from another authority than the server was told of.
-    #[error("grant is by the authority {}, the server was told {}", base64(.found), base64(.told))]
+    #[error("grant is by the authority {found}, the server was told {told}")]
     OtherAuthority {
         /// P in the grant.
         found: PointText,
@@ -221,10 +221,6 @@ fn directory_role(role: Log) -> Role {
         Log::Collection => Role::Collection,
         Log::Distribution => Role::Distribution,
     }
-}
-
-fn base64(point: &PointText) -> String {
-    countersign_format::hash::Hash32(point.0).to_base64()
 }
 
 impl NumberedKey {

@@ -18,13 +18,14 @@ pub struct GlobalArgs {
     /// Say more; twice says most
     #[arg(short, long, global = true, help_heading = "Global options", action = ArgAction::Count)]
     pub verbose: u8,
-    /// When to use colours; NO_COLOR and CLICOLOR_FORCE count under `auto`
+    /// Use colours auto (as NO_COLOR and the terminal say), always or never
     #[arg(
         long,
         global = true,
         help_heading = "Global options",
         value_enum,
         value_name = "WHEN",
+        hide_possible_values = true,
         default_value_t
     )]
     pub color: ColorArgument,

@@ -1,0 +1,36 @@
+//! `patchrepo distribution …`.
+
+use clap::Subcommand;
+use countersign_format::layout::Log;
+use countersign_terminal::{ExitStatus, Failure, Output};
+
+use crate::commands::server::{accept, init, renew};
+
+/// The commands of a distribution.
+#[derive(Subcommand, Debug)]
+pub(super) enum DistributionCommand {
+    /// Make the distribution's directory and secret, and its request to the authority
+    #[command(after_help = "Examples:\n  \
+        patchrepo distribution init /srv/distribution --name patches.example.org/distribution\n  \
+        patchrepo distribution init lab --name 192.0.2.10/distribution --no-passphrase")]
+    Init(init::InitArgs),
+    /// Take the authority's grant and answer with the acceptance
+    #[command(after_help = "Examples:\n  \
+        patchrepo distribution accept /srv/distribution grant.json -o acceptance.txt\n  \
+        patchrepo distribution accept lab grant.json --kgc rNuwAQ6kzdtl3+YfG7SP5CXvVpK7qJzGOkmqJwNoUXU=")]
+    Accept(accept::AcceptArgs),
+    /// Ask for a new key, to replace the present one
+    #[command(after_help = "Examples:\n  \
+        patchrepo distribution renew /srv/distribution -o request.json")]
+    Renew(renew::RenewArgs),
+}
+
+impl DistributionCommand {
+    pub(super) fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
+        match self {
+            Self::Init(arguments) => init::run(Log::Distribution, &arguments, output),
+            Self::Accept(arguments) => accept::run(Log::Distribution, &arguments, output),
+            Self::Renew(arguments) => renew::run(Log::Distribution, &arguments, output),
+        }
+    }
+}

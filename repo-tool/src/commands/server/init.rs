@@ -1,0 +1,41 @@
+//! `patchrepo collection init`, `patchrepo distribution init`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_format::authority::PointText;
+use countersign_format::key::KeyName;
+use countersign_format::layout::Log;
+use countersign_terminal::{ExitStatus, Failure, Output};
+
+use super::Asked;
+use crate::key_store::{NewPassphraseArgs, Passphrases};
+use crate::server;
+
+/// What a new server is made of.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// The server's directory, to be made
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The server's identity: a URL without scheme, or an address, and its role; never changes
+    #[arg(long, value_name = "NAME")]
+    name: KeyName,
+    /// The authority's public point, as its people told you (authority init prints it)
+    #[arg(long, value_name = "BASE64")]
+    kgc: Option<PointText>,
+    /// Write a copy of the request to FILE
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: NewPassphraseArgs,
+}
+
+/// Makes the directory, the secret and the request.
+pub fn run(role: Log, arguments: &InitArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let passphrases = Passphrases::for_new_keys(&arguments.passphrase);
+    let (directory, request) =
+        server::init(&arguments.directory, role, &arguments.name, arguments.kgc, &passphrases)?;
+    output.report(&Asked::new(&directory, request, arguments.output.as_deref())?);
+    Ok(ExitStatus::Done)
+}
