@@ -202,7 +202,9 @@ impl Binding {
 /// red(SHA-512(parts)): the output read little-endian, modulo the group order.
 fn reduce(parts: &[&[u8]]) -> Scalar {
     let mut hasher = Sha512::new();
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     let mut digest = hasher.finalize();
     let mut wide = Zeroizing::new([0; 64]);
     wide.copy_from_slice(&digest);

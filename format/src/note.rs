@@ -132,7 +132,7 @@ fn parse_block(block: &str) -> Result<Vec<SignatureLine>, NoteError> {
             return Err(NoteError::TooManySignatures);
         }
         let line = SignatureLine::parse(line).ok_or(NoteError::SignatureLine(index + 1))?;
-        if signatures.iter().any(|other| *other == line) {
+        if signatures.contains(&line) {
             return Err(NoteError::Duplicate(line.name, line.id));
         }
         signatures.push(line);

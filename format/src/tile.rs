@@ -186,13 +186,11 @@ pub fn parse_tile(bytes: &[u8], width: u16) -> Result<Vec<Hash32>, TileError> {
 
 /// The root over 2ⁿ hashes.
 pub fn perfect_root(hashes: &[Hash32]) -> Hash32 {
-    match hashes {
-        [hash] => *hash,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            node_hash(&perfect_root(left), &perfect_root(right))
-        }
+    if let [hash] = hashes {
+        return *hash;
     }
+    let (left, right) = hashes.split_at(hashes.len() / 2);
+    node_hash(&perfect_root(left), &perfect_root(right))
 }
 
 /// Appends one entry to a bundle. The entry is at most [`MAX_ENTRY`] bytes.
