@@ -1,14 +1,12 @@
 //! The manifest: what an archive brings, removes and runs (SPEC §7, `manifest.json`).
 
 mod file;
+mod hooks;
+mod raw;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Deref;
-use std::str::FromStr;
-
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::archive::Announced;
 use crate::hash::Hash32;
@@ -18,11 +16,12 @@ use crate::name::{PatchName, PatchVersion, Platform, Requirement};
 use crate::relpath::RelPath;
 use crate::tree;
 
-use file::RawFile;
 pub use file::{
     FileEntry, FileError, FileKind, FileMeta, LinkTarget, MAX_OWNER_NAME, MAX_XATTR_NAME, Mode,
     Owner, Xattrs,
 };
+pub use hooks::{HookPath, HookPathError, Hooks};
+use raw::RawManifest;
 
 /// The manifest's `type`.
 pub const MANIFEST_TYPE: &str = "manifest/v1";
@@ -116,90 +115,6 @@ pub struct ManifestParts {
     pub remove: Vec<RelPath>,
     /// What runs.
     pub hooks: Hooks,
-}
-
-/// The programs that a patch runs. Several may be one file.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Hooks {
-    /// Runs before the first path is replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pre_install: Option<HookPath>,
-    /// Runs after the last path is replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub post_install: Option<HookPath>,
-    /// Says whether what was installed works.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check: Option<HookPath>,
-    /// Runs before the component is removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pre_remove: Option<HookPath>,
-}
-
-impl Hooks {
-    /// Every hook file once, in byte order: the members under `hooks/` that an archive has.
-    pub fn paths(&self) -> BTreeSet<&HookPath> {
-        [&self.pre_install, &self.post_install, &self.check, &self.pre_remove]
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.paths().is_empty()
-    }
-}
-
-/// A hook's member name in the archive: `hooks/` and one part.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct HookPath(RelPath);
-
-/// The text is not `hooks/` and one part.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("hook is not `hooks/` and one part of at most 64 bytes: {0:?}")]
-pub struct HookPathError(String);
-
-impl HookPath {
-    /// The member name, `hooks/` included.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The part after `hooks/`.
-    pub fn file_name(&self) -> &str {
-        self.0.file_name()
-    }
-}
-
-impl FromStr for HookPath {
-    type Err = HookPathError;
-
-    fn from_str(text: &str) -> Result<Self, HookPathError> {
-        let part = text.strip_prefix("hooks/").unwrap_or_default();
-        match text.parse() {
-            Ok(path) if (1..=64).contains(&part.len()) && !part.contains('/') => Ok(Self(path)),
-            _ => Err(HookPathError(text.chars().take(80).collect())),
-        }
-    }
-}
-
-impl fmt::Display for HookPath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
-}
-
-impl Serialize for HookPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for HookPath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 impl Deref for Manifest {
@@ -328,94 +243,6 @@ fn nothing_below_files(files: &[FileEntry]) -> Result<(), ManifestError> {
         }
     }
     Ok(())
-}
-
-/// A manifest as JSON has it.
-#[derive(Deserialize, Serialize)]
-struct RawManifest {
-    name: PatchName,
-    version: PatchVersion,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<Requirement>,
-    platform: Platform,
-    tree: Hash32,
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
-    files: Vec<RawFile>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
-    remove: Vec<RelPath>,
-    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
-    hooks: Hooks,
-}
-
-impl TryFrom<RawManifest> for ManifestParts {
-    type Error = ManifestError;
-
-    fn try_from(raw: RawManifest) -> Result<Self, ManifestError> {
-        let convert = |raw: RawFile| {
-            let path = raw.path.clone();
-            match raw.into_kind() {
-                Ok(kind) => Ok(FileEntry { path, kind }),
-                Err(reason) => Err(ManifestError::File { path, reason }),
-            }
-        };
-        Ok(Self {
-            name: raw.name,
-            version: raw.version,
-            base: raw.base,
-            platform: raw.platform,
-            tree: raw.tree,
-            files: raw.files.into_iter().map(convert).collect::<Result<_, _>>()?,
-            remove: raw.remove,
-            hooks: raw.hooks,
-        })
-    }
-}
-
-impl From<ManifestParts> for RawManifest {
-    fn from(parts: ManifestParts) -> Self {
-        Self {
-            name: parts.name,
-            version: parts.version,
-            base: parts.base,
-            platform: parts.platform,
-            tree: parts.tree,
-            files: parts.files.into_iter().map(RawFile::from).collect(),
-            remove: parts.remove,
-            hooks: parts.hooks,
-        }
-    }
-}
-
-/// Reads an array, and stops at the first element beyond [`MAX_FILES`].
-fn bounded<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Bounded<T>(std::marker::PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<T>, A::Error> {
-            let mut read = Vec::new();
-            while let Some(value) = values.next_element()? {
-                if read.len() as u64 == MAX_FILES {
-                    return Err(serde::de::Error::custom(format_args!(
-                        "more than {MAX_FILES} elements"
-                    )));
-                }
-                read.push(value);
-            }
-            Ok(read)
-        }
-    }
-
-    deserializer.deserialize_seq(Bounded(std::marker::PhantomData))
 }
 
 #[cfg(test)]
