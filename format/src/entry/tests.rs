@@ -56,7 +56,7 @@ fn what_is_malformed_is_told_from_what_is_unknown() {
 #[test]
 fn an_entry_is_one_line_with_its_newline() {
     assert!(CollectionEntry::parse(PATCH_LINE.as_bytes()).is_err());
-    let two = PATCH_LINE.replacen(",", ",\n", 1);
+    let two = PATCH_LINE.replacen(',', ",\n", 1);
     assert!(matches!(collection(&two), Err(EntryError::Malformed(JsonError::LineBreak))));
 }
 
