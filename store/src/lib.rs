@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod crash;
 mod directory;
 pub mod durable;
