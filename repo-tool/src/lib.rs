@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod history;
 pub mod key_store;
 pub mod role_dir;
 pub mod server;

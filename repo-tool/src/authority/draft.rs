@@ -1,0 +1,99 @@
+//! The next version of the authority note, while it is prepared and signed: the file `next`.
+//!
+//! It is a note whose signature block may still be empty, so that it can be carried to the holders
+//! of keys, read there with `cat`, and signed one by one.
+
+use std::path::Path;
+
+use countersign_format::authority::AuthorityNote;
+use countersign_format::json;
+use countersign_format::limits::MAX_AUTHORITY_NOTE;
+use countersign_format::note::{Note, NoteError, SignatureLine};
+use countersign_store::durable::{self, Access};
+
+use super::AuthorityError;
+use crate::role_dir::{RoleDir, RoleDirError};
+
+const FILE: &str = "next";
+const TYPE: &str = "authority/v1";
+
+/// The next version with the signatures it has so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    note: AuthorityNote,
+    text: String,
+    signatures: Vec<SignatureLine>,
+}
+
+impl Draft {
+    /// A version that nobody has signed.
+    pub(super) fn unsigned(note: AuthorityNote) -> Self {
+        Self { text: note.to_text(), note, signatures: Vec::new() }
+    }
+
+    /// What it says. It may be incomplete until it is signed.
+    pub fn note(&self) -> &AuthorityNote {
+        &self.note
+    }
+
+    /// What is signed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signatures so far; nothing is verified here.
+    pub fn signatures(&self) -> &[SignatureLine] {
+        &self.signatures
+    }
+
+    /// Changes what it says. Signatures on another text are worth nothing, so they go.
+    pub(super) fn edit<T>(&mut self, change: impl FnOnce(&mut AuthorityNote) -> T) -> T {
+        let outcome = change(&mut self.note);
+        let text = self.note.to_text();
+        if text != self.text {
+            self.signatures.clear();
+            self.text = text;
+        }
+        outcome
+    }
+
+    /// Adds a signature line, in place of an earlier one of the same key.
+    pub(super) fn add(&mut self, line: SignatureLine) {
+        self.signatures.retain(|other| (&other.name, other.id) != (&line.name, line.id));
+        self.signatures.push(line);
+    }
+
+    /// The note, as it would be published.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        Note::new(self.text.clone(), self.signatures.clone()).to_bytes()
+    }
+
+    pub(super) fn load(directory: &RoleDir) -> Result<Option<Self>, AuthorityError> {
+        let Some(bytes) = directory.read(Path::new(FILE), MAX_AUTHORITY_NOTE)? else {
+            return Ok(None);
+        };
+        let (text, signatures) = match Note::parse(&bytes, MAX_AUTHORITY_NOTE) {
+            Ok(note) => (note.text().to_owned(), note.signatures().to_vec()),
+            Err(NoteError::NoSignatures) => {
+                let text = String::from_utf8_lossy(&bytes[..bytes.len() - 1]).into_owned();
+                (text, Vec::new())
+            }
+            Err(error) => return Err(AuthorityError::Draft(error)),
+        };
+        // not `AuthorityNote::parse`: a draft may lack what a note must have
+        let note = json::parse(text.as_bytes(), TYPE).map_err(AuthorityError::DraftText)?;
+        Ok(Some(Self { note, text, signatures }))
+    }
+
+    pub(super) fn save(&self, directory: &RoleDir) -> Result<(), RoleDirError> {
+        directory.write(Path::new(FILE), &self.to_bytes(), Access::Public)
+    }
+
+    pub(super) fn remove(directory: &RoleDir) -> Result<(), RoleDirError> {
+        durable::remove(directory.path(), Path::new(FILE)).map_err(|source| RoleDirError::Io {
+            action: "remove",
+            path: directory.path().join(FILE),
+            source,
+        })
+    }
+}

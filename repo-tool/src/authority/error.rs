@@ -1,0 +1,196 @@
+//! What can go wrong with an authority, and what a person can do about it.
+
+use std::path::PathBuf;
+
+use countersign_format::authority::{self, PointText};
+use countersign_format::implicit_key::ImplicitKeyError;
+use countersign_format::issue::IssueError;
+use countersign_format::json::JsonError;
+use countersign_format::key::{KeyError, KeyName};
+use countersign_format::layout::Log;
+use countersign_format::note::NoteError;
+use countersign_format::policy::{ChainError, PolicyError};
+use countersign_format::signature::SignError;
+use countersign_format::text::DistributionName;
+use countersign_store::WriteError;
+use countersign_terminal::{ExitStatus, Failure};
+
+use crate::key_store::{KeyStoreError, SecretError};
+use crate::role_dir::RoleDirError;
+
+/// Why an authority did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// Its directory.
+    #[error(transparent)]
+    RoleDir(#[from] RoleDirError),
+    /// A key file.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// No secret could be made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A key's name would be too long.
+    #[error(transparent)]
+    Name(#[from] KeyError),
+    /// The published notes do not verify, or the next one does not yet.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A request, grant or acceptance is refused.
+    #[error(transparent)]
+    Message(#[from] IssueError),
+    /// Publishing could not write.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Signing failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The next version may not follow the published one.
+    #[error("the next version may not follow the published one")]
+    Successor(#[from] ChainError),
+    /// The next version lacks something.
+    #[error("the next version is not complete")]
+    Incomplete(#[source] authority::AuthorityError),
+    /// Threshold and number of keys do not go together.
+    #[error(
+        "threshold {threshold} is not within 1 to the {count} keys, of which at most {} are made at once",
+        super::MAX_NEW_KEYS
+    )]
+    Keys {
+        /// The threshold.
+        threshold: u32,
+        /// The number of keys.
+        count: usize,
+    },
+    /// `next` is no note.
+    #[error("the prepared version (next) is no note")]
+    Draft(#[source] NoteError),
+    /// The text of `next` is no authority note.
+    #[error("the prepared version (next) is no authority note")]
+    DraftText(#[source] JsonError),
+    /// There is no next version.
+    #[error("no next version is prepared")]
+    NothingPrepared,
+    /// The first version cannot be given up.
+    #[error("version 1 cannot be discarded, there is nothing to begin again from")]
+    FirstVersion,
+    /// Nobody has signed the next version.
+    #[error("version {0} is not signed yet")]
+    Unsigned(u64),
+    /// The request's commitment is not acceptable.
+    #[error("request is refused")]
+    Request(#[source] ImplicitKeyError),
+    /// A commitment came a second time, for somebody else.
+    #[error("this commitment was granted to {id} as {role}")]
+    CommitmentReused {
+        /// Whom it was granted to.
+        id: KeyName,
+        /// As what.
+        role: Log,
+    },
+    /// An identity asks for a second role.
+    #[error("{id} holds keys as {role} and can have no other role")]
+    OtherRole {
+        /// The identity.
+        id: KeyName,
+        /// The role that it has.
+        role: Log,
+    },
+    /// `master.pem` is not the secret that belongs to the configured public point.
+    #[error("keys/master.pem does not belong to the public point {0}")]
+    OtherMaster(PointText),
+    /// The accepted key comes of no grant of this authority.
+    #[error("no key of {id}, epoch {epoch}, was granted for {role} with these points")]
+    NotGranted {
+        /// The identity.
+        id: KeyName,
+        /// The epoch.
+        epoch: u32,
+        /// The role.
+        role: Log,
+    },
+    /// The key stands in the next version already.
+    #[error("the key of {id}, epoch {epoch}, is listed already")]
+    ListedAlready {
+        /// The identity.
+        id: KeyName,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A distribution was named for a collection's key.
+    #[error("this is a collection's key and belongs to no distribution")]
+    NoDistributionsKey,
+    /// An origin was given that is not the role's.
+    #[error("the log is {listed}, not {origin}")]
+    OtherOrigin {
+        /// The origin that was given.
+        origin: KeyName,
+        /// The role's origin.
+        listed: KeyName,
+    },
+    /// No such key is listed and in use.
+    #[error("no key of the name {0} is listed and in use")]
+    NoSuchKey(KeyName),
+    /// No such distribution is listed.
+    #[error("no distribution of the name {0} is listed")]
+    NoSuchDistribution(DistributionName),
+    /// Several keys of the identity are in use.
+    #[error("{0} has several keys in use")]
+    SeveralKeys(KeyName),
+    /// Retiring the key would leave too few.
+    #[error("without {id} only {left} keys would be in use, the threshold is {threshold}")]
+    TooFewLeft {
+        /// The key's name.
+        id: KeyName,
+        /// Keys left in use.
+        left: usize,
+        /// How many must sign.
+        threshold: u32,
+    },
+    /// A key file holds a key that is not listed for the authority.
+    #[error("the key in {0} is none of the authority's, by the published version or the next")]
+    ForeignKey(PathBuf),
+}
+
+impl AuthorityError {
+    /// What a person can do about it.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Incomplete(_) => Some(
+                "admit what is missing (patchrepo authority admit) or change it (authority change)",
+            ),
+            Self::NothingPrepared => {
+                Some("prepare one: patchrepo authority admit, retire or change")
+            }
+            Self::Unsigned(_) | Self::Policy(_) => {
+                Some("see who is still to sign: patchrepo authority show DIR --next")
+            }
+            Self::CommitmentReused { .. } => Some("let the server make a new request"),
+            Self::NotGranted { .. } => {
+                Some("answer the server's request first: patchrepo authority issue")
+            }
+            Self::SeveralKeys(_) => Some("say which one with --epoch"),
+            Self::TooFewLeft { .. } => {
+                Some("admit the key that replaces it first; both changes go into the same version")
+            }
+            Self::OtherOrigin { .. } => Some("a log is replaced with: patchrepo authority change"),
+            _ => None,
+        }
+    }
+}
+
+impl From<AuthorityError> for Failure {
+    fn from(error: AuthorityError) -> Self {
+        let hint = error.hint();
+        let exit = match error {
+            AuthorityError::RoleDir(error) => return error.into(),
+            AuthorityError::KeyStore(error) => return error.into(),
+            AuthorityError::Policy(_) | AuthorityError::Message(IssueError::Policy(_)) => {
+                ExitStatus::Signature
+            }
+            AuthorityError::Keys { .. } => ExitStatus::Usage,
+            _ => ExitStatus::Failed,
+        };
+        Self::new(exit, error).maybe_hint(hint)
+    }
+}

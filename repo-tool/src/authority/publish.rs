@@ -1,0 +1,151 @@
+//! Signing the next version, key by key, and publishing it once enough have signed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use countersign_format::authority::AuthorityNote;
+use countersign_format::key::{KeyName, SignatureType, Vkey};
+use countersign_format::layout;
+use countersign_format::policy::Chain;
+use countersign_format::signature::{SeedSigner, Signer as _, sign_note};
+use countersign_format::time::Timestamp;
+use countersign_store::{DirectoryWriter, Sink as _};
+use serde::Serialize;
+
+use super::{Authority, AuthorityError, Draft};
+use crate::history;
+use crate::key_store::{self, KeyStoreError, Passphrases, SecretKind};
+
+/// The file of a signing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile(pub PathBuf);
+
+/// Which of the keys that must sign have signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// The version whose keys these are.
+    pub version: u64,
+    /// How many must sign.
+    pub threshold: u32,
+    /// Those that have a line on the draft. Publishing verifies the lines.
+    pub signed: Vec<KeyName>,
+    /// Those that have none.
+    pub unsigned: Vec<KeyName>,
+}
+
+#[derive(Serialize)]
+struct PublishDetails {
+    version: u64,
+    sha256: countersign_format::hash::Hash32,
+}
+
+impl Standing {
+    fn of(note: &AuthorityNote, draft: &Draft) -> Self {
+        let lines: BTreeSet<_> =
+            draft.signatures().iter().map(|line| (&line.name, line.id)).collect();
+        let has_line = |vkey: &&Vkey| lines.contains(&(&vkey.name, vkey.id(SignatureType::Note)));
+        let (signed, unsigned) = note.authority.keys.iter().partition::<Vec<_>, _>(has_line);
+        let names = |keys: Vec<&Vkey>| keys.into_iter().map(|vkey| vkey.name.clone()).collect();
+        Self {
+            version: note.version,
+            threshold: note.authority.threshold,
+            signed: names(signed),
+            unsigned: names(unsigned),
+        }
+    }
+
+    /// Whether as many have signed as must.
+    pub fn is_met(&self) -> bool {
+        self.signed.len() >= self.threshold as usize
+    }
+}
+
+impl Authority {
+    /// Adds the signature of the key in `file` to the next version. The draft must be complete and
+    /// must be allowed to follow what is published: nobody signs what could never count.
+    pub fn sign(
+        &self,
+        file: &KeyFile,
+        passphrases: &Passphrases,
+        now: Timestamp,
+    ) -> Result<(KeyName, Draft), AuthorityError> {
+        let mut draft = self.draft(now)?;
+        draft.note().check().map_err(AuthorityError::Incomplete)?;
+        let signer = self.open_signer(file, &draft, passphrases)?;
+        draft.add(sign_note(&signer, draft.text())?);
+        self.save(&draft)?;
+        Ok((signer.name().clone(), draft))
+    }
+
+    /// The signing keys in the authority's own directory: `keys/authority-*.pem`, by number.
+    pub fn own_key_files(&self) -> Vec<KeyFile> {
+        let mut numbers: Vec<u32> = std::fs::read_dir(self.directory().keys())
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name();
+                name.to_str()?.strip_prefix("authority-")?.strip_suffix(".pem")?.parse().ok()
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers
+            .into_iter()
+            .map(|number| KeyFile(super::key_path(self.directory(), number)))
+            .collect()
+    }
+
+    /// Who has signed the draft and who is still to, by the published version's keys and by its
+    /// own. Both thresholds must be met.
+    pub fn standing(&self, draft: &Draft) -> Vec<Standing> {
+        let notes = self.newest().into_iter().chain([draft.note()]);
+        notes.map(|note| Standing::of(note, draft)).collect()
+    }
+
+    /// Publishes the next version if both thresholds are met, and returns it.
+    pub fn publish(&mut self, now: Timestamp) -> Result<Chain, AuthorityError> {
+        let draft = self.prepared()?.ok_or(AuthorityError::NothingPrepared)?;
+        let version = draft.note().version;
+        let path = layout::authority(version);
+        let bytes = draft.to_bytes();
+        if draft.signatures().is_empty() {
+            return Err(AuthorityError::Unsigned(version));
+        }
+        let chain = match self.chain() {
+            None => Chain::enroll(&bytes, path.as_str())?,
+            Some(chain) => chain.follow(&bytes, path.as_str(), version)?,
+        };
+        let mut writer = DirectoryWriter::new(&self.directory().public());
+        writer.put_immutable(&path, &bytes)?;
+        writer.sync()?;
+        Draft::remove(self.directory())?;
+        let details = PublishDetails { version, sha256: chain.fingerprint() };
+        history::record(self.directory(), now, "publish", &details)?;
+        self.chain = Some(chain.clone());
+        Ok(chain)
+    }
+
+    /// Opens a key file, and finds by the public key under which name the key is listed.
+    fn open_signer(
+        &self,
+        file: &KeyFile,
+        draft: &Draft,
+        passphrases: &Passphrases,
+    ) -> Result<SeedSigner, AuthorityError> {
+        let secret = key_store::open(&file.0, passphrases)?
+            .expect_kind(SecretKind::Ed25519)
+            .map_err(|source| KeyStoreError::Secret { path: file.0.clone(), source })?;
+        let unnamed = SeedSigner::new(self.config().name.clone(), secret.seed());
+        let listed = self.newest().into_iter().chain([draft.note()]);
+        let listed = listed
+            .flat_map(|note| &note.authority.keys)
+            .find(|vkey| vkey.key == *unnamed.public_key())
+            .ok_or_else(|| AuthorityError::ForeignKey(file.0.clone()))?;
+        Ok(SeedSigner::new(listed.name.clone(), secret.seed()))
+    }
+}
+
+impl AsRef<Path> for KeyFile {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}

@@ -1,0 +1,398 @@
+use std::fs;
+
+use countersign_format::issue::{Acceptance, Grant, IssueError, Request};
+use countersign_format::layout::Log;
+use countersign_format::policy::{ChainError, Refusal};
+use countersign_store::crash::{Failure, with_failure};
+
+use super::*;
+use crate::config::ServerConfig;
+use crate::key_store::NewPassphraseArgs;
+use crate::server;
+
+const YEAR: Span = Span(365 * 86_400);
+
+fn now() -> Timestamp {
+    "2026-11-22T10:00:00Z".parse().expect("a time")
+}
+
+fn unencrypted() -> Passphrases {
+    let arguments = NewPassphraseArgs { no_passphrase: true, ..NewPassphraseArgs::default() };
+    Passphrases::for_new_keys(&arguments)
+}
+
+fn name(text: &str) -> KeyName {
+    text.parse().expect("a name")
+}
+
+/// An authority and the servers it deals with, in one temporary directory.
+struct Lab {
+    authority: Authority,
+    base: tempfile::TempDir,
+}
+
+struct Member {
+    directory: RoleDir,
+    config: ServerConfig,
+    role: Log,
+    request: Request,
+}
+
+impl Member {
+    fn accept(&self, grant: &Grant) -> Vec<u8> {
+        let (bytes, told) = (grant.to_bytes(), grant.kgc);
+        let note =
+            server::accept(&self.directory, &self.config, self.role, &bytes, told, &unencrypted());
+        note.expect("accepted").to_bytes()
+    }
+}
+
+impl Lab {
+    fn new(keys: u32, threshold: u32) -> Self {
+        let base = tempfile::tempdir().expect("a directory");
+        let new = NewAuthority {
+            name: name("example.org/authority"),
+            keys,
+            foreign: Vec::new(),
+            threshold,
+            valid_for: YEAR,
+        };
+        let path = base.path().join("authority");
+        let authority = Authority::init(&path, &new, &unencrypted(), now()).expect("made");
+        Self { authority, base }
+    }
+
+    /// With a collection and a distribution, and version 1 published.
+    fn published(keys: u32, threshold: u32) -> Self {
+        let mut lab = Self::new(keys, threshold);
+        for role in Log::BOTH {
+            lab.admit(role, role.as_str());
+        }
+        lab.sign(&(1..=threshold).collect::<Vec<_>>());
+        lab.authority.publish(now()).expect("published");
+        lab
+    }
+
+    fn reopen(&mut self) {
+        self.authority = Authority::open(self.authority.directory().path()).expect("opened");
+    }
+
+    fn member(&self, role: Log, folder: &str) -> Member {
+        let path = self.base.path().join(folder);
+        let id = name(&format!("example.org/{folder}"));
+        let (directory, request) =
+            server::init(&path, role, &id, None, &unencrypted()).expect("made");
+        let config = ServerConfig {
+            role: if role == Log::Collection { Role::Collection } else { Role::Distribution },
+            name: id,
+            kgc: None,
+        };
+        Member { directory, config, role, request }
+    }
+
+    fn issue(&self, request: &Request) -> Grant {
+        let issued = self.authority.issue(&request.to_bytes(), &unencrypted(), now());
+        issued.expect("issued").grant
+    }
+
+    fn admit(&mut self, role: Log, folder: &str) -> Member {
+        let member = self.member(role, folder);
+        let acceptance = member.accept(&self.issue(&member.request));
+        let admission = Admission::default();
+        self.authority.admit(&acceptance, "acceptance", &admission, now()).expect("admitted");
+        member
+    }
+
+    fn sign(&self, numbers: &[u32]) {
+        for number in numbers {
+            self.try_sign(*number).expect("signed");
+        }
+    }
+
+    fn try_sign(&self, number: u32) -> Result<KeyName, AuthorityError> {
+        let file = KeyFile(key_path(self.authority.directory(), number));
+        self.authority.sign(&file, &unencrypted(), now()).map(|(signer, _)| signer)
+    }
+
+    fn public_bytes(&self, version: u64) -> Vec<u8> {
+        let path = self.authority.directory().public().join(layout::authority(version));
+        fs::read(path).expect("a published note")
+    }
+}
+
+fn is_refused(error: &AuthorityError, refusal: fn(&Refusal) -> bool) -> bool {
+    matches!(error, AuthorityError::Policy(error) if refusal(&error.refusal))
+}
+
+#[test]
+fn from_nothing_to_a_note_that_readers_accept() {
+    let mut lab = Lab::new(3, 2);
+    assert!(matches!(lab.try_sign(1), Err(AuthorityError::Incomplete(_))));
+    lab.admit(Log::Collection, "collection");
+    lab.admit(Log::Distribution, "distribution");
+    assert!(matches!(lab.authority.publish(now()), Err(AuthorityError::Unsigned(1))));
+
+    lab.sign(&[1]);
+    let error = lab.authority.publish(now()).expect_err("one of two signatures");
+    assert!(is_refused(&error, |refusal| matches!(refusal, Refusal::TooFew(_))), "{error:?}");
+    lab.sign(&[1, 3]);
+    let chain = lab.authority.publish(now()).expect("published");
+    assert!(lab.authority.prepared().expect("read").is_none());
+
+    let read = Chain::enroll(&lab.public_bytes(1), "authority/1").expect("accepted");
+    assert_eq!(read.fingerprint(), chain.fingerprint());
+    let note = read.newest();
+    assert_eq!(note.expires, now().plus(YEAR.0));
+    assert_eq!(note.collection.origin, name("example.org/collection"));
+    assert_eq!(note.distributions[0].name.as_str(), "main");
+    assert_eq!(note.collection.keys[0].kgc, Some(lab.authority.config().kgc));
+    lab.reopen();
+    assert_eq!(lab.authority.newest(), Some(&**note));
+}
+
+#[test]
+fn a_commitment_gets_one_grant_and_epochs_never_repeat() {
+    let lab = Lab::new(1, 1);
+    let member = lab.member(Log::Collection, "collection");
+    let first = lab.issue(&member.request);
+    let again = lab.authority.issue(&member.request.to_bytes(), &unencrypted(), now());
+    assert_eq!(again.expect("answered"), Issued { grant: first.clone(), new: false });
+
+    let other = lab.member(Log::Collection, "other");
+    let second = lab.issue(&Request { id: first.id.clone(), ..other.request.clone() });
+    assert_eq!((first.epoch, second.epoch), (1, 2));
+    assert_ne!(first.reconstruction, second.reconstruction);
+
+    let stolen = Request { commitment: member.request.commitment, ..other.request.clone() };
+    let error = lab.authority.issue(&stolen.to_bytes(), &unencrypted(), now());
+    assert!(matches!(error, Err(AuthorityError::CommitmentReused { .. })));
+    let both = Request { id: first.id, role: Log::Distribution, ..other.request };
+    let both = Request { commitment: lab.member(Log::Collection, "x").request.commitment, ..both };
+    let error = lab.authority.issue(&both.to_bytes(), &unencrypted(), now());
+    assert!(matches!(error, Err(AuthorityError::OtherRole { role: Log::Collection, .. })));
+}
+
+#[test]
+fn only_keys_of_its_own_grants_are_admitted() {
+    let lab = Lab::new(1, 1);
+    let member = lab.member(Log::Collection, "collection");
+    // the grant of another authority, which the server was deceived about
+    let other = Lab::new(1, 1);
+    let acceptance = member.accept(&other.issue(&member.request));
+    let admit = |bytes: &[u8], admission: &Admission| {
+        lab.authority.admit(bytes, "acceptance", admission, now()).map(|(key, _)| key)
+    };
+    let error = admit(&acceptance, &Admission::default());
+    assert!(matches!(error, Err(AuthorityError::NotGranted { epoch: 1, .. })));
+
+    let good = lab.member(Log::Collection, "good");
+    let acceptance = good.accept(&lab.issue(&good.request));
+    let mut forged = acceptance.clone();
+    let at = forged.iter().position(|byte| *byte == b'g').expect("a letter of the id");
+    forged[at] = b'h';
+    let error = admit(&forged, &Admission::default());
+    assert!(
+        matches!(
+            error,
+            Err(AuthorityError::Message(
+                IssueError::Json { .. } | IssueError::Vkey { .. } | IssueError::Policy(_)
+            ))
+        ),
+        "{error:?}"
+    );
+    let main = Admission { distribution: Some("main".parse().expect("a word")), origin: None };
+    assert!(matches!(admit(&acceptance, &main), Err(AuthorityError::NoDistributionsKey)));
+    assert!(admit(&acceptance, &Admission::default()).is_ok());
+    let twice = admit(&acceptance, &Admission::default());
+    assert!(matches!(twice, Err(AuthorityError::ListedAlready { .. })));
+}
+
+#[test]
+fn a_key_is_replaced_and_retired_in_one_version() {
+    let mut lab = Lab::published(1, 1);
+    let retirement = |epoch| Retirement {
+        id: name("example.org/collection"),
+        epoch,
+        until: 51,
+        reason: "stolen".into(),
+    };
+    let error = lab.authority.retire(&retirement(None), now());
+    assert!(matches!(error, Err(AuthorityError::TooFewLeft { left: 0, .. })));
+
+    let second = lab.member(Log::Collection, "second");
+    let request = Request { id: name("example.org/collection"), ..second.request.clone() };
+    let grant = lab.issue(&request);
+    assert_eq!(grant.epoch, 2);
+    let config = ServerConfig { name: request.id.clone(), ..second.config.clone() };
+    let acceptance = Member { config, request, ..second }.accept(&grant);
+    lab.authority.admit(&acceptance, "acceptance", &Admission::default(), now()).expect("admitted");
+    assert!(matches!(
+        lab.authority.retire(&retirement(None), now()),
+        Err(AuthorityError::SeveralKeys(_))
+    ));
+    lab.authority.retire(&retirement(Some(1)), now()).expect("retired");
+    lab.sign(&[1]);
+    let chain = lab.authority.publish(now()).expect("published");
+    let keys = &chain.newest().collection.keys;
+    assert_eq!(keys.iter().map(|key| key.until).collect::<Vec<_>>(), [Some(51), None]);
+    let history = fs::read_to_string(lab.authority.directory().state().join("history"));
+    assert!(history.expect("a history").contains(r#""until":51,"reason":"stolen""#));
+    let gone = lab.authority.retire(&retirement(Some(1)), now());
+    assert!(matches!(gone, Err(AuthorityError::NoSuchKey(_))));
+}
+
+#[test]
+fn authority_keys_rotate_by_both_thresholds() {
+    let mut lab = Lab::published(2, 2);
+    let fresh = lab.authority.new_signing_key(&unencrypted()).expect("a key");
+    assert_eq!(fresh.name, name("example.org/authority/3"));
+    let change = NoteChange {
+        add_keys: vec![fresh.clone()],
+        drop_keys: vec![name("example.org/authority/1")],
+        ..NoteChange::default()
+    };
+    let draft = lab.authority.change(&change, now()).expect("prepared");
+    assert_eq!(draft.note().version, 2);
+    // new side only, then old side only: 2 of the new set, then 2 of the old one, are not enough
+    lab.sign(&[2, 3]);
+    let error = lab.authority.publish(now()).expect_err("one of two old keys");
+    assert!(is_refused(&error, |refusal| matches!(refusal, Refusal::TooFew(_))));
+    let draft = lab.authority.prepared().expect("read").expect("prepared");
+    let met: Vec<bool> = lab.authority.standing(&draft).iter().map(Standing::is_met).collect();
+    assert_eq!(met, [false, true]);
+    lab.sign(&[1]);
+    let chain = lab.authority.publish(now()).expect("published");
+    assert_eq!(chain.newest().authority.keys.last(), Some(&fresh));
+    // the dropped key signs nothing any more
+    lab.authority.change(&NoteChange::default(), now()).expect("prepared");
+    assert!(matches!(lab.try_sign(1), Err(AuthorityError::ForeignKey(_))));
+}
+
+#[test]
+fn a_change_voids_signatures_and_can_be_given_up() {
+    let lab = Lab::published(2, 1);
+    let threshold = |threshold| NoteChange { threshold: Some(threshold), ..NoteChange::default() };
+    lab.authority.change(&threshold(2), now()).expect("prepared");
+    lab.sign(&[1, 2]);
+    let same = lab.authority.change(&threshold(2), now()).expect("no change");
+    assert_eq!(same.signatures().len(), 2);
+    let changed = lab.authority.change(&threshold(1), now()).expect("a change");
+    assert_eq!(changed.signatures(), []);
+    assert!(lab.authority.discard().expect("given up"));
+    assert!(!lab.authority.discard().expect("nothing there"));
+    assert!(matches!(Lab::new(1, 1).authority.discard(), Err(AuthorityError::FirstVersion)));
+}
+
+#[test]
+fn what_may_not_follow_is_neither_prepared_nor_signed() {
+    let mut lab = Lab::published(1, 1);
+    let origin = |text: &str| NoteChange {
+        collection: LogChange { origin: Some(name(text)), ..LogChange::default() },
+        ..NoteChange::default()
+    };
+    lab.authority.change(&origin("example.org/collection/2"), now()).expect("prepared");
+    lab.sign(&[1]);
+    lab.authority.publish(now()).expect("published");
+    let back = lab.authority.change(&origin("example.org/collection"), now());
+    assert!(matches!(back, Err(AuthorityError::Successor(ChainError::OriginReturned(_)))));
+    let threshold = NoteChange { threshold: Some(2), ..NoteChange::default() };
+    lab.authority.change(&threshold, now()).expect("prepared");
+    assert!(matches!(lab.try_sign(1), Err(AuthorityError::Incomplete(_))));
+}
+
+#[test]
+fn a_changed_note_is_not_opened() {
+    let lab = Lab::published(1, 1);
+    let path = lab.authority.directory().public().join("authority/1");
+    let text = fs::read_to_string(&path).expect("the note");
+    fs::write(&path, text.replace("\"max_age\": 259200", "\"max_age\": 259201")).expect("written");
+    let error = Authority::open(lab.authority.directory().path()).expect_err("tampered");
+    assert!(is_refused(&error, |refusal| matches!(refusal, Refusal::BadSignature { .. })));
+}
+
+#[test]
+fn a_publish_that_fails_anywhere_leaves_the_old_state_or_the_new() {
+    let mut failed = Vec::new();
+    for done in [false, true] {
+        for after in 0.. {
+            let mut lab = Lab::published(1, 1);
+            let change = NoteChange {
+                threshold: Some(1),
+                valid_for: Some(Span(5)),
+                ..NoteChange::default()
+            };
+            lab.authority.change(&change, now()).expect("prepared");
+            lab.sign(&[1]);
+            let failure = Failure { after, errno: 28, done };
+            let (outcome, step) = with_failure(failure, || lab.authority.publish(now()));
+            let Some(step) = step else { break };
+            assert!(outcome.is_err(), "{step}");
+            failed.push(step);
+            lab.reopen();
+            let published = lab.authority.newest().expect("a version").version;
+            let prepared = lab.authority.prepared().expect("read");
+            match published {
+                1 => assert_eq!(prepared.expect("still prepared").signatures().len(), 1, "{step}"),
+                2 => assert_eq!(prepared, None, "{step}"),
+                other => panic!("{step}: version {other}"),
+            }
+            if published == 1 {
+                lab.authority.publish(now()).expect("the rerun");
+            }
+            assert_eq!(lab.authority.newest().expect("a version").version, 2);
+        }
+    }
+    assert!(failed.len() > 10, "{failed:?}");
+}
+
+#[test]
+fn thresholds_are_checked_before_anything_is_made() {
+    let base = tempfile::tempdir().expect("a directory");
+    for (keys, threshold) in [(1, 0), (1, 2), (0, 1), (MAX_NEW_KEYS + 1, 1)] {
+        let new = NewAuthority {
+            name: name("example.org/authority"),
+            keys,
+            foreign: Vec::new(),
+            threshold,
+            valid_for: YEAR,
+        };
+        let path = base.path().join("authority");
+        let made = Authority::init(&path, &new, &unencrypted(), now());
+        assert!(matches!(made, Err(AuthorityError::Keys { .. })), "{keys} {threshold}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn the_summary_says_what_changes() {
+    let lab = Lab::published(2, 1);
+    let change = NoteChange {
+        threshold: Some(2),
+        drop_keys: vec![name("example.org/authority/1")],
+        collection: LogChange { max_age: Some(86_400), ..LogChange::default() },
+        ..NoteChange::default()
+    };
+    let draft = lab.authority.change(&change, now()).expect("prepared");
+    let lines = summary(lab.authority.newest(), draft.note());
+    assert_eq!(lines[0], "version 2 of example.org/authority");
+    assert!(lines[1].starts_with("authority key no longer listed: example.org/authority/1+"));
+    assert_eq!(lines[2], "authority threshold: 1 becomes 2");
+    assert_eq!(lines[3], "collection maximum age: 30 d becomes 1 d");
+    assert_eq!(lines.len(), 4);
+    let first = summary(None, draft.note());
+    assert!(first.iter().any(|line| line.starts_with("collection key added: example.org/")));
+}
+
+#[test]
+fn an_acceptance_shows_who_holds_the_key() {
+    let lab = Lab::new(1, 1);
+    let member = lab.member(Log::Distribution, "distribution");
+    let acceptance = member.accept(&lab.issue(&member.request));
+    let verified = Acceptance::verify(&acceptance, "acceptance").expect("verified");
+    let north = Admission { distribution: Some("north".parse().expect("a word")), origin: None };
+    let (key, draft) =
+        lab.authority.admit(&acceptance, "acceptance", &north, now()).expect("admitted");
+    assert_eq!(key, verified.server_key());
+    assert_eq!(draft.note().distributions[0].name.as_str(), "north");
+    assert_eq!(draft.note().distributions[0].log.max_age, DISTRIBUTION_MAX_AGE);
+}
