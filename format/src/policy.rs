@@ -1,6 +1,6 @@
 //! Whether signatures suffice (SPEC §3.1, §3.2, §4, §5.2, §6).
 //!
-//! One function, [`decide`], counts signatures in the whole project; everything else here says what
+//! One function, `decide`, counts signatures in the whole project; everything else here says what
 //! to count for one kind of file. What it accepts comes out as [`Verified`], which nothing else can
 //! make: code that installs takes `Verified<PatchNote>` and nothing less. A server that countersigns
 //! works with [`FirstVerified`], which no client accepts.

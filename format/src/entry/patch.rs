@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Announced;
 use crate::hash::Hash32;
 use crate::name::{PatchName, PatchVersion, Platform, Requirement};
 use crate::text::{AdvisoryId, Line};
@@ -109,6 +110,20 @@ pub struct PatchIdentity {
 }
 
 impl PatchEntry {
+    /// What the archive's reader holds the archive to.
+    pub fn announced(&self) -> Announced {
+        Announced {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            base: self.base.clone(),
+            platform: self.platform.clone(),
+            size: self.archive.size,
+            sha256: self.archive.sha256,
+            unpacked: self.archive.unpacked,
+            files: self.archive.files,
+        }
+    }
+
     /// (name, version, base, platform).
     pub fn identity(&self) -> PatchIdentity {
         PatchIdentity {
