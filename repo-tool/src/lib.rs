@@ -12,4 +12,5 @@ pub mod config;
 pub mod history;
 pub mod key_store;
 pub mod role_dir;
+pub mod serve;
 pub mod server;

@@ -149,9 +149,10 @@ impl Read for Counted {
 
 impl Write for Counted {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        let written = self.stream.write(buffer)?;
-        self.sent.fetch_add(written as u64, Ordering::SeqCst);
-        Ok(written)
+        // counted before the client can have it
+        self.sent.fetch_add(buffer.len() as u64, Ordering::SeqCst);
+        self.stream.write_all(buffer)?;
+        Ok(buffer.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
