@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod history;
 pub mod key_store;
+pub mod publish;
 pub mod role_dir;
 pub mod serve;
 pub mod server;

@@ -1,0 +1,368 @@
+//! Publishing a log: the collection's and the distribution's (SPEC §2, §4).
+//!
+//! In scope: appending entries to the log below a public directory, signing its head, and all that
+//! keeps a server from ever signing two trees of one size. Out of scope: what the entries say.
+//!
+//! A publication goes like this, every step durable before the next:
+//!
+//! 1. `state/<log>-pending`: the journal with the exact entries and the time;
+//! 2. whatever else the entries speak of, such as archives and notes (the caller's work);
+//! 3. the new tiles, bundles and packs;
+//! 4. `state/<log>-head`: the head that is about to be signed;
+//! 5. `<log>/checkpoint`;
+//! 6. what follows from the publication (the caller's work); the journal goes.
+//!
+//! Killed anywhere, readers see the old head or the new one, and the next run completes what the
+//! journal says, with the same bytes: Ed25519 is deterministic. Whoever publishes holds the role's
+//! lock.
+
+use std::path::Path;
+
+use countersign_format::checkpoint::Checkpoint;
+use countersign_format::key::{KeyName, Vkey};
+use countersign_format::layout::{self, Log};
+use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_TREE_SIZE, TILE_WIDTH};
+use countersign_format::merkle::empty_root;
+use countersign_format::note::Note;
+use countersign_format::policy::verify_own_signature;
+use countersign_format::signature::{self, Signer};
+use countersign_format::time::Timestamp;
+use countersign_store::Sink;
+use countersign_store::crash::crash_point;
+
+mod error;
+mod growth;
+mod head;
+mod journal;
+mod packs;
+mod superseded;
+#[cfg(test)]
+mod tests;
+
+pub use error::PublishError;
+pub use head::{HeadRecord, SignedHead};
+pub use journal::Batch;
+
+use growth::Tail;
+use journal::Journal;
+use superseded::Superseded;
+
+/// zstd level of packs: they are made once and read by everybody.
+const LEVEL: i32 = 19;
+/// The width of full tiles, bundles and packs, as paths take it.
+const FULL: u16 = 256;
+const _: () = assert!(FULL as usize == TILE_WIDTH, "tiles of another width");
+
+/// The one writer of a log.
+pub struct Publisher<'a> {
+    sink: &'a mut dyn Sink,
+    log: Log,
+    record: HeadRecord,
+    journal: Journal,
+    superseded: Superseded,
+    tail: Tail,
+    /// The head that readers see; that of the empty log before the first.
+    published: Checkpoint,
+    pending: Option<Batch>,
+}
+
+/// What a refresh came to, besides the new timestamp.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refreshed {
+    /// When the head was signed.
+    pub time: Timestamp,
+    /// Packs that were missing and were made.
+    pub packs: usize,
+    /// Superseded files that were removed.
+    pub removed: usize,
+}
+
+/// What a person may say to a refresh that nothing else can know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Assurances {
+    /// The clock was ahead when the newest signature was made: an earlier time is right.
+    pub clock_was_wrong: bool,
+}
+
+impl<'a> Publisher<'a> {
+    /// Opens the log called `origin` below the public directory `sink`, with the role's own state
+    /// in the directory `state`. Refuses a log that is not the one that was signed here last, as
+    /// after one of the two was restored from a backup.
+    pub fn open(
+        sink: &'a mut dyn Sink,
+        state: &Path,
+        log: Log,
+        origin: &KeyName,
+    ) -> Result<Self, PublishError> {
+        let record = HeadRecord::open(state, &record_name(log))?;
+        let journal = Journal::new(state, format!("{log}-pending"));
+        let pending = journal.read()?;
+        let published = read_checkpoint(sink, log)?.map(|(_, checkpoint)| checkpoint);
+        let recorded = record.newest().map(|head| &head.origin);
+        for found in published.iter().map(|head| &head.origin).chain(recorded) {
+            if found != origin {
+                let (expected, found) = (origin.clone(), found.clone());
+                return Err(PublishError::Origin { expected, found });
+            }
+        }
+        check_record(log, published.as_ref(), &record, pending.as_ref())?;
+        let empty = Checkpoint { origin: origin.clone(), size: 0, root: empty_root() };
+        let published = published.unwrap_or(empty);
+        if let Some(batch) = &pending {
+            let is_done = batch.new_size() == published.size;
+            if batch.base != published && !is_done {
+                let (path, base) = (journal.path(), batch.base.size);
+                return Err(PublishError::JournalElsewhere { path, base });
+            }
+        }
+        let tail = Tail::load(sink, log, &published)?;
+        let superseded = Superseded::new(state, format!("{log}-superseded"));
+        Ok(Self { sink, log, record, journal, superseded, tail, published, pending })
+    }
+
+    /// Takes the published head for the newest that was ever signed, since a person says so: for a
+    /// record that was lost or restored from a backup. One of `keys` must have signed it.
+    pub fn adopt(
+        sink: &dyn Sink,
+        state: &Path,
+        log: Log,
+        keys: &[Vkey],
+    ) -> Result<SignedHead, PublishError> {
+        let path = layout::checkpoint(log);
+        let (bytes, checkpoint) =
+            read_checkpoint(sink, log)?.ok_or_else(|| PublishError::Missing(path.clone()))?;
+        let mut record = HeadRecord::open(state, &record_name(log))?;
+        if let Some(signed) = record.newest()
+            && signed.size > checkpoint.size
+        {
+            let (public, signed) = (checkpoint.size, signed.size);
+            return Err(PublishError::PublicOlder { path, public, signed });
+        }
+        let mut refusal = None;
+        for key in keys {
+            match verify_own_signature(&bytes, path.as_str(), key) {
+                Ok(_) => {
+                    let newest = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
+                    let head = SignedHead::new(&checkpoint, newest);
+                    record.replace(&head)?;
+                    return Ok(head);
+                }
+                Err(error) => refusal = Some(Box::new(error)),
+            }
+        }
+        Err(PublishError::Unsigned { path, source: refusal })
+    }
+
+    /// Entries that readers see.
+    pub fn size(&self) -> u64 {
+        self.published.size
+    }
+
+    /// The head that readers see; that of the empty log before the first publication.
+    pub fn head(&self) -> &Checkpoint {
+        &self.published
+    }
+
+    /// When the head was signed last, if ever.
+    pub fn signed(&self) -> Option<Timestamp> {
+        self.record.newest().map(|head| head.time)
+    }
+
+    /// The public directory.
+    pub fn sink(&mut self) -> &mut dyn Sink {
+        self.sink
+    }
+
+    /// What a publication is about to append, or had begun to when it was interrupted: then the
+    /// caller does its own steps over again, before and after [`Self::commit`].
+    pub fn pending(&self) -> Option<&Batch> {
+        self.pending.as_ref()
+    }
+
+    /// Begins a publication: keeps `entries` in the journal, to be signed at `now`. From here on
+    /// the publication is completed, by this run or the next. Nothing happens without entries.
+    pub fn prepare(&mut self, entries: Vec<Vec<u8>>, now: Timestamp) -> Result<(), PublishError> {
+        if let Some(batch) = &self.pending {
+            return Err(PublishError::Pending(batch.entries.len()));
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if let Some(long) = entries.iter().find(|entry| entry.len() > MAX_ENTRY) {
+            return Err(PublishError::EntryTooLong(long.len()));
+        }
+        let time = self.record.time(now)?;
+        let batch = Batch { base: self.published.clone(), time, entries };
+        if batch.new_size() > MAX_TREE_SIZE {
+            return Err(PublishError::TooLarge);
+        }
+        self.journal.write(&batch)?;
+        self.pending = Some(batch);
+        crash_point("publish.journal");
+        Ok(())
+    }
+
+    /// Publishes what is pending: tiles, bundles and packs, then the head with the signatures of
+    /// `signers`. Nothing happens if that was done before the interruption.
+    pub fn commit(&mut self, signers: &[&dyn Signer]) -> Result<(), PublishError> {
+        let Some(batch) = self.pending.clone().filter(|batch| batch.base == self.published) else {
+            return Ok(());
+        };
+        let mut tail = self.tail.clone();
+        let growth = tail.append(self.log, &batch.entries)?;
+        let (origin, size, root) = (batch.base.origin.clone(), tail.size(), tail.root());
+        let next = SignedHead { origin, size, root, time: batch.time };
+        self.record.check(&next)?;
+        for (path, bytes) in &growth.files {
+            self.sink.put_immutable(path, bytes)?;
+        }
+        for (path, bytes) in &growth.packs {
+            // one that an interrupted run of another version made is as good
+            if self.sink.size(path)?.is_none() {
+                self.sink.put_immutable(path, bytes)?;
+            }
+        }
+        crash_point("publish.staged");
+        self.sink.sync()?;
+        crash_point("publish.files");
+        packs::add_completed(self.sink, self.log, batch.base.size, next.size)?;
+        self.superseded.note(batch.base.size, next.size, batch.time)?;
+        self.sign(&next, signers)?;
+        self.tail = tail;
+        Ok(())
+    }
+
+    /// Ends the publication after the caller's own last step.
+    pub fn finish(&mut self) -> Result<(), PublishError> {
+        if self.pending.is_some() {
+            self.journal.remove()?;
+            self.pending = None;
+            crash_point("publish.finished");
+        }
+        Ok(())
+    }
+
+    /// Signs the published head anew at `now`, makes the packs that are missing and removes what
+    /// was superseded. The log itself stays as it is.
+    pub fn refresh(
+        &mut self,
+        signers: &[&dyn Signer],
+        now: Timestamp,
+        assurances: Assurances,
+    ) -> Result<Refreshed, PublishError> {
+        if let Some(batch) = &self.pending {
+            return Err(PublishError::Pending(batch.entries.len()));
+        }
+        if assurances.clock_was_wrong
+            && let Some(head) = self.record.newest().filter(|head| head.time > now)
+        {
+            let head = SignedHead { time: now, ..head.clone() };
+            self.record.replace(&head)?;
+        }
+        let time = self.record.time(now)?;
+        self.sign(&SignedHead::new(&self.published, time), signers)?;
+        let packs = packs::add_missing(self.sink, self.log, self.published.size)?;
+        self.sink.sync()?;
+        let removed = self.superseded.remove(self.sink, self.log, now)?;
+        Ok(Refreshed { time, packs, removed })
+    }
+
+    /// Records `next`, then signs and publishes it: never the other way round.
+    fn sign(&mut self, next: &SignedHead, signers: &[&dyn Signer]) -> Result<(), PublishError> {
+        let note = sign_checkpoint(&next.checkpoint(), next.time, signers)?;
+        self.sink.sync()?;
+        self.record.advance(next)?;
+        crash_point("publish.head");
+        self.sink.put_mutable(&layout::checkpoint(self.log), &note.to_bytes())?;
+        crash_point("publish.checkpoint");
+        self.published = next.checkpoint();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Publisher<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Publisher")
+            .field("log", &self.log)
+            .field("published", &self.published)
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A checkpoint with each signer's note signature and, at `time`, timestamped signature.
+pub fn sign_checkpoint(
+    checkpoint: &Checkpoint,
+    time: Timestamp,
+    signers: &[&dyn Signer],
+) -> Result<Note, PublishError> {
+    let text = checkpoint.to_string();
+    let mut lines = Vec::new();
+    for signer in signers {
+        lines.push(signature::sign_note(*signer, &text)?);
+    }
+    for signer in signers {
+        lines.push(signature::cosign(*signer, &text, time)?);
+    }
+    Ok(Note::new(text, lines))
+}
+
+fn record_name(log: Log) -> String {
+    format!("{log}-head")
+}
+
+/// The published checkpoint as bytes and as what its text says.
+fn read_checkpoint(
+    sink: &dyn Sink,
+    log: Log,
+) -> Result<Option<(Vec<u8>, Checkpoint)>, PublishError> {
+    let path = layout::checkpoint(log);
+    let Some(bytes) = sink.read(&path, MAX_NOTE as u64)? else { return Ok(None) };
+    let note = Note::parse(&bytes, MAX_NOTE)
+        .map_err(|source| PublishError::Note { path: path.clone(), source })?;
+    let checkpoint = Checkpoint::parse(note.text())
+        .map_err(|source| PublishError::Checkpoint { path, source })?;
+    Ok(Some((bytes, checkpoint)))
+}
+
+/// Checks that what is published is what was signed here last, or the head before it if a
+/// publication was interrupted between the two.
+///
+/// The record holds the root, so this says more than the checkpoint's own signatures would: those
+/// are on every head that was ever published.
+fn check_record(
+    log: Log,
+    published: Option<&Checkpoint>,
+    record: &HeadRecord,
+    pending: Option<&Batch>,
+) -> Result<(), PublishError> {
+    let path = layout::checkpoint(log);
+    let (public, root) = published.map_or((0, empty_root()), |head| (head.size, head.root));
+    let Some(signed) = record.newest() else {
+        return match published {
+            None => Ok(()),
+            Some(_) => {
+                Err(PublishError::RecordMissing { path, size: public, record: record.path() })
+            }
+        };
+    };
+    if public > signed.size {
+        let (signed, record) = (signed.size, record.path());
+        return Err(PublishError::RecordOlder { path, public, signed, record });
+    }
+    if public == signed.size {
+        return if root == signed.root {
+            Ok(())
+        } else {
+            Err(PublishError::OtherTree { path, size: public })
+        };
+    }
+    let is_between = |batch: &&Batch| {
+        batch.base.size == public && batch.base.root == root && batch.new_size() == signed.size
+    };
+    match pending.filter(is_between) {
+        Some(_) => Ok(()),
+        None => Err(PublishError::PublicOlder { path, public, signed: signed.size }),
+    }
+}

@@ -1,0 +1,175 @@
+//! The record of the newest head that was ever signed: what keeps a server from signing two trees
+//! of one size, also after a crash or from a restored backup.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use countersign_format::checkpoint::Checkpoint;
+use countersign_format::hash::Hash32;
+use countersign_format::json;
+use countersign_format::key::KeyName;
+use countersign_format::limits::MAX_CLOCK_AHEAD;
+use countersign_format::time::Timestamp;
+use countersign_store::durable::{self, Access};
+use serde::{Deserialize, Serialize};
+
+use super::PublishError;
+
+const TYPE: &str = "signed-head/v1";
+
+/// A head and when it was signed last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignedHead {
+    /// The log's name.
+    pub origin: KeyName,
+    /// Entries in the tree.
+    pub size: u64,
+    /// The tree's root.
+    pub root: Hash32,
+    /// The time of the newest timestamped signature.
+    pub time: Timestamp,
+}
+
+/// The record of the newest head that was signed. Whoever signs heads holds the role's lock.
+#[derive(Debug)]
+pub struct HeadRecord {
+    state: PathBuf,
+    name: String,
+    newest: Option<SignedHead>,
+}
+
+impl SignedHead {
+    /// The head that a checkpoint says, signed at `time`.
+    pub fn new(checkpoint: &Checkpoint, time: Timestamp) -> Self {
+        let Checkpoint { origin, size, root } = checkpoint.clone();
+        Self { origin, size, root, time }
+    }
+
+    /// The head as a checkpoint.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { origin: self.origin.clone(), size: self.size, root: self.root }
+    }
+}
+
+impl HeadRecord {
+    /// Opens the record `name` in the directory `state`.
+    pub fn open(state: &Path, name: &str) -> Result<Self, PublishError> {
+        let mut record = Self { state: state.to_owned(), name: name.to_owned(), newest: None };
+        let path = record.path();
+        record.newest = match fs::read(&path) {
+            Ok(bytes) => Some(json::parse(&bytes, TYPE).map_err(|source| {
+                PublishError::StateDamaged { path: path.clone(), source: Some(source) }
+            })?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(PublishError::State { action: "read", path, source }),
+        };
+        Ok(record)
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.state.join(&self.name)
+    }
+
+    /// The newest head that was signed, if any was.
+    pub fn newest(&self) -> Option<&SignedHead> {
+        self.newest.as_ref()
+    }
+
+    /// The time to sign at: `now`, or that of the newest signature where the clock is behind it by
+    /// no more than clocks are set back by.
+    pub fn time(&self, now: Timestamp) -> Result<Timestamp, PublishError> {
+        let newest = self.newest.as_ref().map_or(Timestamp::EPOCH, |head| head.time);
+        if newest.since(now) > MAX_CLOCK_AHEAD {
+            return Err(PublishError::ClockBehind { now, newest });
+        }
+        Ok(newest.max(now))
+    }
+
+    /// Records, durably, that `next` is about to be signed. It must be the head of a tree that
+    /// extends the recorded one; that is for the caller to know, what can be seen is checked here.
+    pub fn advance(&mut self, next: &SignedHead) -> Result<(), PublishError> {
+        self.check(next)?;
+        if self.newest.as_ref() == Some(next) { Ok(()) } else { self.write(next) }
+    }
+
+    /// Checks what [`Self::advance`] checks, without recording anything.
+    pub fn check(&self, next: &SignedHead) -> Result<(), PublishError> {
+        if let Some(newest) = &self.newest {
+            if newest.origin != next.origin {
+                let (expected, found) = (next.origin.clone(), newest.origin.clone());
+                return Err(PublishError::Origin { expected, found });
+            }
+            let forks =
+                next.size < newest.size || (next.size == newest.size && next.root != newest.root);
+            if forks {
+                return Err(PublishError::Fork { next: next.size, signed: newest.size });
+            }
+            if next.time < newest.time {
+                return Err(PublishError::ClockBehind { now: next.time, newest: newest.time });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records `head` whatever was recorded before. For a person who knows that no newer head was
+    /// ever published.
+    pub fn replace(&mut self, head: &SignedHead) -> Result<(), PublishError> {
+        self.write(head)
+    }
+
+    fn write(&mut self, head: &SignedHead) -> Result<(), PublishError> {
+        let text = json::print_line(TYPE, head);
+        durable::write_atomic(&self.state, self.name.as_ref(), &text, Access::Private)
+            .map_err(|source| PublishError::State { action: "write", path: self.path(), source })?;
+        self.newest = Some(head.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(size: u64, root: u8, time: u64) -> SignedHead {
+        SignedHead {
+            origin: "example.org/log".parse().expect("a name"),
+            size,
+            root: Hash32([root; 32]),
+            time: Timestamp::from_seconds(time).expect("a time"),
+        }
+    }
+
+    #[test]
+    fn heads_only_grow_and_time_only_goes_on() {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut record = HeadRecord::open(state.path(), "head").expect("opened");
+        assert_eq!(record.newest(), None);
+        record.advance(&head(5, 1, 1000)).expect("the first");
+        record.advance(&head(5, 1, 1001)).expect("the same, later");
+        record.advance(&head(7, 2, 1001)).expect("a larger one");
+        let mut record = HeadRecord::open(state.path(), "head").expect("opened");
+        assert_eq!(record.newest(), Some(&head(7, 2, 1001)));
+        let fork = |result| matches!(result, Err(PublishError::Fork { signed: 7, .. }));
+        assert!(fork(record.advance(&head(7, 3, 2000))));
+        assert!(fork(record.advance(&head(6, 2, 2000))));
+        let back = record.advance(&head(8, 3, 1000));
+        assert!(matches!(back, Err(PublishError::ClockBehind { .. })));
+        let other =
+            SignedHead { origin: "example.org/x".parse().expect("a name"), ..head(8, 3, 2000) };
+        assert!(matches!(record.advance(&other), Err(PublishError::Origin { .. })));
+        assert_eq!(record.newest(), Some(&head(7, 2, 1001)));
+    }
+
+    #[test]
+    fn small_steps_back_of_the_clock_are_bridged() {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut record = HeadRecord::open(state.path(), "head").expect("opened");
+        record.advance(&head(1, 1, 10_000)).expect("recorded");
+        let at = |seconds| Timestamp::from_seconds(seconds).expect("a time");
+        assert_eq!(record.time(at(10_005)).expect("a time"), at(10_005));
+        assert_eq!(record.time(at(9_700)).expect("a time"), at(10_000));
+        assert!(matches!(record.time(at(9_699)), Err(PublishError::ClockBehind { .. })));
+    }
+}
