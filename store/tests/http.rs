@@ -318,3 +318,35 @@ fn bytes_are_counted_as_they_are_on_the_wire_and_are_few() {
     // a request is the least a polite client can say
     assert!(counted.sent / 2 < 200, "{counted:?}");
 }
+
+#[test]
+fn requests_run_side_by_side() {
+    let meeting = std::sync::Arc::new(std::sync::Barrier::new(3));
+    // no answer before all three have asked
+    let server = Server::start(move |_| {
+        meeting.wait();
+        answer("200 OK", &[], b"here")
+    });
+    let source = server.source();
+    let got = run(async {
+        let (path, request) = (checkpoint(), Get::up_to(9));
+        let get = || source.get(&path, &request);
+        tokio::join!(get(), get(), get())
+    });
+    for got in [got.0, got.1, got.2] {
+        assert_eq!(got.expect("an answer"), whole(b"here"));
+    }
+}
+
+#[test]
+fn the_proxy_that_is_given_is_used() {
+    let proxy = Server::start(|request| {
+        assert_eq!(request.target, "http://repository.invalid/r/collection/checkpoint");
+        answer("200 OK", &[], b"by proxy")
+    });
+    let options = HttpOptions { proxy: Some(proxy.url()), ..quick() };
+    let location = support::location("http://repository.invalid/r");
+    let source = countersign_store::Source::open(&location, &options);
+    let got = run(source.get(&checkpoint(), &Get::up_to(99))).expect("an answer");
+    assert_eq!(got, whole(b"by proxy"));
+}
