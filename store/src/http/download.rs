@@ -68,20 +68,11 @@ impl HttpSource {
             }
         }
         let response = self.send(path, headers, counters).await?;
-        let total = match response.status().as_u16() {
-            200 => response.content_length(),
-            206 if start > 0 => answer::content_range(response.headers(), range)?.total,
-            404 | 410 => {
-                self.drain(response, counters).await;
-                return Ok(false);
-            }
-            // the object ends before the bytes that are missing here
-            416 if start > 0 => {
-                let found = answer::unsatisfied_total(response.headers()).unwrap_or(start);
-                return Err(Cause::WrongSize { expected: request.size, found });
-            }
-            _ => return Err(status(&response)),
-        };
+        if matches!(response.status().as_u16(), 404 | 410) {
+            self.drain(response, counters).await;
+            return Ok(false);
+        }
+        let total = total_size(&response, range, request.size)?;
         answer::check_encoding(&response)?;
         if let Some(found) = total.filter(|total| *total != request.size) {
             return Err(Cause::WrongSize { expected: request.size, found });
@@ -121,5 +112,19 @@ impl HttpSource {
             return Err(Cause::WrongSize { expected: size, found: reached });
         }
         Ok(())
+    }
+}
+
+/// The size of the whole object as the head of an answer has it, if that is an answer at all.
+fn total_size(response: &Response, asked: ByteRange, expected: u64) -> Result<Option<u64>, Cause> {
+    match response.status().as_u16() {
+        200 => Ok(response.content_length()),
+        206 if asked.start > 0 => Ok(answer::content_range(response.headers(), asked)?.total),
+        // the object ends before the bytes that are missing here
+        416 if asked.start > 0 => {
+            let found = answer::unsatisfied_total(response.headers()).unwrap_or(asked.start);
+            Err(Cause::WrongSize { expected, found })
+        }
+        _ => Err(status(response)),
     }
 }
