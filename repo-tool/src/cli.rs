@@ -3,12 +3,16 @@
 use clap::{Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output};
 
-use crate::commands::{completions, man};
+use crate::commands::{completions, init, man};
 
+mod authority;
 mod collection;
+mod directory;
 mod distribution;
 
+use authority::AuthorityCommand;
 use collection::CollectionCommand;
+use directory::DirectoryCommand;
 use distribution::DistributionCommand;
 
 /// Publish patches that carry two signatures: the collection's and the distribution's
@@ -24,6 +28,8 @@ use distribution::DistributionCommand;
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Examples:\n  \
+        patchrepo init repo --name patches.example.org\n  \
+        patchrepo authority init /srv/authority --name patches.example.org/authority\n  \
         patchrepo collection init /srv/collection --name patches.example.org/collection\n  \
         patchrepo man /usr/local/share/man/man1\n\n\
         patchrepo COMMAND --help shows what a command takes, with examples."
@@ -38,6 +44,13 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::InitArgs),
+    /// Say which keys hold which role; issue servers their keys
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
+    /// Say where servers are
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Take patches in, test them, give the first signature
     #[command(subcommand)]
     Collection(CollectionCommand),
@@ -52,6 +65,9 @@ impl Cli {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
         match self.command {
+            Command::Init(arguments) => init::run(&arguments, output),
+            Command::Authority(command) => command.run(output),
+            Command::Directory(command) => command.run(output),
             Command::Collection(command) => command.run(output),
             Command::Distribution(command) => command.run(output),
             Command::Completions(arguments) => Ok(completions::run(&arguments, output)),

@@ -11,7 +11,10 @@ use serde::Serialize;
 
 use crate::role_dir::{self, RoleDir};
 
+pub mod authority;
 pub mod completions;
+pub mod directory;
+pub mod init;
 pub mod man;
 pub mod server;
 
@@ -61,6 +64,12 @@ pub fn now() -> Result<Timestamp, Failure> {
     let since = since.map_err(|_| "the machine's clock is before 1970");
     Timestamp::from_seconds(since.or_fail(ExitStatus::Failed)?.as_secs())
         .or_fail(ExitStatus::Failed)
+}
+
+/// Waits for what goes on over the network. One thread is enough: it waits, it does not work.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.or_fail(ExitStatus::Failed)?.block_on(future))
 }
 
 /// Keeps other processes from changing the directory; says for whom it waits.

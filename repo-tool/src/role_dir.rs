@@ -126,37 +126,16 @@ impl fmt::Display for Role {
 
 impl RoleDir {
     /// Makes the directory at `path`: `fill` puts keys, state and `config.toml` into it. It is
-    /// there whole or not at all: it is filled under another name beside `path` and renamed.
+    /// there whole or not at all.
     pub fn create<E: From<RoleDirError>>(
         path: &Path,
         fill: impl FnOnce(&Self) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let failed = |action: &'static str, at: &Path| {
-            let at = at.to_owned();
-            move |source| RoleDirError::Io { action, path: at, source }
-        };
-        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => (),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            _ => return Err(RoleDirError::Exists(path.to_owned()).into()),
-        }
-        let staging = Self { path: staging_path(path) };
-        if staging.path.symlink_metadata().is_ok() {
-            return Err(RoleDirError::Interrupted(staging.path).into());
-        }
-        staging.make_rooms().map_err(failed("make", &staging.path))?;
-        let filled = fill(&staging).and_then(|()| {
-            sync_tree(&staging.path)
-                .and_then(|()| fs::rename(&staging.path, path))
-                .and_then(|()| File::open(parent(path))?.sync_all())
-                .map_err(failed("make", path))
-                .map_err(Into::into)
-        });
-        if let Err(error) = filled {
-            // the first error says more than one about the clean-up would
-            let _ = fs::remove_dir_all(&staging.path);
-            return Err(error);
-        }
+        create_whole(path, |staging| {
+            let directory = Self { path: staging.to_owned() };
+            directory.make_rooms().map_err(failed("make", staging))?;
+            fill(&directory)
+        })?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -248,12 +227,46 @@ impl RoleDir {
 
     fn make_rooms(&self) -> io::Result<()> {
         let make = |path: &Path, mode: u32| DirBuilder::new().mode(mode).create(path);
-        make(&self.path, 0o755)?;
         make(&self.keys(), 0o700)?;
         make(&self.incoming(), 0o755)?;
         make(&self.state(), 0o755)?;
         make(&self.public(), 0o755)
     }
+}
+
+/// Makes a directory at `path`, where there is none or an empty one. It is there whole or not at
+/// all: `fill` fills it under another name beside `path`, from which it is then renamed.
+pub fn create_whole<E: From<RoleDirError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        _ => return Err(RoleDirError::Exists(path.to_owned()).into()),
+    }
+    let staging = staging_path(path);
+    if staging.symlink_metadata().is_ok() {
+        return Err(RoleDirError::Interrupted(staging).into());
+    }
+    DirBuilder::new().mode(0o755).create(&staging).map_err(failed("make", &staging))?;
+    let filled = fill(&staging).and_then(|()| {
+        sync_tree(&staging)
+            .and_then(|()| fs::rename(&staging, path))
+            .and_then(|()| File::open(parent(path))?.sync_all())
+            .map_err(failed("make", path))
+            .map_err(Into::into)
+    });
+    if filled.is_err() {
+        // the first error says more than one about the clean-up would
+        let _ = fs::remove_dir_all(&staging);
+    }
+    filled
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RoleDirError {
+    let path = path.to_owned();
+    move |source| RoleDirError::Io { action, path, source }
 }
 
 /// Reads a file of at most `limit` bytes.

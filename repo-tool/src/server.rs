@@ -109,15 +109,20 @@ pub fn init(
     Ok((directory, request.expect("made along with the directory")))
 }
 
+/// Opens the directory of a server.
+pub fn open(path: &Path, role: Log) -> Result<(RoleDir, ServerConfig), RoleDirError> {
+    RoleDir::open(path, directory_role(role))
+}
+
 /// Makes a further secret, for a key that is to replace the present one, and returns its request.
 /// While a secret waits for its grant, that one's request again.
 pub fn renew(
     directory: &RoleDir,
-    config: &ServerConfig,
+    id: &KeyName,
     role: Log,
     passphrases: &Passphrases,
 ) -> Result<Request, ServerError> {
-    ask(directory, role, &config.name, passphrases)
+    ask(directory, role, id, passphrases)
 }
 
 /// Takes the authority's grant: checks that it answers this server's request and comes from the
@@ -125,16 +130,16 @@ pub fn renew(
 /// The same grant may be taken again, with the same outcome.
 pub fn accept(
     directory: &RoleDir,
-    config: &ServerConfig,
+    id: &KeyName,
     role: Log,
     grant: &[u8],
     told: PointText,
     passphrases: &Passphrases,
 ) -> Result<Note, ServerError> {
     let parsed = Grant::parse(grant)?;
-    check_answer(config, role, &parsed, told)?;
-    let key = NumberedKey::newest(directory)?
-        .ok_or_else(|| ServerError::NothingAsked(config.name.clone()))?;
+    check_answer(id, role, &parsed, told)?;
+    let key =
+        NumberedKey::newest(directory)?.ok_or_else(|| ServerError::NothingAsked(id.clone()))?;
     let present = read_grant(directory, &key)?;
     if present.as_ref().is_some_and(|present| *present != parsed) {
         return Err(ServerError::Granted(key.grant_file()));
@@ -192,14 +197,14 @@ fn ask(
 }
 
 fn check_answer(
-    config: &ServerConfig,
+    id: &KeyName,
     role: Log,
     grant: &Grant,
     told: PointText,
 ) -> Result<(), ServerError> {
-    if grant.id != config.name || grant.role != role {
+    if grant.id != *id || grant.role != role {
         return Err(ServerError::OtherRequest {
-            id: config.name.clone(),
+            id: id.clone(),
             role,
             found_id: grant.id.clone(),
             found_role: grant.role,
@@ -341,13 +346,14 @@ mod tests {
             let name = "example.org/collection".parse().expect("a name");
             let (directory, request) =
                 init(&path, Log::Collection, &name, None, &unencrypted()).expect("made");
-            let (_, config) = RoleDir::open(&path, Role::Collection).expect("opened");
+            let (_, config) = open(&path, Log::Collection).expect("opened");
             Self { directory, config, request, _base: base }
         }
 
         fn accept(&self, grant: &Grant) -> Result<ServerKey, ServerError> {
             let (bytes, role) = (grant.to_bytes(), Log::Collection);
-            let note = accept(&self.directory, &self.config, role, &bytes, kgc(), &unencrypted())?;
+            let note =
+                accept(&self.directory, &self.config.name, role, &bytes, kgc(), &unencrypted())?;
             let acceptance = Acceptance::verify(&note.to_bytes(), "acceptance").expect("verified");
             Ok(acceptance.server_key())
         }
@@ -382,7 +388,8 @@ mod tests {
     #[test]
     fn a_renewed_server_signs_with_the_key_that_is_listed() {
         let server = Server::new();
-        let renew = || renew(&server.directory, &server.config, Log::Collection, &unencrypted());
+        let renew =
+            || renew(&server.directory, &server.config.name, Log::Collection, &unencrypted());
         assert_eq!(renew().expect("the waiting request"), server.request);
         let mut old = server.accept(&answer(&server.request, 1)).expect("accepted");
         let request = renew().expect("a request");

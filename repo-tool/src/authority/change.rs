@@ -274,6 +274,11 @@ fn change_keys(keys: &mut Vec<Vkey>, add: &[Vkey], drop: &[KeyName]) -> Result<(
 }
 
 impl LogChange {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.origin.is_none() && self.threshold.is_none() && self.max_age.is_none()
+    }
+
     fn apply(&self, log: &mut LogRole) {
         if let Some(origin) = &self.origin {
             log.origin = origin.clone();

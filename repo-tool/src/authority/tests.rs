@@ -6,7 +6,6 @@ use countersign_format::policy::{ChainError, Refusal};
 use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
-use crate::config::ServerConfig;
 use crate::key_store::NewPassphraseArgs;
 use crate::server;
 
@@ -33,7 +32,7 @@ struct Lab {
 
 struct Member {
     directory: RoleDir,
-    config: ServerConfig,
+    id: KeyName,
     role: Log,
     request: Request,
 }
@@ -42,7 +41,7 @@ impl Member {
     fn accept(&self, grant: &Grant) -> Vec<u8> {
         let (bytes, told) = (grant.to_bytes(), grant.kgc);
         let note =
-            server::accept(&self.directory, &self.config, self.role, &bytes, told, &unencrypted());
+            server::accept(&self.directory, &self.id, self.role, &bytes, told, &unencrypted());
         note.expect("accepted").to_bytes()
     }
 }
@@ -82,12 +81,7 @@ impl Lab {
         let id = name(&format!("example.org/{folder}"));
         let (directory, request) =
             server::init(&path, role, &id, None, &unencrypted()).expect("made");
-        let config = ServerConfig {
-            role: if role == Log::Collection { Role::Collection } else { Role::Distribution },
-            name: id,
-            kgc: None,
-        };
-        Member { directory, config, role, request }
+        Member { directory, id, role, request }
     }
 
     fn issue(&self, request: &Request) -> Grant {
@@ -223,8 +217,7 @@ fn a_key_is_replaced_and_retired_in_one_version() {
     let request = Request { id: name("example.org/collection"), ..second.request.clone() };
     let grant = lab.issue(&request);
     assert_eq!(grant.epoch, 2);
-    let config = ServerConfig { name: request.id.clone(), ..second.config.clone() };
-    let acceptance = Member { config, request, ..second }.accept(&grant);
+    let acceptance = Member { id: request.id.clone(), request, ..second }.accept(&grant);
     lab.authority.admit(&acceptance, "acceptance", &Admission::default(), now()).expect("admitted");
     assert!(matches!(
         lab.authority.retire(&retirement(None), now()),

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use countersign_format::issue::Request;
-use countersign_format::layout::Log;
 use countersign_terminal::{Failure, Output, Report};
 use serde::Serialize;
 
-use crate::config::ServerConfig;
-use crate::role_dir::{self, Role, RoleDir};
+use crate::role_dir::{self, RoleDir};
 use crate::server::REQUEST;
 
 pub mod accept;
@@ -42,12 +40,4 @@ impl Report for Asked {
             "Next: take it to the authority (patchrepo authority issue) and accept its grant.",
         );
     }
-}
-
-fn open(path: &Path, role: Log) -> Result<(RoleDir, ServerConfig), Failure> {
-    let role = match role {
-        Log::Collection => Role::Collection,
-        Log::Distribution => Role::Distribution,
-    };
-    Ok(RoleDir::open(path, role)?)
 }

@@ -53,13 +53,13 @@ impl Report for Accepted {
 
 /// Takes the grant and delivers the acceptance.
 pub fn run(role: Log, arguments: &AcceptArgs, output: &Output) -> Result<ExitStatus, Failure> {
-    let (directory, config) = super::open(&arguments.directory, role)?;
+    let (directory, config) = server::open(&arguments.directory, role)?;
     let bytes = role_dir::read_file(&arguments.grant, MAX_NOTE)?;
     let grant = Grant::parse(&bytes).or_fail(ExitStatus::Failed)?;
     let told = told(arguments, &config, &grant, output)?;
     let _lock = lock(&directory, output)?;
     let passphrases = Passphrases::new(&arguments.passphrase);
-    let note = server::accept(&directory, &config, role, &bytes, told, &passphrases)?;
+    let note = server::accept(&directory, &config.name, role, &bytes, told, &passphrases)?;
     let delivered = arguments.destination.deliver(&note.to_bytes(), output)?;
     output.report(&Accepted { id: grant.id.to_string(), epoch: grant.epoch, delivered });
     Ok(ExitStatus::Done)

@@ -26,10 +26,10 @@ pub struct RenewArgs {
 
 /// Makes a further secret and the request for it.
 pub fn run(role: Log, arguments: &RenewArgs, output: &Output) -> Result<ExitStatus, Failure> {
-    let (directory, config) = super::open(&arguments.directory, role)?;
+    let (directory, config) = server::open(&arguments.directory, role)?;
     let _lock = lock(&directory, output)?;
     let passphrases = Passphrases::for_new_keys(&arguments.passphrase);
-    let request = server::renew(&directory, &config, role, &passphrases)?;
+    let request = server::renew(&directory, &config.name, role, &passphrases)?;
     output.report(&Asked::new(&directory, request, arguments.output.as_deref())?);
     Ok(ExitStatus::Done)
 }

@@ -1,0 +1,34 @@
+//! `patchrepo authority …`.
+
+use clap::Subcommand;
+use countersign_terminal::{ExitStatus, Failure, Output};
+
+use crate::commands::authority::{admit, change, init, issue, publish, retire, show, sign};
+
+/// The commands of an authority.
+#[derive(Subcommand, Debug)]
+pub(super) enum AuthorityCommand {
+    Init(init::InitArgs),
+    Issue(issue::IssueArgs),
+    Admit(admit::AdmitArgs),
+    Retire(retire::RetireArgs),
+    Change(Box<change::ChangeArgs>),
+    Sign(sign::SignArgs),
+    Publish(publish::PublishArgs),
+    Show(show::ShowArgs),
+}
+
+impl AuthorityCommand {
+    pub(super) fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
+        match self {
+            Self::Init(arguments) => init::run(arguments, output),
+            Self::Issue(arguments) => issue::run(&arguments, output),
+            Self::Admit(arguments) => admit::run(arguments, output),
+            Self::Retire(arguments) => retire::run(arguments, output),
+            Self::Change(arguments) => change::run(*arguments, output),
+            Self::Sign(arguments) => sign::run(arguments, output),
+            Self::Publish(arguments) => publish::run(&arguments, output),
+            Self::Show(arguments) => show::run(&arguments, output),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What an authority's person does.
+
+use std::path::Path;
+
+use countersign_format::key::Vkey;
+use countersign_store::Lock;
+use countersign_terminal::{Failure, Output, Report};
+use serde::Serialize;
+
+use super::lock;
+use crate::authority::{Authority, AuthorityError, Draft, Standing, summary};
+use crate::config::AuthorityConfig;
+use crate::role_dir::{self, Role, RoleDir};
+
+pub mod admit;
+pub mod change;
+pub mod init;
+pub mod issue;
+pub mod publish;
+pub mod retire;
+pub mod show;
+pub mod sign;
+
+/// Longest file with a public key: a name, an ID and 33 bytes in base64.
+const MAX_VKEY_FILE: usize = 4096;
+
+/// The next version: what it changes, and who has signed it.
+#[derive(Serialize, Debug)]
+pub struct Prepared {
+    version: u64,
+    changes: Vec<String>,
+    standing: Vec<Standing>,
+    /// Whether the changes were shown before.
+    #[serde(skip)]
+    changes_known: bool,
+}
+
+impl Prepared {
+    fn new(authority: &Authority, draft: &Draft) -> Self {
+        Self {
+            version: draft.note().version,
+            changes: summary(authority.newest(), draft.note()),
+            standing: authority.standing(draft),
+            changes_known: false,
+        }
+    }
+
+    fn without_changes(self) -> Self {
+        Self { changes_known: true, ..self }
+    }
+}
+
+impl Report for Prepared {
+    fn print(&self, output: &Output) {
+        if !self.changes_known {
+            output.print_heading(format!("Prepared: {}", self.changes[0]));
+            for change in &self.changes[1..] {
+                output.print_line(format!("  {change}"));
+            }
+        }
+        for standing in &self.standing {
+            let Standing { version, threshold, signed, unsigned } = standing;
+            let count = signed.len();
+            output.print_line(format!(
+                "Signed by {count} of {threshold} needed of the keys of version {version}"
+            ));
+            for name in signed {
+                output.print_line(format!("  signed      {name}"));
+            }
+            for name in unsigned {
+                output.print_line(format!("  not signed  {name}"));
+            }
+        }
+        let met = self.standing.iter().all(Standing::is_met);
+        output.note(if met {
+            "Next: patchrepo authority publish."
+        } else {
+            "Next: each holder signs (patchrepo authority sign), then patchrepo authority publish."
+        });
+    }
+}
+
+/// Keeps other processes from changing the authority, and opens it.
+fn open_locked(path: &Path, output: &Output) -> Result<(Authority, Lock), Failure> {
+    let (directory, _) = RoleDir::open::<AuthorityConfig>(path, Role::Authority)?;
+    let lock = lock(&directory, output)?;
+    let authority = Authority::open(path)?;
+    Ok((authority, lock))
+}
+
+/// Reads a public key that is given as itself or as a file that holds it.
+pub(super) fn read_vkey(text: &str) -> Result<Vkey, Failure> {
+    if let Ok(vkey) = text.parse() {
+        return Ok(vkey);
+    }
+    let bytes = role_dir::read_file(Path::new(text), MAX_VKEY_FILE)?;
+    let vkey: Vkey =
+        String::from_utf8_lossy(&bytes).trim().parse().map_err(AuthorityError::Name)?;
+    Ok(vkey)
+}
+
+pub(super) fn read_vkeys(texts: &[String]) -> Result<Vec<Vkey>, Failure> {
+    texts.iter().map(|text| read_vkey(text)).collect()
+}

@@ -1,0 +1,50 @@
+//! `patchrepo authority publish`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_format::hash::Hash32;
+use countersign_format::layout;
+use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use serde::Serialize;
+
+use super::open_locked;
+use crate::commands::now;
+
+/// Publish the next version, once enough keys have signed it
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchrepo authority publish /srv/authority\n\n\
+    The note is written below public/authority/. Servers take it from there; clients get it from\n\
+    the distribution.")]
+pub struct PublishArgs {
+    /// The authority's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Published {
+    version: u64,
+    file: PathBuf,
+    sha256: Hash32,
+}
+
+impl Report for Published {
+    fn print(&self, output: &Output) {
+        output.print_field("version", self.version);
+        output.print_field("file", self.file.display());
+        output.print_field("sha256", self.sha256);
+        output.note("Clients are enrolled with the file, or with sha256: and this value.");
+    }
+}
+
+/// Publishes and says where.
+pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let (mut authority, _lock) = open_locked(&arguments.directory, output)?;
+    let chain = authority.publish(now()?)?;
+    let version = chain.newest().version;
+    let file = authority.directory().public().join(layout::authority(version));
+    output.report(&Published { version, file, sha256: chain.fingerprint() });
+    Ok(ExitStatus::Done)
+}

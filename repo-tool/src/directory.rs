@@ -1,0 +1,306 @@
+//! What the directory does: it says where servers are (SPEC §6). It can vouch for nothing.
+//!
+//! Its directory holds `keys/directory.pem`, `state/servers` (what the next version says) and
+//! `public/directory`.
+
+use std::path::{Path, PathBuf};
+
+use countersign_format::directory::{DirectoryError, DirectoryNote, DirectoryServer};
+use countersign_format::json::{self, JsonError};
+use countersign_format::key::{KeyName, Vkey};
+use countersign_format::layout;
+use countersign_format::limits::MAX_AUTHORITY_NOTE;
+use countersign_format::note::{Note, NoteError};
+use countersign_format::signature::{SeedSigner, SignError, Signer as _, sign_note};
+use countersign_format::text::DistributionName;
+use countersign_format::time::Timestamp;
+use countersign_store::durable::Access;
+use countersign_store::{DirectoryWriter, Sink as _, WriteError};
+use countersign_terminal::{ExitStatus, Failure};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{self, DirectoryConfig, Span};
+use crate::key_store::{self, KeyStoreError, Passphrases, Secret, SecretError, SecretKind};
+use crate::role_dir::{Role, RoleDir, RoleDirError};
+
+const SERVERS: &str = "state/servers";
+const SERVERS_TYPE: &str = "servers/v1";
+
+/// A directory: where its files are, and its settings.
+#[derive(Debug)]
+pub struct Directory {
+    directory: RoleDir,
+    config: DirectoryConfig,
+}
+
+/// What the next version says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Servers {
+    servers: Vec<DirectoryServer>,
+}
+
+/// Why a directory did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryToolError {
+    /// Its files.
+    #[error(transparent)]
+    RoleDir(#[from] RoleDirError),
+    /// Its key file.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// No secret could be made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Publishing could not write.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Signing failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// What it is to say is refused.
+    #[error(transparent)]
+    Note(#[from] DirectoryError),
+    /// What it published is no note.
+    #[error("public/directory is no note")]
+    Published(#[source] NoteError),
+    /// `state/servers` is not what it was written as.
+    #[error("{SERVERS} is malformed")]
+    Servers(#[source] JsonError),
+    /// The URL is listed already.
+    #[error("{url} is listed for distribution {distribution} already")]
+    ListedAlready {
+        /// The URL.
+        url: String,
+        /// The distribution.
+        distribution: DistributionName,
+    },
+    /// The URL is not listed.
+    #[error("{url} is not listed for distribution {distribution}")]
+    NotListed {
+        /// The URL.
+        url: String,
+        /// The distribution.
+        distribution: DistributionName,
+    },
+}
+
+impl Directory {
+    /// Makes a directory, and returns it with its public key, for the authority to list.
+    pub fn init(
+        path: &Path,
+        name: &KeyName,
+        valid_for: Span,
+        passphrases: &Passphrases,
+    ) -> Result<(Self, Vkey), DirectoryToolError> {
+        let config = DirectoryConfig { role: Role::Directory, name: name.clone(), valid_for };
+        let mut vkey = None;
+        RoleDir::create(path, |directory| {
+            let secret = Secret::generate(SecretKind::Ed25519)?;
+            key_store::create(&key_path(directory), &secret, passphrases)?;
+            let signer = SeedSigner::new(name.clone(), secret.seed());
+            let made = Vkey::server(name.clone(), signer.public_key().clone());
+            let public = format!("{made}\n");
+            directory.write(Path::new("directory.pub"), public.as_bytes(), Access::Public)?;
+            let text = config::print(&config);
+            directory.write(Path::new("config.toml"), text.as_bytes(), Access::Public)?;
+            vkey = Some(made);
+            Ok::<_, DirectoryToolError>(())
+        })?;
+        Ok((Self::open(path)?, vkey.expect("made along with the directory")))
+    }
+
+    /// Opens a directory.
+    pub fn open(path: &Path) -> Result<Self, DirectoryToolError> {
+        let (directory, config) = RoleDir::open(path, Role::Directory)?;
+        Ok(Self { directory, config })
+    }
+
+    /// Where its files are.
+    pub fn role_dir(&self) -> &RoleDir {
+        &self.directory
+    }
+
+    /// Where each distribution is to be read, as the next version will say.
+    pub fn servers(&self) -> Result<Vec<DirectoryServer>, DirectoryToolError> {
+        match self.directory.read(Path::new(SERVERS), MAX_AUTHORITY_NOTE)? {
+            None => Ok(Vec::new()),
+            Some(bytes) => json::parse::<Servers>(&bytes, SERVERS_TYPE)
+                .map(|servers| servers.servers)
+                .map_err(DirectoryToolError::Servers),
+        }
+    }
+
+    /// Lists a URL for a distribution, after those that it has, or first.
+    pub fn add(
+        &self,
+        distribution: &DistributionName,
+        url: &str,
+        first: bool,
+    ) -> Result<(), DirectoryToolError> {
+        let mut servers = self.servers()?;
+        let index = servers.iter().position(|server| server.distribution == *distribution);
+        let index = index.unwrap_or_else(|| {
+            servers.push(DirectoryServer { distribution: distribution.clone(), urls: Vec::new() });
+            servers.len() - 1
+        });
+        let urls = &mut servers[index].urls;
+        if urls.iter().any(|listed| listed == url) {
+            let (url, distribution) = (url.to_owned(), distribution.clone());
+            return Err(DirectoryToolError::ListedAlready { url, distribution });
+        }
+        urls.insert(if first { 0 } else { urls.len() }, url.to_owned());
+        self.save(servers)
+    }
+
+    /// Lists a URL no longer.
+    pub fn remove(
+        &self,
+        distribution: &DistributionName,
+        url: &str,
+    ) -> Result<(), DirectoryToolError> {
+        let mut servers = self.servers()?;
+        let of_distribution = servers.iter_mut().find(|one| one.distribution == *distribution);
+        let urls = of_distribution.map(|server| &mut server.urls);
+        let position = urls.as_ref().and_then(|urls| urls.iter().position(|one| one == url));
+        let (Some(urls), Some(position)) = (urls, position) else {
+            let (url, distribution) = (url.to_owned(), distribution.clone());
+            return Err(DirectoryToolError::NotListed { url, distribution });
+        };
+        urls.remove(position);
+        servers.retain(|server| !server.urls.is_empty());
+        self.save(servers)
+    }
+
+    /// What is published; `None` before the first version. Its signature is not looked at: what
+    /// counts as the directory's key is for the authority to say.
+    pub fn published(&self) -> Result<Option<DirectoryNote>, DirectoryToolError> {
+        let path = PathBuf::from("public").join(layout::directory());
+        let Some(bytes) = self.directory.read(&path, MAX_AUTHORITY_NOTE)? else {
+            return Ok(None);
+        };
+        let note =
+            Note::parse(&bytes, MAX_AUTHORITY_NOTE).map_err(DirectoryToolError::Published)?;
+        Ok(Some(DirectoryNote::parse(note.text())?))
+    }
+
+    /// Signs and publishes a version that says what is prepared.
+    pub fn publish(
+        &self,
+        passphrases: &Passphrases,
+        now: Timestamp,
+    ) -> Result<DirectoryNote, DirectoryToolError> {
+        let version = self.published()?.map_or(1, |note| note.version + 1);
+        let note = self.note(version, now, self.servers()?);
+        let text = note.to_text();
+        DirectoryNote::parse(&text)?;
+        let line = sign_note(&self.open_signer(passphrases)?, &text)?;
+        let bytes = Note::new(text, vec![line]).to_bytes();
+        DirectoryWriter::new(&self.directory.public()).put_mutable(&layout::directory(), &bytes)?;
+        Ok(note)
+    }
+
+    fn note(&self, version: u64, now: Timestamp, servers: Vec<DirectoryServer>) -> DirectoryNote {
+        let name = self.config.name.clone();
+        DirectoryNote { name, version, expires: now.plus(self.config.valid_for.0), servers }
+    }
+
+    /// Keeps what is prepared, if a note can say it.
+    fn save(&self, servers: Vec<DirectoryServer>) -> Result<(), DirectoryToolError> {
+        let note = self.note(1, Timestamp::EPOCH, servers);
+        DirectoryNote::parse(&note.to_text())?;
+        let servers = Servers { servers: note.servers };
+        let bytes = json::print_pretty(SERVERS_TYPE, &servers);
+        Ok(self.directory.write(Path::new(SERVERS), &bytes, Access::Public)?)
+    }
+
+    fn open_signer(&self, passphrases: &Passphrases) -> Result<SeedSigner, KeyStoreError> {
+        let path = key_path(&self.directory);
+        let secret = key_store::open(&path, passphrases)?
+            .expect_kind(SecretKind::Ed25519)
+            .map_err(|source| KeyStoreError::Secret { path, source })?;
+        Ok(SeedSigner::new(self.config.name.clone(), secret.seed()))
+    }
+}
+
+fn key_path(directory: &RoleDir) -> PathBuf {
+    directory.keys().join("directory.pem")
+}
+
+impl From<DirectoryToolError> for Failure {
+    fn from(error: DirectoryToolError) -> Self {
+        match error {
+            DirectoryToolError::RoleDir(error) => error.into(),
+            DirectoryToolError::KeyStore(error) => error.into(),
+            error @ DirectoryToolError::Note(_) => Self::new(ExitStatus::Usage, error),
+            error => Self::new(ExitStatus::Failed, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_format::policy::verify_own_signature;
+
+    use super::*;
+    use crate::key_store::NewPassphraseArgs;
+
+    fn unencrypted() -> Passphrases {
+        let arguments = NewPassphraseArgs { no_passphrase: true, ..NewPassphraseArgs::default() };
+        Passphrases::for_new_keys(&arguments)
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().expect("a time")
+    }
+
+    fn word(text: &str) -> DistributionName {
+        text.parse().expect("a word")
+    }
+
+    fn made() -> (Directory, Vkey, tempfile::TempDir) {
+        let base = tempfile::tempdir().expect("a directory");
+        let name = "example.org/directory".parse().expect("a name");
+        let path = base.path().join("directory");
+        let (directory, vkey) =
+            Directory::init(&path, &name, Span(86_400), &unencrypted()).expect("made");
+        (directory, vkey, base)
+    }
+
+    #[test]
+    fn what_is_prepared_is_published_under_its_key() {
+        let (directory, vkey, _base) = made();
+        directory.add(&word("main"), "https://b.example.org/", false).expect("added");
+        directory.add(&word("main"), "https://a.example.org/", true).expect("added");
+        let first = directory.publish(&unencrypted(), now()).expect("published");
+        assert_eq!((first.version, first.expires), (1, now().plus(86_400)));
+        let urls: Vec<_> = first.urls(&word("main")).map(str::to_owned).collect();
+        assert_eq!(urls, ["https://a.example.org/", "https://b.example.org/"]);
+
+        directory.remove(&word("main"), "https://a.example.org/").expect("removed");
+        directory.publish(&unencrypted(), now()).expect("published");
+        let published = directory.published().expect("read").expect("a version");
+        assert_eq!((published.version, published.servers[0].urls.len()), (2, 1));
+        let bytes = std::fs::read(directory.role_dir().public().join("directory")).expect("read");
+        let text = verify_own_signature(&bytes, "directory", &vkey).expect("signed");
+        assert_eq!(*text, published.to_text());
+    }
+
+    #[test]
+    fn mistakes_change_nothing() {
+        let (directory, _, _base) = made();
+        let (main, url) = (word("main"), "https://a.example.org/");
+        directory.add(&main, url, false).expect("added");
+        let twice = directory.add(&main, url, true);
+        assert!(matches!(twice, Err(DirectoryToolError::ListedAlready { .. })));
+        let no_url = directory.add(&main, "ftp://a.example.org/", false);
+        assert!(matches!(no_url, Err(DirectoryToolError::Note(DirectoryError::Url(_)))));
+        for (distribution, url) in [("main", "https://x/"), ("north", url)] {
+            let absent = directory.remove(&word(distribution), url);
+            assert!(matches!(absent, Err(DirectoryToolError::NotListed { .. })));
+        }
+        let kept = directory.servers().expect("read");
+        assert_eq!(kept, [DirectoryServer { distribution: main.clone(), urls: vec![url.into()] }]);
+        directory.remove(&main, url).expect("removed");
+        assert_eq!(directory.servers().expect("read"), []);
+    }
+}
