@@ -3,11 +3,17 @@
 //! In scope: reading and writing it strictly. An unknown key is an error and the nearest known one
 //! is suggested, since a setting that is silently not there is worse than none.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::{fs, io};
 
 use countersign_format::authority::PointText;
+use countersign_format::hash::{Hash32, HashError};
 use countersign_format::key::KeyName;
+use countersign_format::layout::Log;
+use countersign_store::Location;
+use countersign_store::location::LocationError;
 use countersign_terminal::{ExitStatus, Failure, parse_duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -54,7 +60,27 @@ pub struct ServerConfig {
     /// P, the authority's public point, as the server was told it out of band.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kgc: Option<PointText>,
+    /// Where the authority publishes its notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Place>,
+    /// The authority note that trust begins with; the first that is found unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Fingerprint>,
+    /// Where others serve this server's log: looked at before a head is signed, so that a server
+    /// that was restored from a backup notices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published_at: Vec<Place>,
 }
+
+/// A base URL, or a directory: below the role's directory unless absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Place(String);
+
+/// The SHA-256 of an authority note's text, written as `sha256:HEX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Fingerprint(pub Hash32);
 
 /// A span of time in whole seconds, written as `365d`, `24h`, `30min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +114,98 @@ pub enum ConfigError {
         /// The known key that is most like an unknown one.
         suggestion: Option<String>,
     },
+}
+
+impl ServerConfig {
+    /// The settings of a new server that signs `log`.
+    pub fn new(log: Log, name: KeyName) -> Self {
+        Self {
+            role: log.into(),
+            name,
+            kgc: None,
+            authority: None,
+            anchor: None,
+            published_at: Vec::new(),
+        }
+    }
+}
+
+impl Place {
+    /// The place that a person names by `text`, whatever their current directory is later.
+    pub fn of_argument(text: &str) -> Result<Self, LocationError> {
+        match text.parse()? {
+            Location::Directory(path) => {
+                let path = std::path::absolute(&path).unwrap_or(path);
+                Ok(Self(path.to_string_lossy().into_owned()))
+            }
+            Location::Http(_) => text.parse(),
+        }
+    }
+
+    /// The location, seen from the role's directory.
+    pub fn resolve(&self, directory: &Path) -> Location {
+        match self.0.parse().expect("checked when it was read") {
+            Location::Directory(path) => Location::Directory(directory.join(path)),
+            url @ Location::Http(_) => url,
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        text.parse::<Location>().map(|_| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = LocationError;
+
+    fn try_from(text: String) -> Result<Self, LocationError> {
+        text.parse()
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.0
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hex = text.strip_prefix("sha256:").ok_or("fingerprint does not begin with sha256:")?;
+        hex.parse().map(Self).map_err(|error: HashError| error.to_string())
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "sha256:{}", self.0)
+    }
 }
 
 /// Reads a configuration. `T` denies unknown fields.

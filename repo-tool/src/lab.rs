@@ -8,18 +8,19 @@ use std::path::Path;
 
 use countersign_format::hash::Hash32;
 use countersign_format::key::{KeyError, KeyName};
-use countersign_format::layout::{self, Log};
-use countersign_format::limits::MAX_AUTHORITY_NOTE;
+use countersign_format::layout::Log;
 use countersign_format::time::Timestamp;
-use countersign_store::{DirectoryWriter, Sink as _, WriteError};
-use countersign_terminal::{ExitStatus, Failure};
+use countersign_terminal::Failure;
 
 use crate::authority::{Admission, Authority, AuthorityError, NewAuthority};
-use crate::config::Span;
+use crate::config::{ServerConfig, Span};
 use crate::key_store::Passphrases;
-use crate::role_dir::{RoleDir, RoleDirError, create_whole, read_file};
+use crate::known_authority::{KnownAuthority, KnownAuthorityError};
+use crate::role_dir::{RoleDir, RoleDirError, create_whole};
 use crate::server::{self, ServerError};
 
+/// Where a server finds the authority's notes, seen from its own directory.
+const AUTHORITY: &str = "../authority/public";
 /// For how long the authority's versions are valid.
 const VALID_FOR: Span = Span(365 * 86_400);
 
@@ -38,9 +39,9 @@ pub enum LabError {
     /// A role's name would be too long.
     #[error(transparent)]
     Name(#[from] KeyError),
-    /// The authority note could not be handed on.
+    /// The servers could not learn of the authority note.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Known(#[from] KnownAuthorityError),
 }
 
 /// Makes the directories of all roles below `path`, whole or not at all, and returns the SHA-256 of
@@ -82,12 +83,8 @@ fn fill(
         authority.sign(&file, passphrases, now)?;
     }
     let chain = authority.publish(now)?;
-    let note = authority.directory().public().join(layout::authority(1));
-    let bytes = read_file(&note, MAX_AUTHORITY_NOTE)?;
-    for server in &servers {
-        let mut writer = DirectoryWriter::new(&server.public());
-        writer.put_immutable(&layout::authority(1), &bytes)?;
-        writer.sync()?;
+    for (directory, config) in &servers {
+        KnownAuthority::learn(directory, config)?;
     }
     Ok(chain.fingerprint())
 }
@@ -100,13 +97,18 @@ fn join(
     id: &KeyName,
     passphrases: &Passphrases,
     now: Timestamp,
-) -> Result<RoleDir, LabError> {
+) -> Result<(RoleDir, ServerConfig), LabError> {
     let kgc = authority.config().kgc;
-    let (directory, request) = server::init(path, role, id, Some(kgc), passphrases)?;
+    let config = ServerConfig {
+        kgc: Some(kgc),
+        authority: Some(AUTHORITY.parse().expect("a path")),
+        ..ServerConfig::new(role, id.clone())
+    };
+    let (directory, request) = server::init(path, role, &config, passphrases)?;
     let grant = authority.issue(&request.to_bytes(), passphrases, now)?.grant.to_bytes();
     let acceptance = server::accept(&directory, id, role, &grant, kgc, passphrases)?;
     authority.admit(&acceptance.to_bytes(), "acceptance", &Admission::default(), now)?;
-    Ok(directory)
+    Ok((directory, config))
 }
 
 fn role_name(name: &KeyName, role: &str) -> Result<KeyName, KeyError> {
@@ -120,7 +122,7 @@ impl From<LabError> for Failure {
             LabError::Authority(error) => error.into(),
             LabError::Server(error) => error.into(),
             LabError::Name(error) => Self::usage(error),
-            LabError::Write(error) => Self::new(ExitStatus::Failed, error),
+            LabError::Known(error) => error.into(),
         }
     }
 }

@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod blocking;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod directory;
 pub mod history;
 pub mod key_store;
+pub mod known_authority;
 pub mod lab;
 pub mod publish;
 pub mod role_dir;

@@ -10,6 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use countersign_format::layout::Log;
 use countersign_format::time::Timestamp;
 use countersign_store::durable::{self, Access};
 use countersign_store::{Holder, Lock, LockError};
@@ -115,6 +116,15 @@ impl Role {
 
     fn article(self) -> &'static str {
         if self == Self::Authority { "an" } else { "a" }
+    }
+}
+
+impl From<Log> for Role {
+    fn from(log: Log) -> Self {
+        match log {
+            Log::Collection => Self::Collection,
+            Log::Distribution => Self::Distribution,
+        }
     }
 }
 

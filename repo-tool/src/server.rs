@@ -21,7 +21,7 @@ use countersign_terminal::{ExitStatus, Failure};
 
 use crate::config::{self, ServerConfig};
 use crate::key_store::{self, KeyStoreError, Passphrases, Secret, SecretError, SecretKind};
-use crate::role_dir::{Role, RoleDir, RoleDirError};
+use crate::role_dir::{RoleDir, RoleDirError};
 
 /// Where the request lies in the server's directory, for its person to take to the authority.
 pub const REQUEST: &str = "request.json";
@@ -94,15 +94,13 @@ struct NumberedKey {
 pub fn init(
     path: &Path,
     role: Log,
-    name: &KeyName,
-    kgc: Option<PointText>,
+    config: &ServerConfig,
     passphrases: &Passphrases,
 ) -> Result<(RoleDir, Request), ServerError> {
-    let config = ServerConfig { role: directory_role(role), name: name.clone(), kgc };
     let mut request = None;
     let directory = RoleDir::create(path, |directory| {
-        request = Some(ask(directory, role, name, passphrases)?);
-        let text = config::print(&config);
+        request = Some(ask(directory, role, &config.name, passphrases)?);
+        let text = config::print(config);
         directory.write(Path::new("config.toml"), text.as_bytes(), Access::Public)?;
         Ok::<_, ServerError>(())
     })?;
@@ -111,7 +109,7 @@ pub fn init(
 
 /// Opens the directory of a server.
 pub fn open(path: &Path, role: Log) -> Result<(RoleDir, ServerConfig), RoleDirError> {
-    RoleDir::open(path, directory_role(role))
+    RoleDir::open(path, role.into())
 }
 
 /// Makes a further secret, for a key that is to replace the present one, and returns its request.
@@ -219,13 +217,6 @@ fn check_answer(
 fn read_grant(directory: &RoleDir, key: &NumberedKey) -> Result<Option<Grant>, ServerError> {
     let bytes = directory.read(&key.relative_grant_file(), MAX_NOTE)?;
     Ok(bytes.map(|bytes| Grant::parse(&bytes)).transpose()?)
-}
-
-fn directory_role(role: Log) -> Role {
-    match role {
-        Log::Collection => Role::Collection,
-        Log::Distribution => Role::Distribution,
-    }
 }
 
 impl NumberedKey {
@@ -344,9 +335,11 @@ mod tests {
             let base = tempfile::tempdir().expect("a directory");
             let path = base.path().join("collection");
             let name = "example.org/collection".parse().expect("a name");
+            let config = ServerConfig::new(Log::Collection, name);
             let (directory, request) =
-                init(&path, Log::Collection, &name, None, &unencrypted()).expect("made");
-            let (_, config) = open(&path, Log::Collection).expect("opened");
+                init(&path, Log::Collection, &config, &unencrypted()).expect("made");
+            let (_, opened) = open(&path, Log::Collection).expect("opened");
+            assert_eq!(config, opened);
             Self { directory, config, request, _base: base }
         }
 

@@ -218,6 +218,11 @@ impl Walk {
         &self.chain
     }
 
+    /// The version that [`Self::step`] looks at next.
+    pub fn next_version(&self) -> u64 {
+        self.next
+    }
+
     /// The versions that were passed over, to be named to a person.
     pub fn passed_over(&self) -> &[PassedOver] {
         &self.passed_over

@@ -6,6 +6,7 @@ use countersign_format::policy::{ChainError, Refusal};
 use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
+use crate::config::ServerConfig;
 use crate::key_store::NewPassphraseArgs;
 use crate::server;
 
@@ -79,8 +80,9 @@ impl Lab {
     fn member(&self, role: Log, folder: &str) -> Member {
         let path = self.base.path().join(folder);
         let id = name(&format!("example.org/{folder}"));
+        let config = ServerConfig::new(role, id.clone());
         let (directory, request) =
-            server::init(&path, role, &id, None, &unencrypted()).expect("made");
+            server::init(&path, role, &config, &unencrypted()).expect("made");
         Member { directory, id, role, request }
     }
 

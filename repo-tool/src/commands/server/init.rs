@@ -9,6 +9,7 @@ use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use super::Asked;
+use crate::config::{Fingerprint, Place, ServerConfig};
 use crate::key_store::{NewPassphraseArgs, Passphrases};
 use crate::server;
 
@@ -24,6 +25,12 @@ pub struct InitArgs {
     /// The authority's public point, as its people told you (authority init prints it)
     #[arg(long, value_name = "BASE64")]
     kgc: Option<PointText>,
+    /// Where the authority publishes its notes, once it does: a URL or a directory
+    #[arg(long, value_name = "URL|DIR", value_parser = Place::of_argument)]
+    authority: Option<Place>,
+    /// The authority note to begin trust with, by the SHA-256 of its text
+    #[arg(long, value_name = "sha256:HEX", requires = "authority")]
+    anchor: Option<Fingerprint>,
     /// Write a copy of the request to FILE
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -34,8 +41,13 @@ pub struct InitArgs {
 /// Makes the directory, the secret and the request.
 pub fn run(role: Log, arguments: &InitArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let passphrases = Passphrases::for_new_keys(&arguments.passphrase);
-    let (directory, request) =
-        server::init(&arguments.directory, role, &arguments.name, arguments.kgc, &passphrases)?;
+    let config = ServerConfig {
+        kgc: arguments.kgc,
+        authority: arguments.authority.clone(),
+        anchor: arguments.anchor,
+        ..ServerConfig::new(role, arguments.name.clone())
+    };
+    let (directory, request) = server::init(&arguments.directory, role, &config, &passphrases)?;
     output.report(&Asked::new(&directory, request, arguments.output.as_deref())?);
     Ok(ExitStatus::Done)
 }

@@ -1,0 +1,261 @@
+//! The authority as a server knows it: the notes that it holds in `public/authority/`, and how it
+//! learns of newer ones (SPEC §4.1, §5.2).
+//!
+//! What trust begins with is kept in `state/anchor`; `state/announced` says up to which version the
+//! server's log names the notes.
+
+use std::path::Path;
+
+use countersign_format::authority::fingerprint;
+use countersign_format::entry::AuthorityReference;
+use countersign_format::hash::Hash32;
+use countersign_format::layout;
+use countersign_format::limits::MAX_AUTHORITY_NOTE;
+use countersign_format::note::Note;
+use countersign_format::policy::Chain;
+use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Step, Walk};
+use countersign_store::durable::Access;
+use countersign_store::{
+    DirectoryWriter, Get, GetError, Got, HttpOptions, Location, Sink, Source, WriteError,
+};
+use countersign_terminal::{ExitStatus, Failure};
+
+use crate::blocking::block_on;
+use crate::config::{Fingerprint, ServerConfig};
+use crate::role_dir::{RoleDir, RoleDirError};
+
+const ANCHOR: &str = "state/anchor";
+const ANNOUNCED: &str = "state/announced";
+/// Longest of the two small files above.
+const MAX_TEXT: usize = 128;
+
+/// The chain of authority notes that a server holds.
+#[derive(Debug)]
+pub struct KnownAuthority {
+    walk: Walk,
+    accepted: Vec<AuthorityReference>,
+    trusted_now: Option<Hash32>,
+    unreachable: Option<GetError>,
+}
+
+/// Why a server does not know its authority.
+#[derive(Debug, thiserror::Error)]
+pub enum KnownAuthorityError {
+    /// The server's directory.
+    #[error(transparent)]
+    RoleDir(#[from] RoleDirError),
+    /// The chain could not be read, or what it begins with is refused.
+    #[error(transparent)]
+    Chain(#[from] AuthorityError),
+    /// A note could not be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Nothing says where the authority's notes are.
+    #[error("no authority note is held, and {config} does not say where the authority is")]
+    NotConfigured {
+        /// The server's configuration.
+        config: String,
+    },
+    /// There is no version 1 to begin with.
+    #[error("{0} has no authority note yet")]
+    NothingPublished(String),
+    /// A file in `state/` is not what this program writes.
+    #[error("{0} is damaged")]
+    Damaged(&'static str),
+}
+
+impl KnownAuthority {
+    /// What the server holds already; `None` if it never learned of a note.
+    pub fn held(directory: &RoleDir) -> Result<Option<Self>, KnownAuthorityError> {
+        let Some(anchor) = read_anchor(directory)? else { return Ok(None) };
+        let source = open(&Location::Directory(directory.public()));
+        block_on(Self::read(&source, &Anchor::Fingerprint(anchor.0))).map(Some)
+    }
+
+    /// What the server holds and, where the configuration says where, what the authority published
+    /// since: new notes are kept in `public/authority/`. If the authority cannot be reached, what
+    /// is held is enough. Whoever learns holds the role's lock.
+    pub fn learn(directory: &RoleDir, config: &ServerConfig) -> Result<Self, KnownAuthorityError> {
+        let place = config.authority.as_ref().map(|place| place.resolve(directory.path()));
+        let held = Self::held(directory)?;
+        let (Some(place), _) = (&place, &held) else {
+            let config = directory.config().display().to_string();
+            return held.ok_or(KnownAuthorityError::NotConfigured { config });
+        };
+        let source = open(place);
+        let mut writer = DirectoryWriter::new(&directory.public());
+        match held {
+            Some(mut known) => {
+                match block_on(known.go_on(&source, &mut writer)) {
+                    Err(KnownAuthorityError::Chain(AuthorityError::Get(error)))
+                        if error.is_unreachable() =>
+                    {
+                        known.unreachable = Some(error);
+                    }
+                    result => result?,
+                }
+                writer.sync()?;
+                Ok(known)
+            }
+            None => block_on(Self::first(directory, config, &source, &mut writer)),
+        }
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        self.walk.chain()
+    }
+
+    /// Versions that cannot be accepted, to be named to a person.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        self.walk.passed_over()
+    }
+
+    /// The fingerprint that was trusted because nothing else was known: to be shown to a person,
+    /// who can compare it.
+    pub fn trusted_now(&self) -> Option<Hash32> {
+        self.trusted_now
+    }
+
+    /// Why the authority could not be asked for newer notes, if so.
+    pub fn unreachable(&self) -> Option<&GetError> {
+        self.unreachable.as_ref()
+    }
+
+    /// The accepted notes that the server's log does not name yet.
+    pub fn unannounced(
+        &self,
+        directory: &RoleDir,
+    ) -> Result<Vec<AuthorityReference>, KnownAuthorityError> {
+        let announced = read_announced(directory)?;
+        let new = self.accepted.iter().filter(|reference| reference.version > announced);
+        Ok(new.cloned().collect())
+    }
+
+    async fn read(source: &Source, anchor: &Anchor) -> Result<Self, KnownAuthorityError> {
+        let walk = Walk::begin(source, anchor).await?;
+        let newest = walk.chain().newest().version;
+        let first = AuthorityReference { version: newest, sha256: walk.chain().fingerprint() };
+        let accepted = vec![first];
+        let mut known = Self { walk, accepted, trusted_now: None, unreachable: None };
+        while known.step(source).await?.is_some() {}
+        Ok(known)
+    }
+
+    /// The first time: begins with what the configuration says, or else with version 1.
+    async fn first(
+        directory: &RoleDir,
+        config: &ServerConfig,
+        source: &Source,
+        writer: &mut DirectoryWriter,
+    ) -> Result<Self, KnownAuthorityError> {
+        let anchor = match config.anchor {
+            Some(fingerprint) => Anchor::Fingerprint(fingerprint.0),
+            None => match get(source, 1).await? {
+                Some(bytes) => Anchor::Note { bytes, file: layout::authority(1).to_string() },
+                None => return Err(KnownAuthorityError::NothingPublished(source.name().into())),
+            },
+        };
+        let mut known = Self::read(source, &anchor).await?;
+        // those before the anchor too: there are clients that begin with them
+        for version in 1..known.walk.next_version() {
+            let bytes = get(source, version).await?.unwrap_or_default();
+            writer.put_immutable(&layout::authority(version), &bytes)?;
+        }
+        writer.sync()?;
+        let first = known.accepted[0].sha256;
+        let text = format!("{}\n", Fingerprint(first));
+        directory.write(Path::new(ANCHOR), text.as_bytes(), Access::Private)?;
+        known.trusted_now = config.anchor.is_none().then_some(first);
+        Ok(known)
+    }
+
+    async fn go_on(
+        &mut self,
+        source: &Source,
+        writer: &mut DirectoryWriter,
+    ) -> Result<(), KnownAuthorityError> {
+        while let Some((version, bytes)) = self.step(source).await? {
+            writer.put_immutable(&layout::authority(version), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// One version further; `None` at the end.
+    async fn step(
+        &mut self,
+        source: &Source,
+    ) -> Result<Option<(u64, Vec<u8>)>, KnownAuthorityError> {
+        match self.walk.step(source).await? {
+            Step::Accepted { version, bytes } => {
+                let note = Note::parse(&bytes, MAX_AUTHORITY_NOTE).expect("accepted as a note");
+                let sha256 = fingerprint(note.text());
+                self.accepted.push(AuthorityReference { version, sha256 });
+                Ok(Some((version, bytes)))
+            }
+            Step::PassedOver { version, bytes } => Ok(Some((version, bytes))),
+            Step::End => Ok(None),
+        }
+    }
+}
+
+/// Remembers that the server's log names the notes up to `version`.
+pub fn mark_announced(directory: &RoleDir, version: u64) -> Result<(), KnownAuthorityError> {
+    if read_announced(directory)? < version {
+        let text = format!("{version}\n");
+        directory.write(Path::new(ANNOUNCED), text.as_bytes(), Access::Private)?;
+    }
+    Ok(())
+}
+
+fn open(location: &Location) -> Source {
+    Source::open(location, &HttpOptions::default())
+}
+
+async fn get(source: &Source, version: u64) -> Result<Option<Vec<u8>>, AuthorityError> {
+    let request = Get::up_to(MAX_AUTHORITY_NOTE as u64);
+    match source.get(&layout::authority(version), &request).await? {
+        Got::Whole { bytes, .. } => Ok(Some(bytes)),
+        _ => Ok(None),
+    }
+}
+
+fn read_anchor(directory: &RoleDir) -> Result<Option<Fingerprint>, KnownAuthorityError> {
+    let damaged = || KnownAuthorityError::Damaged(ANCHOR);
+    let text = directory.read(Path::new(ANCHOR), MAX_TEXT)?;
+    let parse = |text: Vec<u8>| String::from_utf8(text).ok()?.trim_end().parse().ok();
+    text.map(|text| parse(text).ok_or_else(damaged)).transpose()
+}
+
+fn read_announced(directory: &RoleDir) -> Result<u64, KnownAuthorityError> {
+    let damaged = || KnownAuthorityError::Damaged(ANNOUNCED);
+    let text = directory.read(Path::new(ANNOUNCED), MAX_TEXT)?;
+    let parse = |text: Vec<u8>| String::from_utf8(text).ok()?.trim_end().parse().ok();
+    text.map_or(Ok(0), |text| parse(text).ok_or_else(damaged))
+}
+
+impl From<KnownAuthorityError> for Failure {
+    fn from(error: KnownAuthorityError) -> Self {
+        let hint = match &error {
+            KnownAuthorityError::NotConfigured { config } => {
+                Some(format!("set `authority` in {config} to the authority's URL or directory"))
+            }
+            KnownAuthorityError::NothingPublished(_) => {
+                Some("the authority must admit this server and publish its version 1 first".into())
+            }
+            _ => None,
+        };
+        let exit = match &error {
+            KnownAuthorityError::Chain(AuthorityError::Get(error)) if error.is_unreachable() => {
+                ExitStatus::Unreachable
+            }
+            KnownAuthorityError::Chain(AuthorityError::Policy(_)) => ExitStatus::Signature,
+            KnownAuthorityError::NotConfigured { .. } => ExitStatus::Configuration,
+            _ => ExitStatus::Failed,
+        };
+        match error {
+            KnownAuthorityError::RoleDir(error) => error.into(),
+            error => Self::new(exit, error).maybe_hint(hint),
+        }
+    }
+}
