@@ -97,6 +97,12 @@ pub enum Action {
 }
 
 impl Action {
+    /// The action of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::Install, Self::Upgrade, Self::Remove, Self::Rollback, Self::Recover];
+        all.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// The word that hooks get.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@
 
 pub mod db;
 pub mod hooks;
+pub mod journal;
 pub mod object;
 pub mod owner;
 pub mod report;

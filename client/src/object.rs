@@ -3,12 +3,14 @@
 //! System calls: `statx`, `openat` with `O_NOFOLLOW`, `readlinkat`, `mkdirat`,
 //! `symlinkat`, `fchown`, `fchmod`, `fgetxattr`, `fsetxattr`, `unlinkat`.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use countersign_format::hash::{Hash32, Hasher};
+use data_encoding::BASE64;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Statx, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -88,6 +90,9 @@ pub enum Identity {
         size: u64,
         /// SHA-256 of the content.
         sha256: Hash32,
+        /// The extended attributes that an installed file may carry (SPEC §7), values in base64.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        xattrs: BTreeMap<String, String>,
     },
     /// A directory.
     Directory {
@@ -173,8 +178,13 @@ pub fn identify(directory: impl AsFd, name: impl Arg + Copy) -> io::Result<Optio
     Ok(Some(match found.kind {
         Kind::File => {
             let Found { mode, uid, gid, .. } = found;
-            let (size, sha256) = hash(&mut open_file(directory, name)?)?;
-            Identity::File { mode, uid, gid, size, sha256 }
+            let mut file = open_file(directory, name)?;
+            let (size, sha256) = hash(&mut file)?;
+            let xattrs = xattrs(&file)?
+                .into_iter()
+                .map(|(name, value)| (name, BASE64.encode(&value)))
+                .collect();
+            Identity::File { mode, uid, gid, size, sha256, xattrs }
         }
         Kind::Directory => Identity::Directory { mode: found.mode, uid: found.uid, gid: found.gid },
         Kind::Link => Identity::Link { target: read_link(directory, name)? },

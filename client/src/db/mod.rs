@@ -6,12 +6,18 @@
 //! that is missing, empty or torn is never taken for a first use, since that would drop the floor
 //! under versions and times.
 
+pub mod history;
+pub mod installed;
 mod migrations;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub use self::migrations::MIGRATIONS;
 
@@ -242,6 +248,33 @@ fn user_version(connection: &Connection) -> Result<usize, DatabaseError> {
         column: "user_version",
         reason: format!("{version} is negative"),
     })
+}
+
+/// Reads a column that holds a word of this program's.
+pub(crate) fn parse<T>(column: &'static str, text: &str) -> Result<T, DatabaseError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| bad_value(column, &error))
+}
+
+/// Reads a column that holds JSON of this program's.
+pub(crate) fn parse_json<T: DeserializeOwned>(
+    column: &'static str,
+    text: &str,
+) -> Result<T, DatabaseError> {
+    serde_json::from_str(text).map_err(|error| bad_value(column, &error))
+}
+
+/// JSON of one of this program's own types, for a column.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("types of this program have text keys")
+}
+
+/// A column whose value this program does not write.
+pub(crate) fn bad_value(column: &'static str, reason: &dyn Display) -> DatabaseError {
+    DatabaseError::Value { column, reason: reason.to_string() }
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DatabaseError> {

@@ -1,0 +1,512 @@
+//! The history of transactions, for people and for rollbacks.
+
+use countersign_format::name::{PatchName, PatchVersion};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::installed::{Installed, InstalledFile, InstalledHook, parse_hook};
+use super::{Database, DatabaseError, bad_value, parse, parse_json, to_json};
+use crate::hooks::{Action, HookRun};
+
+/// How far a transaction came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionState {
+    /// It was being prepared; nothing outside the working areas was touched.
+    Staging,
+    /// Its journal is complete; the machine may be between old and new until it is recovered.
+    Begun,
+    /// It was committed.
+    Done,
+    /// It failed, and everything was put back.
+    Undone,
+}
+
+impl TransactionState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Begun => "begun",
+            Self::Done => "done",
+            Self::Undone => "undone",
+        }
+    }
+
+    fn from_word(word: &str) -> Result<Self, DatabaseError> {
+        [Self::Staging, Self::Begun, Self::Done, Self::Undone]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| bad_value("txn.state", &format!("{word:?}")))
+    }
+}
+
+/// One transaction, as the history has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionRecord {
+    /// Its number; later ones are higher, some may be missing.
+    pub id: i64,
+    /// The command that a person gave.
+    pub command: String,
+    /// When it started, in seconds since 1970.
+    pub started: u64,
+    /// When it ended, in seconds since 1970.
+    pub finished: Option<u64>,
+    /// How far it came.
+    pub state: TransactionState,
+    /// What it did: `install`, `upgrade`, `remove` or `rollback`.
+    pub action: Action,
+    /// For a rollback, the transaction after which the machine is as it was; 0 is before the first.
+    pub rolled_back_to: Option<i64>,
+    /// Whether a stale index was let through by the person's word.
+    pub allow_stale: bool,
+    /// Whether what a rollback needs is still there.
+    pub kept: bool,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What it changed, by name.
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// One component's change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRecord {
+    /// The component.
+    pub name: PatchName,
+    /// Its version before; none where it was not installed.
+    pub old: Option<PatchVersion>,
+    /// Its version after; none where it was removed.
+    pub new: Option<PatchVersion>,
+}
+
+/// A hook's run, as the history has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRecord {
+    /// Whose hook.
+    pub name: PatchName,
+    /// Which, such as `post-install`.
+    pub hook: String,
+    /// What it was told is going on.
+    pub action: String,
+    /// How it ended, in words.
+    pub outcome: String,
+    /// The beginning of its output.
+    pub output: Vec<u8>,
+    /// Whether there was more output.
+    pub truncated: bool,
+}
+
+/// Something that a person should know about a transaction that went well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "notice")]
+pub enum Notice {
+    /// A file had local changes (or was nobody's) and was replaced or removed; the copy is kept.
+    KeptAside {
+        /// The path, relative to the root.
+        path: String,
+        /// Where the copy is, relative to the root.
+        copy: String,
+    },
+    /// A configuration file had local changes and stays; the new one lies beside it.
+    ConfigKept {
+        /// The path, relative to the root.
+        path: String,
+        /// Where the shipped one is, relative to the root.
+        shipped: String,
+    },
+    /// A directory was to go but holds files of somebody else's.
+    DirectoryStays {
+        /// The path, relative to the root.
+        path: String,
+    },
+    /// A path was to go but is something else now.
+    NotRemoved {
+        /// The path, relative to the root.
+        path: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file that the transaction did not touch had local changes before, and still has.
+    LocalChangeLeft {
+        /// The path, relative to the root.
+        path: String,
+        /// What differs.
+        difference: String,
+    },
+    /// An old version's hook did not end well when it was put back to work.
+    RecoveryHookFailed {
+        /// The component.
+        name: String,
+        /// How it ended.
+        outcome: String,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::KeptAside { path, copy } => {
+                write!(formatter, "/{path} had local changes, which are kept in /{copy}")
+            }
+            Self::ConfigKept { path, shipped } => {
+                write!(formatter, "/{path} has local changes and stays; the new one is /{shipped}")
+            }
+            Self::DirectoryStays { path } => {
+                write!(formatter, "/{path} is not empty and stays")
+            }
+            Self::NotRemoved { path, found } => {
+                write!(formatter, "/{path} was not removed: it is {found}")
+            }
+            Self::LocalChangeLeft { path, difference } => {
+                write!(formatter, "/{path} has local changes that were left alone: {difference}")
+            }
+            Self::RecoveryHookFailed { name, outcome } => {
+                write!(formatter, "post-install of {name} did not end well: {outcome}")
+            }
+        }
+    }
+}
+
+const SELECT: &str = "SELECT id, command, started, finished, state, action, rolled_back_to,
+    allow_stale, kept, error FROM txn";
+
+impl Database {
+    /// Every transaction that touched the machine, the newest first.
+    pub fn history(&self) -> Result<Vec<TransactionRecord>, DatabaseError> {
+        let mut statement = self
+            .connection()
+            .prepare(&format!("{SELECT} WHERE state <> 'staging' ORDER BY id DESC"))?;
+        let rows = statement.query_map([], TransactionRow::read)?;
+        rows.map(|row| row?.complete(self.connection())).collect()
+    }
+
+    /// One transaction.
+    pub fn transaction(&self, id: i64) -> Result<Option<TransactionRecord>, DatabaseError> {
+        let mut statement = self.connection().prepare(&format!("{SELECT} WHERE id = ?1"))?;
+        let row = statement.query_row([id], TransactionRow::read).optional()?;
+        row.map(|row| row.complete(self.connection())).transpose()
+    }
+
+    /// The hooks that a transaction ran, in order.
+    pub fn hook_runs(&self, transaction: i64) -> Result<Vec<HookRecord>, DatabaseError> {
+        let mut statement = self.connection().prepare(
+            "SELECT name, hook, action, outcome, output, truncated FROM txn_hook_run
+             WHERE txn = ?1 ORDER BY position",
+        )?;
+        let rows = statement.query_map([transaction], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (name, hook, action, outcome, output, truncated) = row?;
+            let name = parse("txn_hook_run.name", &name)?;
+            Ok(HookRecord { name, hook, action, outcome, output, truncated })
+        })
+        .collect()
+    }
+
+    /// What a person should know about a transaction.
+    pub fn notices(&self, transaction: i64) -> Result<Vec<Notice>, DatabaseError> {
+        let mut statement = self
+            .connection()
+            .prepare("SELECT notice FROM txn_notice WHERE txn = ?1 ORDER BY position")?;
+        let rows = statement.query_map([transaction], |row| row.get::<_, String>(0))?;
+        rows.map(|notice| parse_json("txn_notice.notice", &notice?)).collect()
+    }
+}
+
+struct TransactionRow {
+    id: i64,
+    command: String,
+    started: i64,
+    finished: Option<i64>,
+    state: String,
+    action: String,
+    rolled_back_to: Option<i64>,
+    allow_stale: bool,
+    kept: bool,
+    error: Option<String>,
+}
+
+impl TransactionRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            command: row.get(1)?,
+            started: row.get(2)?,
+            finished: row.get(3)?,
+            state: row.get(4)?,
+            action: row.get(5)?,
+            rolled_back_to: row.get(6)?,
+            allow_stale: row.get(7)?,
+            kept: row.get(8)?,
+            error: row.get(9)?,
+        })
+    }
+
+    fn complete(self, connection: &Connection) -> Result<TransactionRecord, DatabaseError> {
+        let seconds =
+            |value: i64| u64::try_from(value).map_err(|error| bad_value("txn.started", &error));
+        Ok(TransactionRecord {
+            id: self.id,
+            command: self.command,
+            started: seconds(self.started)?,
+            finished: self.finished.map(seconds).transpose()?,
+            state: TransactionState::from_word(&self.state)?,
+            action: Action::from_word(&self.action)
+                .ok_or_else(|| bad_value("txn.action", &self.action))?,
+            rolled_back_to: self.rolled_back_to,
+            allow_stale: self.allow_stale,
+            kept: self.kept,
+            error: self.error,
+            changes: changes(connection, self.id)?,
+        })
+    }
+}
+
+/// One component's whole change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub name: PatchName,
+    pub was: Option<Installed>,
+    pub becomes: Option<Installed>,
+}
+
+/// One link of a chain of patches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkRecord {
+    pub name: PatchName,
+    pub old: Option<PatchVersion>,
+    pub version: PatchVersion,
+    pub archive: countersign_format::hash::Hash32,
+}
+
+fn changes(connection: &Connection, id: i64) -> Result<Vec<ChangeRecord>, DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, old_version, new_version FROM txn_change WHERE txn = ?1 ORDER BY name",
+    )?;
+    let rows = statement.query_map([id], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, Option<String>>(1)?,
+            row.get::<_, Option<String>>(2)?,
+        ))
+    })?;
+    let version =
+        |text: Option<String>| text.map(|text| parse("txn_change.version", &text)).transpose();
+    rows.map(|row| {
+        let (name, old, new) = row?;
+        Ok(ChangeRecord {
+            name: parse("txn_change.name", &name)?,
+            old: version(old)?,
+            new: version(new)?,
+        })
+    })
+    .collect()
+}
+
+/// The whole changes of a transaction, by name.
+pub(crate) fn whole_changes(
+    connection: &Connection,
+    id: i64,
+) -> Result<Vec<Change>, DatabaseError> {
+    let mut statement = connection
+        .prepare_cached("SELECT name, was, becomes FROM txn_change WHERE txn = ?1 ORDER BY name")?;
+    let rows = statement.query_map([id], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, Option<String>>(1)?,
+            row.get::<_, Option<String>>(2)?,
+        ))
+    })?;
+    let record =
+        |text: Option<String>| text.map(|text| parse_json("txn_change.was", &text)).transpose();
+    rows.map(|row| {
+        let (name, was, becomes) = row?;
+        Ok(Change {
+            name: parse("txn_change.name", &name)?,
+            was: record(was)?,
+            becomes: record(becomes)?,
+        })
+    })
+    .collect()
+}
+
+pub(crate) fn put_change(
+    connection: &Connection,
+    id: i64,
+    change: &Change,
+) -> Result<(), DatabaseError> {
+    let version = |installed: &Option<Installed>| {
+        installed.as_ref().map(|installed| installed.version.to_string())
+    };
+    connection.execute(
+        "INSERT INTO txn_change (txn, name, old_version, new_version, was, becomes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            id,
+            change.name.as_str(),
+            version(&change.was),
+            version(&change.becomes),
+            change.was.as_ref().map(to_json),
+            change.becomes.as_ref().map(to_json),
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn put_link(
+    connection: &Connection,
+    id: i64,
+    position: usize,
+    link: &LinkRecord,
+) -> Result<(), DatabaseError> {
+    connection.execute(
+        "INSERT INTO txn_link (txn, name, position, old_version, version, archive)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            id,
+            link.name.as_str(),
+            position as i64,
+            link.old.as_ref().map(ToString::to_string),
+            link.version.to_string(),
+            link.archive.to_string(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Which side of a change a file is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Old,
+    New,
+}
+
+impl Side {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+}
+
+pub(crate) fn put_file(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+    side: Side,
+    file: &InstalledFile,
+) -> Result<(), DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO txn_file (txn, name, path, side, resolved, entry)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    statement.execute(params![
+        id,
+        name.as_str(),
+        file.entry.path.as_str(),
+        side.as_str(),
+        file.resolved.as_str(),
+        to_json(&file.entry),
+    ])?;
+    Ok(())
+}
+
+/// The files of a component that a transaction changed, as they were on one side of it.
+pub(crate) fn changed_files(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+    side: Side,
+) -> Result<Vec<InstalledFile>, DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT resolved, entry FROM txn_file WHERE txn = ?1 AND name = ?2 AND side = ?3
+         ORDER BY path",
+    )?;
+    let rows = statement.query_map(params![id, name.as_str(), side.as_str()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    rows.map(|row| {
+        let (resolved, entry) = row?;
+        Ok(InstalledFile {
+            resolved: parse("txn_file.resolved", &resolved)?,
+            entry: parse_json("txn_file.entry", &entry)?,
+        })
+    })
+    .collect()
+}
+
+pub(crate) fn put_old_hooks(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+    hooks: &[InstalledHook],
+) -> Result<(), DatabaseError> {
+    for hook in hooks {
+        connection.execute(
+            "INSERT INTO txn_hook (txn, name, hook, content) VALUES (?1, ?2, ?3, ?4)",
+            params![id, name.as_str(), hook.kind.as_str(), hook.content],
+        )?;
+    }
+    Ok(())
+}
+
+/// The hooks that a component had before a transaction.
+pub(crate) fn old_hooks(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+) -> Result<Vec<InstalledHook>, DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT hook, content FROM txn_hook WHERE txn = ?1 AND name = ?2 ORDER BY hook",
+    )?;
+    let rows =
+        statement.query_map(params![id, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| parse_hook(row?)).collect()
+}
+
+pub(crate) fn put_hook_run(
+    connection: &Connection,
+    id: i64,
+    run: &HookRun,
+) -> Result<(), DatabaseError> {
+    let text = |version: &Option<PatchVersion>| version.as_ref().map(ToString::to_string);
+    connection.execute(
+        "INSERT INTO txn_hook_run
+             (txn, position, name, hook, action, old_version, new_version, outcome, output, truncated)
+         VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM txn_hook_run WHERE txn = ?1),
+             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            id,
+            run.call.name.as_str(),
+            run.call.kind.as_str(),
+            run.call.action.as_str(),
+            text(&run.call.old),
+            text(&run.call.new),
+            run.outcome.to_string(),
+            run.output,
+            run.truncated,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn put_notice(
+    connection: &Connection,
+    id: i64,
+    notice: &Notice,
+) -> Result<(), DatabaseError> {
+    connection.execute(
+        "INSERT INTO txn_notice (txn, position, notice)
+         VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM txn_notice WHERE txn = ?1), ?2)",
+        params![id, to_json(notice)],
+    )?;
+    Ok(())
+}
