@@ -123,6 +123,15 @@ impl Identity {
         }
     }
 
+    /// The same object, owned by somebody else.
+    #[must_use]
+    pub fn owned_by(mut self, user: u32, group: u32) -> Self {
+        if let Self::File { uid, gid, .. } | Self::Directory { uid, gid, .. } = &mut self {
+            (*uid, *gid) = (user, group);
+        }
+        self
+    }
+
     /// Whether this is a directory.
     pub fn is_directory(&self) -> bool {
         self.kind() == Kind::Directory

@@ -1,7 +1,5 @@
 //! Compares what is on disk with what was installed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use countersign_format::manifest::{FileKind, FileMeta, Owner};
 use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
@@ -10,12 +8,10 @@ use data_encoding::BASE64;
 use crate::db::installed::InstalledFile;
 use crate::db::{Database, DatabaseError};
 use crate::object::{Identity, Kind};
+use crate::parallel;
 use crate::report::{Event, Reporter};
 use crate::root::{Root, RootError};
 use crate::stage::Ownership;
-
-/// Most threads that hash files: more only make a disk seek.
-const MAX_THREADS: usize = 4;
 
 /// How a path differs from its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +23,11 @@ pub enum Deviation {
         /// What must be there.
         expected: Kind,
         /// What is.
+        found: Kind,
+    },
+    /// Something is where nothing must be.
+    Unexpected {
+        /// What is there.
         found: Kind,
     },
     /// A file's content is another.
@@ -63,6 +64,7 @@ impl std::fmt::Display for Deviation {
         match self {
             Self::Missing => formatter.write_str("missing"),
             Self::Kind { expected, found } => write!(formatter, "is a {found}, not a {expected}"),
+            Self::Unexpected { found } => write!(formatter, "a {found} is there again"),
             Self::Content => formatter.write_str("content differs"),
             Self::Mode { expected, found } => {
                 write!(formatter, "mode is {found:04o}, not {expected:04o}")
@@ -226,37 +228,17 @@ pub fn is_config(kind: &FileKind) -> bool {
     matches!(kind, FileKind::File(FileMeta { config: true, .. }))
 }
 
-/// What each file differs in, on a few threads.
+/// What each file differs in.
 pub(crate) fn compare(
     root: &Root,
     files: &[InstalledFile],
     owners: &Ownership,
     reporter: &mut dyn Reporter,
 ) -> Vec<Vec<Deviation>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = files.get(at) else { return done };
-            done.push((at, compare_one(root, file, owners)));
-        }
-    };
-    let mut all = vec![Vec::new(); files.len()];
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut take = |done: Vec<(usize, Vec<Deviation>)>| {
-            for (at, deviations) in done {
-                all[at] = deviations;
-            }
-        };
-        take(work());
-        for other in others {
-            take(other.join().expect("comparing does not panic"));
-        }
-    });
-    reporter.report(&Event::Verifying { done: files.len(), total: files.len() });
+    let total = files.len();
+    reporter.report(&Event::Verifying { done: 0, total });
+    let all = parallel::map(files, |file| compare_one(root, file, owners));
+    reporter.report(&Event::Verifying { done: total, total });
     all
 }
 

@@ -510,3 +510,30 @@ pub(crate) fn put_notice(
     )?;
     Ok(())
 }
+
+/// Holds a version back until a newer one comes.
+pub(crate) fn hold_back(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+    version: &PatchVersion,
+) -> Result<(), DatabaseError> {
+    connection.execute(
+        "INSERT OR IGNORE INTO held_back (name, version, transaction_id) VALUES (?1, ?2, ?3)",
+        params![name.as_str(), version.to_string(), id],
+    )?;
+    Ok(())
+}
+
+/// Ends the holding back of a version.
+pub(crate) fn release(
+    connection: &Connection,
+    name: &PatchName,
+    version: &PatchVersion,
+) -> Result<(), DatabaseError> {
+    connection.execute(
+        "DELETE FROM held_back WHERE name = ?1 AND version = ?2",
+        params![name.as_str(), version.to_string()],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,435 @@
+//! Carries a prepared transaction out.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use countersign_format::relpath::RelPath;
+use countersign_store::crash::{crash_point, step};
+use rustix::fs::{AtFlags, RenameFlags};
+
+use super::error::{ApplyError, Failure, UndoError};
+use super::goal::same;
+use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
+use super::undo::undo_steps;
+use super::{Outcome, Prepared};
+use crate::db::history::{Change, LinkRecord, Notice, put_change, put_link};
+use crate::db::installed::InstalledFile;
+use crate::db::DatabaseError;
+use crate::hooks::HookKind;
+use crate::journal::{self, Operation, Step};
+use crate::object::{self, Identity, Kind};
+use crate::report::{Event, Reporter};
+use crate::root::{DirPath, Root, RootError};
+use crate::stage;
+use crate::verify::{self, Deviation};
+
+impl Prepared<'_> {
+    /// Carries the transaction out: the whole of it or nothing.
+    pub fn apply(mut self, reporter: &mut dyn Reporter) -> Result<Outcome, ApplyError> {
+        let transaction = self.transaction;
+        if let Err(error) = self.write_journal() {
+            let _ = self.discard();
+            return Err(ApplyError::NotBegun(error));
+        }
+        crash_point("transaction.journalled");
+        match self.carry_out(reporter) {
+            Ok(()) => {}
+            Err(failure) => return Err(self.put_back(failure, reporter)),
+        }
+        crash_point("transaction.committed");
+        // committed: what cannot be cleaned now is cleaned at the next start
+        if self.areas.clean(false).is_ok() {
+            let _ = journal::cleaned(self.connection(), transaction);
+        }
+        Ok(Outcome {
+            transaction,
+            changes: self.changes(),
+            paths: self.steps.len(),
+            notices: self.notices,
+        })
+    }
+
+    /// The intent and every step, in one database transaction.
+    fn write_journal(&mut self) -> Result<(), DatabaseError> {
+        let (transaction, steps) = (self.transaction, &self.steps);
+        let components = &self.components;
+        let database = self.database.begin()?;
+        for component in components {
+            put_change(
+                &database,
+                transaction,
+                &Change {
+                    name: component.name.clone(),
+                    was: component.was.clone(),
+                    becomes: component.becomes.clone(),
+                },
+            )?;
+            for (position, link) in component.links.iter().enumerate() {
+                let record = LinkRecord {
+                    name: component.name.clone(),
+                    old: link.old.clone(),
+                    version: link.version.clone(),
+                    archive: link.archive,
+                };
+                put_link(&database, transaction, position, &record)?;
+            }
+        }
+        journal::begin(&database, transaction, steps)?;
+        Ok(database.commit()?)
+    }
+
+    fn carry_out(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
+        self.run_hooks(&[HookKind::PreInstall, HookKind::PreRemove], reporter)?;
+        crash_point("transaction.before-backup");
+        self.back_up()?;
+        self.flush(reporter)?;
+        crash_point("transaction.backed-up");
+        let skipped = self.place_all(reporter)?;
+        self.flush(reporter)?;
+        crash_point("transaction.placed");
+        self.run_hooks(&[HookKind::PostInstall], reporter)?;
+        self.run_hooks(&[HookKind::Check], reporter)?;
+        crash_point("transaction.checked");
+        self.check_result(&skipped, reporter)?;
+        crash_point("transaction.verified");
+        self.commit(&skipped)
+    }
+
+    fn run_hooks(
+        &mut self,
+        kinds: &[HookKind],
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), Failure> {
+        let mut runner = HookRunner {
+            database: self.database,
+            root: self.root,
+            areas: &mut self.areas,
+            transaction: self.transaction,
+            context: self.context,
+            reporter,
+        };
+        for kind in kinds {
+            runner.run_all(&calls(&self.components, *kind))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
+        reporter.report(&Event::Flushing);
+        self.areas.iter().try_for_each(|area| Ok(area.flush()?))
+    }
+
+    /// Links what will be replaced into the backups, and lays ready what will be swapped.
+    fn back_up(&mut self) -> Result<(), Failure> {
+        let mut parents = Parents::new(self.root);
+        for (at, work) in self.steps.iter().enumerate() {
+            let area = self.areas.get(work.area);
+            let slot = stage::name(work.slot);
+            if work.old.is_some() && work.operation != Operation::Metadata {
+                let parent = parents.of(&work.path)?;
+                let found = object::look(parent, work.path.file_name()).map_err(failed("look at", work))?;
+                if found.map(|found| found.stamp) != self.stamps[at] {
+                    return Err(Failure::Interference(work.path.to_string()));
+                }
+            }
+            match work.operation {
+                Operation::Replace => {
+                    let from = parents.of(&work.path)?;
+                    let keep_owner = self.root.is_privileged();
+                    step("transaction.back-up", || {
+                        link_or_copy((from, work.path.file_name()), (area.backup(), &slot), keep_owner)
+                    })
+                    .map_err(failed("back up", work))?;
+                }
+                Operation::Exchange => step("transaction.lay-ready", || {
+                    Ok(rustix::fs::renameat(area.staging(), &*slot, area.backup(), &*slot)?)
+                })
+                .map_err(failed("stage", work))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Does every step; returns which were not needed after all.
+    fn place_all(&mut self, reporter: &mut dyn Reporter) -> Result<Vec<usize>, Failure> {
+        let mut parents = Parents::new(self.root);
+        let total = self.steps.len();
+        let mut skipped = Vec::new();
+        for (done, work) in self.steps.iter().enumerate() {
+            reporter.report(&Event::Placing { done, total });
+            let area = self.areas.get(work.area);
+            let parent = parents.of(&work.path)?;
+            let name = work.path.file_name();
+            let slot = &*stage::name(work.slot);
+            let (staging, backup) = (area.staging(), area.backup());
+            match work.operation {
+                Operation::Create => step("transaction.create", || {
+                    let flags = RenameFlags::NOREPLACE;
+                    Ok(rustix::fs::renameat_with(staging, slot, parent, name, flags)?)
+                })
+                .map_err(failed("create", work))?,
+                Operation::Replace => step("transaction.replace", || {
+                    Ok(rustix::fs::renameat(staging, slot, parent, name)?)
+                })
+                .map_err(failed("replace", work))?,
+                Operation::Exchange => step("transaction.exchange", || {
+                    let flags = RenameFlags::EXCHANGE;
+                    Ok(rustix::fs::renameat_with(backup, slot, parent, name, flags)?)
+                })
+                .map_err(failed("exchange", work))?,
+                Operation::Remove => step("transaction.remove", || {
+                    Ok(rustix::fs::renameat(parent, name, backup, slot)?)
+                })
+                .map_err(failed("remove", work))?,
+                Operation::RemoveDirectory => {
+                    if !self.remove_directory(work, parent)? {
+                        skipped.push(done);
+                        let path = work.path.to_string();
+                        self.notices.push(Notice::DirectoryStays { path });
+                    }
+                }
+                Operation::Metadata => {
+                    let privileged = self.root.is_privileged();
+                    step("transaction.metadata", || {
+                        set_directory(parent, name, work.new.as_ref(), privileged)
+                    })
+                    .map_err(failed("set the mode of", work))?;
+                }
+            }
+            // a directory that was just made or swapped may be one of the open ones
+            if work.operation == Operation::Exchange {
+                parents.forget();
+            }
+        }
+        reporter.report(&Event::Placing { done: total, total });
+        Ok(skipped)
+    }
+
+    /// Takes a directory away whole and looks whether it is empty then: what it is made of, and not
+    /// only its name, can so be put back.
+    fn remove_directory(&self, work: &Step, parent: &OwnedFd) -> Result<bool, Failure> {
+        let area = self.areas.get(work.area);
+        let (name, slot) = (work.path.file_name(), stage::name(work.slot));
+        let is_empty = |directory: io::Result<OwnedFd>| {
+            Ok::<_, io::Error>(object::names(directory?)?.is_empty())
+        };
+        if !is_empty(object::open_directory(parent, name)).map_err(failed("open", work))? {
+            return Ok(false);
+        }
+        step("transaction.remove-directory", || {
+            Ok(rustix::fs::renameat(parent, name, area.backup(), &*slot)?)
+        })
+        .map_err(failed("remove", work))?;
+        let empty =
+            is_empty(object::open_directory(area.backup(), &*slot)).map_err(failed("open", work))?;
+        if !empty {
+            let flags = RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(area.backup(), &*slot, parent, name, flags)
+                .map_err(|error| failed("put back", work)(error.into()))?;
+        }
+        Ok(empty)
+    }
+
+    /// Everything placed is as it was staged, everything else of the trees is as they say or as it
+    /// was before.
+    fn check_result(
+        &mut self,
+        skipped: &[usize],
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), Failure> {
+        let mut wrong = self.check_steps(skipped);
+        let files: Vec<InstalledFile> =
+            self.watched.iter().map(|watched| watched.file.clone()).collect();
+        let compared = verify::compare(self.root, &files, &self.ownership, reporter);
+        for (watched, deviations) in self.watched.iter().zip(compared) {
+            let path = watched.file.resolved.to_string();
+            let Some(first) = deviations.into_iter().next() else { continue };
+            if verify::is_config(&watched.file.entry.kind) {
+                continue;
+            }
+            let now = self.root.look(&watched.file.resolved)?.map(|found| found.stamp);
+            if now == watched.stamp {
+                let difference = format!("{first} ({})", watched.name);
+                self.notices.push(Notice::LocalChangeLeft { path, difference });
+            } else {
+                wrong.push((path, first));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(Failure::Check(wrong)) }
+    }
+
+    fn check_steps(&self, skipped: &[usize]) -> Vec<(String, Deviation)> {
+        let config: std::collections::HashSet<&RelPath> = self
+            .components
+            .iter()
+            .flat_map(|component| &component.new_files)
+            .filter(|file| verify::is_config(&file.entry.kind))
+            .map(|file| &file.resolved)
+            .collect();
+        // what a later step does to the same path is what counts
+        let last: std::collections::HashMap<&RelPath, usize> =
+            self.steps.iter().enumerate().map(|(at, step)| (&step.path, at)).collect();
+        let judged: Vec<&Step> = self
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(at, step)| last[&step.path] == *at && !skipped.contains(at))
+            .map(|(_, step)| step)
+            .collect();
+        let judge = |step: &&Step| {
+            let deviation = match (self.root.identify(&step.path), &step.new) {
+                (Err(error), _) => Some(Deviation::Unreadable(super::error::chain(&error))),
+                (Ok(None), None) => None,
+                (Ok(Some(found)), None) => {
+                    Some(Deviation::Unexpected { found: found.kind() })
+                }
+                (Ok(None), Some(_)) => Some(Deviation::Missing),
+                (Ok(Some(found)), Some(new)) => {
+                    let may_differ = config.contains(&step.path) && found.kind() == Kind::File;
+                    (!may_differ && !same(new, &found, &self.ownership))
+                        .then(|| difference(new, &found))
+                }
+            };
+            deviation.map(|deviation| (step.path.to_string(), deviation))
+        };
+        crate::parallel::map(&judged, judge).into_iter().flatten().collect()
+    }
+
+    /// Undoes everything after a failure; says how it ended.
+    fn put_back(mut self, failure: Failure, reporter: &mut dyn Reporter) -> ApplyError {
+        let transaction = self.transaction;
+        let reason = super::error::chain(&failure);
+        let _ = journal::failed(self.connection(), transaction, &reason);
+        if let Err(undo) = self.undo(&reason, reporter) {
+            return ApplyError::UndoFailed { transaction, failure, undo };
+        }
+        match failure {
+            failure @ Failure::Hook(_) => ApplyError::Hook { transaction, failure },
+            failure => ApplyError::RolledBack { transaction, failure },
+        }
+    }
+
+    fn undo(&mut self, reason: &str, reporter: &mut dyn Reporter) -> Result<(), UndoError> {
+        undo_steps(self.root, &self.areas, &self.steps, reporter)?;
+        for area in self.areas.iter() {
+            area.flush()?;
+        }
+        crash_point("transaction.undone");
+        let calls: Vec<Call<'_>> = self
+            .components
+            .iter()
+            .filter_map(|component| {
+                let back = component.was.as_ref()?.version.clone();
+                let failed = component.becomes.as_ref().map(|becomes| becomes.version.clone());
+                recovery_calls(&component.name, &component.old_hooks, failed, back)
+            })
+            .collect();
+        let mut runner = HookRunner {
+            database: self.database,
+            root: self.root,
+            areas: &mut self.areas,
+            transaction: self.transaction,
+            context: self.context,
+            reporter,
+        };
+        // the files are back; a hook that cannot even be started does not change that
+        let _ = runner.run_recovery(&calls);
+        journal::undone(self.connection(), self.transaction, self.now(), reason)?;
+        if self.areas.clean(true).is_ok() {
+            journal::cleaned(self.connection(), self.transaction)?;
+        }
+        Ok(())
+    }
+}
+
+/// How an object differs from the one that was put there.
+fn difference(new: &Identity, found: &Identity) -> Deviation {
+    match (new, found) {
+        (Identity::File { sha256: left, .. }, Identity::File { sha256: right, .. })
+            if left != right =>
+        {
+            Deviation::Content
+        }
+        (
+            Identity::File { mode: expected, .. } | Identity::Directory { mode: expected, .. },
+            Identity::File { mode, .. } | Identity::Directory { mode, .. },
+        ) if new.kind() == found.kind() && expected != mode => {
+            Deviation::Mode { expected: *expected, found: *mode }
+        }
+        (
+            Identity::File { uid, gid, .. } | Identity::Directory { uid, gid, .. },
+            Identity::File { uid: user, gid: group, .. }
+            | Identity::Directory { uid: user, gid: group, .. },
+        ) if new.kind() == found.kind() && (uid, gid) != (user, group) => {
+            Deviation::Owner { expected: format!("{uid}:{gid}"), found: (*user, *group) }
+        }
+        (Identity::Link { target }, Identity::Link { target: found }) => {
+            Deviation::Target { expected: target.clone(), found: found.clone() }
+        }
+        _ if new.kind() == found.kind() => Deviation::Attribute("of the file".into()),
+        _ => Deviation::Kind { expected: new.kind(), found: found.kind() },
+    }
+}
+
+fn failed(what: &'static str, step: &Step) -> impl Fn(io::Error) -> Failure {
+    let path = step.path.to_string();
+    move |source| Failure::Step { what, path: path.clone(), source }
+}
+
+/// Sets a directory's owner and mode to those of an identity.
+pub(super) fn set_directory(
+    parent: impl AsFd,
+    name: &str,
+    to: Option<&Identity>,
+    privileged: bool,
+) -> io::Result<()> {
+    let Some(Identity::Directory { mode, uid, gid }) = to else { return Ok(()) };
+    let directory = object::open_directory(parent, name)?;
+    object::set_metadata(directory, privileged.then_some((*uid, *gid)), *mode)
+}
+
+/// Links an object into the backups; copies it where the file system or its protection of hard
+/// links does not let it.
+fn link_or_copy(
+    from: (&OwnedFd, &str),
+    to: (std::os::fd::BorrowedFd<'_>, &str),
+    keep_owner: bool,
+) -> io::Result<()> {
+    match rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => {
+            let backup = object::copy((from.0.as_fd(), from.1), to, keep_owner);
+            if backup.is_err() {
+                object::remove_all(to.0, to.1)?;
+            }
+            backup
+        }
+    }
+}
+
+/// The last opened parent directory: steps come in order of paths, so most share it.
+struct Parents<'r> {
+    root: &'r Root,
+    last: Option<(DirPath, OwnedFd)>,
+}
+
+impl<'r> Parents<'r> {
+    fn new(root: &'r Root) -> Self {
+        Self { root, last: None }
+    }
+
+    fn of(&mut self, path: &RelPath) -> Result<&OwnedFd, RootError> {
+        let directory = DirPath::of(path);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != directory) {
+            let open = self.root.open_directory(&directory)?;
+            self.last = Some((directory, open));
+        }
+        Ok(&self.last.as_ref().expect("it was just set").1)
+    }
+
+    fn forget(&mut self) {
+        self.last = None;
+    }
+}

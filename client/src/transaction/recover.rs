@@ -1,0 +1,113 @@
+//! Ends what was interrupted: the next command finds exactly the old or exactly the new state.
+
+use super::error::{RecoverError, UndoError};
+use super::hook_runner::{HookRunner, recovery_calls};
+use super::undo::undo_steps;
+use super::{ComponentChange, Context};
+use crate::db::Database;
+use crate::db::history::{Notice, whole_changes};
+use crate::db::installed;
+use crate::journal;
+use crate::report::Reporter;
+use crate::root::Root;
+use crate::stage::{self, Areas};
+
+/// An interrupted transaction that was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Its number.
+    pub transaction: i64,
+    /// The command that it came from.
+    pub command: String,
+    /// What it was about to change, and did not.
+    pub changes: Vec<ComponentChange>,
+    /// What a person should know.
+    pub notices: Vec<Notice>,
+}
+
+/// Ends every interrupted transaction: without a commit its steps are undone and the old versions'
+/// `post-install` is run; with one only its staging is removed. Does nothing where nothing was
+/// interrupted, and can itself be interrupted. Comes before everything else that changes a machine.
+pub fn recover(
+    database: &mut Database,
+    root: &Root,
+    context: Context<'_>,
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Recovered>, RecoverError> {
+    for transaction in journal::uncleaned(database.connection(), "staging")? {
+        clean(database, root, transaction, true)?;
+        journal::discard(database.connection(), transaction)?;
+    }
+    let mut recovered = Vec::new();
+    while let Some(transaction) = database.unfinished()? {
+        let done = undo(database, root, transaction, context, reporter)
+            .map_err(|source| RecoverError::Undo { transaction, source })?;
+        recovered.push(done);
+    }
+    for (state, backups) in [("done", false), ("undone", true)] {
+        for transaction in journal::uncleaned(database.connection(), state)? {
+            clean(database, root, transaction, backups)?;
+            journal::cleaned(database.connection(), transaction)?;
+        }
+    }
+    Ok(recovered)
+}
+
+fn clean(
+    database: &Database,
+    root: &Root,
+    transaction: i64,
+    backups: bool,
+) -> Result<(), RecoverError> {
+    let areas = journal::areas(database.connection(), transaction)?;
+    stage::clean(root, transaction, &areas, backups)
+        .map_err(|source| RecoverError::Clean { transaction, source })
+}
+
+fn undo(
+    database: &Database,
+    root: &Root,
+    transaction: i64,
+    context: Context<'_>,
+    reporter: &mut dyn Reporter,
+) -> Result<Recovered, UndoError> {
+    let journal = journal::read(database.connection(), transaction)?;
+    let mut areas = Areas::open(root, transaction, &journal.areas)?;
+    undo_steps(root, &areas, &journal.steps, reporter)?;
+    areas.iter().try_for_each(stage::Area::flush)?;
+    let changes = whole_changes(database.connection(), transaction)?;
+    let mut hooks = Vec::new();
+    for change in &changes {
+        hooks.push(installed::hooks(database.connection(), &change.name)?);
+    }
+    let calls: Vec<_> = changes
+        .iter()
+        .zip(&hooks)
+        .filter_map(|(change, hooks)| {
+            let back = change.was.as_ref()?.version.clone();
+            let failed = change.becomes.as_ref().map(|becomes| becomes.version.clone());
+            recovery_calls(&change.name, hooks, failed, back)
+        })
+        .collect();
+    let mut runner =
+        HookRunner { database, root, areas: &mut areas, transaction, context, reporter };
+    // the files are back; a hook that cannot even be started does not change that
+    let notices = runner.run_recovery(&calls).unwrap_or_default();
+    let now = (context.clock)();
+    journal::undone(database.connection(), transaction, now, "interrupted")?;
+    let record = database.transaction(transaction)?;
+    Ok(Recovered {
+        transaction,
+        command: record.map(|record| record.command).unwrap_or_default(),
+        changes: changes
+            .into_iter()
+            .map(|change| ComponentChange {
+                name: change.name,
+                old: change.was.map(|was| was.version),
+                new: change.becomes.map(|becomes| becomes.version),
+            })
+            .collect(),
+        notices,
+    })
+}
+

@@ -1,0 +1,283 @@
+//! Turns decisions into steps, and stages what the steps put in place.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use countersign_format::manifest::{FileKind, LinkTarget};
+
+use super::decide::Decision;
+use super::facts::{Decided, Decisions};
+use super::goal::{Backup, Expected, Source, Want, same};
+use super::unpack::{note_area, require_space};
+use super::{PrepareError, Prepared};
+use crate::db::history::Notice;
+use crate::journal::{Operation, Step};
+use crate::object::{self, Found, Identity, Kind, Stamp};
+use crate::root::DirPath;
+use crate::stage::{self, Area, StageError};
+
+/// Bits that a user without privilege needs on a directory to fill it.
+const OWNER_BITS: u32 = 0o700;
+
+/// A step with what is needed to carry it out, besides the journal.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub step: Step,
+    pub stamp: Option<Stamp>,
+}
+
+/// The order of work: what others need comes first, what is in nobody's way goes last.
+fn phase(step: &Step) -> u8 {
+    let makes_directory = step.new.as_ref().is_some_and(Identity::is_directory);
+    match step.operation {
+        Operation::Create | Operation::Exchange if makes_directory => 0,
+        Operation::Create => 1,
+        Operation::Replace | Operation::Exchange => 2,
+        Operation::Remove => 3,
+        Operation::RemoveDirectory => 4,
+        Operation::Metadata => 5,
+    }
+}
+
+impl Prepared<'_> {
+    /// Stages every object that the decisions need, and fills in steps and notices.
+    pub(super) fn stage(&mut self, decisions: Decisions) -> Result<Vec<Option<Stamp>>, PrepareError> {
+        let Decisions { decided, notices } = decisions;
+        self.notices.extend(notices);
+        self.check_backup_space(&decided)?;
+        let mut staged = Vec::with_capacity(decided.len());
+        for decided in decided {
+            self.stage_one(decided, &mut staged)?;
+        }
+        // directories from the top down, but removed from the bottom up
+        staged.sort_by(|left, right| {
+            let order = left.step.path.cmp(&right.step.path);
+            let order =
+                if left.step.operation == Operation::RemoveDirectory { order.reverse() } else { order };
+            phase(&left.step).cmp(&phase(&right.step)).then(order)
+        });
+        let (steps, stamps) =
+            staged.into_iter().map(|staged| (staged.step, staged.stamp)).unzip();
+        self.steps = steps;
+        Ok(stamps)
+    }
+
+    /// Files that are brought back are copied, which takes space that unpacking did not count.
+    fn check_backup_space(&mut self, decided: &[Decided]) -> Result<(), PrepareError> {
+        let mut needed = std::collections::HashMap::<usize, Vec<u64>>::new();
+        for decided in decided {
+            let Some(Want { expected, source: Source::Backup(_) }) = &decided.goal.want else {
+                continue;
+            };
+            if let Expected::Identity(Identity::File { size, .. }) = expected {
+                let area = self.area_of(&DirPath::of(&decided.goal.path))?;
+                needed.entry(area).or_default().push(*size);
+            }
+        }
+        needed.into_iter().try_for_each(|(area, sizes)| require_space(&self.areas, area, &sizes))
+    }
+
+    fn area_of(&mut self, directory: &DirPath) -> Result<usize, StageError> {
+        self.areas.for_directory(directory, &mut note_area(self.database, self.transaction))
+    }
+
+    fn stage_one(
+        &mut self,
+        decided: Decided,
+        staged: &mut Vec<Staged>,
+    ) -> Result<(), PrepareError> {
+        let Decided { goal, decision, found, stamp, aside } = decided;
+        let area = self.area_of(&DirPath::of(&goal.path))?;
+        let operation = match decision {
+            Decision::Create => Operation::Create,
+            Decision::Replace => Operation::Replace,
+            Decision::Exchange => Operation::Exchange,
+            Decision::Remove => Operation::Remove,
+            Decision::RemoveDirectory => Operation::RemoveDirectory,
+            Decision::Metadata => Operation::Metadata,
+            Decision::Leave | Decision::Stay | Decision::KeepConfig | Decision::Refuse(_) => {
+                return Ok(());
+            }
+        };
+        let path = goal.path.clone();
+        let (slot, new) = match (&goal.want, operation) {
+            (Some(want), Operation::Metadata) => {
+                (self.areas.slot(), Some(self.wanted_directory(want)?))
+            }
+            (Some(want), _) => {
+                let slot = self.materialise(&path, want, area)?;
+                (slot, Some(self.staged_identity(area, slot, &path, want)?))
+            }
+            (None, _) => (self.areas.slot(), None),
+        };
+        if aside {
+            let at = stage::area_path(self.areas.get(area).at());
+            let copy = format!("{at}/backup/{}/{slot}", self.transaction);
+            self.notices.push(Notice::KeptAside { path: path.to_string(), copy });
+        }
+        let later = self.metadata_later(&goal.want, new.as_ref())?;
+        let step = Step { operation, path, area, slot, old: found, new, aside };
+        if let Some(metadata) = later {
+            let slot = self.areas.slot();
+            let old = step.new.clone();
+            let operation = Operation::Metadata;
+            let path = step.path.clone();
+            let later = Step { operation, path, area, slot, old, new: Some(metadata), aside: false };
+            staged.push(Staged { step: later, stamp: None });
+        }
+        staged.push(Staged { step, stamp });
+        Ok(())
+    }
+
+    /// A user without privilege cannot fill a directory that is closed to them: its mode is set
+    /// when everything is in it.
+    fn metadata_later(
+        &self,
+        want: &Option<Want>,
+        new: Option<&Identity>,
+    ) -> Result<Option<Identity>, PrepareError> {
+        match (want, new) {
+            (Some(want), Some(Identity::Directory { mode, .. })) => {
+                let wanted = self.wanted_directory(want)?;
+                let is_other = matches!(wanted, Identity::Directory { mode: m, .. } if m != *mode);
+                Ok(is_other.then_some(wanted))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Mode and owner that a wanted directory is to have in the end.
+    fn wanted_directory(&self, want: &Want) -> Result<Identity, PrepareError> {
+        let user = self.root.user();
+        Ok(match &want.expected {
+            Expected::Entry(FileKind::Directory { mode, owner }) => {
+                let numbers = self.ownership.numbers(owner).map_err(StageError::from)?;
+                // without privilege only the mode is ever set
+                let (uid, gid) = numbers.unwrap_or((user, user));
+                Identity::Directory { mode: mode.bits(), uid, gid }
+            }
+            Expected::Identity(identity) => identity.clone(),
+            Expected::Entry(_) => Identity::Other,
+        })
+    }
+
+    /// Puts a wanted object into the staging directory of the area that it is placed from.
+    fn materialise(
+        &mut self,
+        path: &countersign_format::relpath::RelPath,
+        want: &Want,
+        area: usize,
+    ) -> Result<u64, PrepareError> {
+        let failed = |source| StageError::Object { path: path.to_string(), source };
+        if let Source::Staged(staged) = &want.source {
+            if staged.area == area {
+                return Ok(staged.slot);
+            }
+        }
+        let slot = self.areas.slot();
+        let to = self.areas.get(area);
+        let copy = |from: (std::os::fd::BorrowedFd<'_>, &str)| {
+            let name = stage::name(slot);
+            let keep_owner = self.root.is_privileged();
+            countersign_store::crash::step("transaction.stage", || {
+                object::copy(from, (to.staging(), &name), keep_owner)
+            })
+        };
+        match &want.source {
+            Source::Staged(staged) => {
+                let from = self.areas.get(staged.area).staging();
+                copy((from, &stage::name(staged.slot))).map_err(failed)?;
+            }
+            Source::Backup(backup) => {
+                let (from, name) = self.open_backup(path.as_str(), backup)?;
+                copy((from.as_fd(), &name)).map_err(failed)?;
+            }
+            Source::Make => self.make(to, slot, want)?.map_err(failed)?,
+        }
+        Ok(slot)
+    }
+
+    fn make(&self, to: &Area, slot: u64, want: &Want) -> Result<io::Result<()>, PrepareError> {
+        let privileged = self.root.is_privileged();
+        let link = |target: &LinkTarget| {
+            stage::make_staged_link(to, slot, target, privileged.then_some((0, 0)))
+        };
+        Ok(match (&want.expected, self.wanted_directory(want)?) {
+            (Expected::Entry(FileKind::Link { target }), _) => link(target),
+            (Expected::Identity(Identity::Link { target }), _) => match target.parse() {
+                Ok(target) => link(&target),
+                Err(error) => Err(io::Error::other(format!("{error}"))),
+            },
+            (_, Identity::Directory { mode, uid, gid }) => {
+                let mode = if privileged { mode } else { mode | OWNER_BITS };
+                stage::make_staged_directory(to, slot, mode, privileged.then_some((uid, gid)))
+            }
+            _ => Err(io::Error::other("only directories and symlinks are made from nothing")),
+        })
+    }
+
+    fn open_backup(
+        &self,
+        path: &str,
+        backup: &Backup,
+    ) -> Result<(std::os::fd::OwnedFd, String), PrepareError> {
+        let damaged = |_| PrepareError::BackupDamaged {
+            path: path.to_owned(),
+            transaction: backup.transaction,
+            problem: "gone",
+        };
+        let slot = format!("{}/backup/{}/{}", stage::area_path(&backup.at), backup.transaction, backup.slot);
+        let whole = match &backup.below {
+            None => slot,
+            Some(below) => format!("{slot}/{below}"),
+        };
+        let whole: countersign_format::relpath::RelPath =
+            whole.parse().map_err(|source| crate::root::RootError::Path {
+                path: path.to_owned(),
+                source,
+            })?;
+        let parent = self.root.open_parent(&whole).map_err(damaged)?;
+        match object::look(&parent, whole.file_name()) {
+            Ok(Some(Found { kind: Kind::File, .. })) => Ok((parent, whole.file_name().to_owned())),
+            _ => Err(damaged(crate::root::RootError::TooManyLinks(String::new()))),
+        }
+    }
+
+    /// What lies in staging, checked to be what is wanted.
+    fn staged_identity(
+        &self,
+        area: usize,
+        slot: u64,
+        path: &countersign_format::relpath::RelPath,
+        want: &Want,
+    ) -> Result<Identity, PrepareError> {
+        let staging = self.areas.get(area).staging();
+        let name = stage::name(slot);
+        let failed = |source| StageError::Object { path: path.to_string(), source };
+        let gone = || failed(io::Error::from(io::ErrorKind::NotFound));
+        // what was hashed while it was unpacked needs no second reading
+        if let Expected::Entry(FileKind::File(meta)) = &want.expected {
+            let found = object::look(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
+            let encode = |value: &Vec<u8>| data_encoding::BASE64.encode(value);
+            return Ok(Identity::File {
+                mode: found.mode,
+                uid: found.uid,
+                gid: found.gid,
+                size: meta.size,
+                sha256: meta.sha256,
+                xattrs: meta.xattrs.iter().map(|(name, value)| (name.clone(), encode(value))).collect(),
+            });
+        }
+        let found = object::identify(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
+        if let (Expected::Identity(expected), Source::Backup(backup)) = (&want.expected, &want.source) {
+            if !same(expected, &found, &self.ownership) {
+                return Err(PrepareError::BackupDamaged {
+                    path: path.to_string(),
+                    transaction: backup.transaction,
+                    problem: "not what was backed up",
+                });
+            }
+        }
+        Ok(found)
+    }
+}

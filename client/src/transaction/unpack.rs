@@ -1,0 +1,368 @@
+//! Reads archives into staging and folds chains of patches.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
+use countersign_format::archive::{Announced, ArchiveError, ArchiveReader, Member};
+use countersign_format::limits::MAX_HOOK;
+use countersign_format::manifest::{FileEntry, FileMeta, HookPath, Hooks, Manifest};
+use countersign_format::name::PatchName;
+use countersign_format::relpath::RelPath;
+use countersign_format::tree::Tree;
+
+use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
+use crate::db::Database;
+use crate::db::installed::{Installed, InstalledHook};
+use crate::hooks::{Action, HookKind};
+use crate::object;
+use crate::report::{Event, Reporter};
+use crate::root::{DirPath, Resolver, Root};
+use crate::stage::{self, Areas, Ownership, StageError};
+
+/// A file in staging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StagedFile {
+    pub area: usize,
+    pub slot: u64,
+}
+
+/// A component after all its archives were read.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    pub component: Component,
+    pub tree: Tree,
+    pub staged: BTreeMap<RelPath, StagedFile>,
+}
+
+/// Everything that unpacking needs.
+pub(super) struct Unpacker<'u, 'r> {
+    pub database: &'u Database,
+    pub root: &'r Root,
+    pub transaction: i64,
+    pub areas: &'u mut Areas<'r>,
+    pub ownership: &'u Ownership,
+    pub reporter: &'u mut dyn Reporter,
+}
+
+impl<'r> Unpacker<'_, 'r> {
+    /// Checks that the plan's files fit on their file systems, then unpacks them all.
+    pub fn unpack(&mut self, patches: Vec<PlannedPatch>) -> Result<Vec<Unpacked>, PrepareError> {
+        let mut patches = patches;
+        self.check_space(&mut patches)?;
+        let mut unpacked: Vec<Unpacked> = Vec::new();
+        for patch in patches {
+            let name = &patch.announced.name;
+            let at = match unpacked.iter().position(|done| done.component.name == *name) {
+                Some(at) => at,
+                None => {
+                    unpacked.push(self.start(name)?);
+                    unpacked.len() - 1
+                }
+            };
+            self.add(&mut unpacked[at], patch)?;
+        }
+        Ok(unpacked)
+    }
+
+    /// The component as it is installed, if it is.
+    fn start(&self, name: &PatchName) -> Result<Unpacked, PrepareError> {
+        let mut component = installed_component(self.database, name, Action::Install)?;
+        if component.was.is_some() {
+            component.action = Action::Upgrade;
+        }
+        let tree = Tree::from_entries(component.old_files.iter().map(|file| file.entry.clone()));
+        Ok(Unpacked { component, tree, staged: BTreeMap::new() })
+    }
+
+    /// Reads the manifests ahead of everything else: they say how much goes where. What they say is
+    /// believed for this estimate only.
+    fn check_space(&mut self, patches: &mut [PlannedPatch]) -> Result<(), PrepareError> {
+        let mut needed: HashMap<usize, Vec<u64>> = HashMap::new();
+        let mut resolver = Resolver::new(self.root);
+        for patch in patches {
+            let reader = open(&mut patch.archive, &patch.announced)?;
+            for entry in &reader.manifest().files {
+                let area = self.area_for(&mut resolver, &entry.path)?;
+                needed.entry(area).or_default().push(entry.size());
+            }
+            drop(reader);
+            let name = &patch.announced.name;
+            patch
+                .archive
+                .rewind()
+                .map_err(|source| PrepareError::File { name: name.clone(), source })?;
+        }
+        for (area, sizes) in needed {
+            require_space(self.areas, area, &sizes)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, into: &mut Unpacked, patch: PlannedPatch) -> Result<(), PrepareError> {
+        let PlannedPatch { announced, mut archive } = patch;
+        let component = &mut into.component;
+        let before = component.becomes.as_ref().or(component.was.as_ref());
+        check_base(&announced, before)?;
+        let old = before.map(|before| before.version.clone());
+        let archive_error = |source| PrepareError::Archive {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            source,
+        };
+        let mut reader = open(&mut archive, &announced)?;
+        let (staged, contents) = self.read_members(&mut reader, &announced)?;
+        let manifest = reader.finish().map_err(archive_error)?.into_manifest();
+        into.tree = into.tree.apply(&manifest).map_err(|source| PrepareError::Tree {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            source,
+        })?;
+        let hooks = assign_hooks(&manifest.hooks, &contents);
+        self.fold(into, &manifest, staged)?;
+        let component = &mut into.component;
+        component.becomes = Some(Installed {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            platform: announced.platform.clone(),
+            tree: manifest.tree,
+            archive: announced.sha256,
+            installer: self.root.user(),
+            transaction: self.transaction,
+        });
+        component.new_hooks.clone_from(&hooks);
+        component.links.push(Link {
+            old,
+            version: announced.version.clone(),
+            archive: announced.sha256,
+            hooks,
+        });
+        Ok(())
+    }
+
+    fn read_members(
+        &mut self,
+        reader: &mut ArchiveReader<&mut File>,
+        announced: &Announced,
+    ) -> Result<(Vec<(RelPath, StagedFile)>, HashMap<HookPath, Vec<u8>>), PrepareError> {
+        let mut staged = Vec::new();
+        let mut hooks = HashMap::new();
+        let mut resolver = Resolver::new(self.root);
+        let (version, mut done) = (announced.version.to_string(), 0);
+        let refused = |source| PrepareError::Archive {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            source,
+        };
+        while let Some(member) = reader.next_member().map_err(refused)? {
+            match member {
+                Member::Hook { path, content } => {
+                    let mut bytes = Vec::new();
+                    content.take(MAX_HOOK + 1).read_to_end(&mut bytes).map_err(|error| {
+                        hook_error(error, path, announced)
+                    })?;
+                    hooks.insert(path.clone(), bytes);
+                }
+                Member::Entry { entry, mut content } => {
+                    let Some(meta) = entry.as_file() else { continue };
+                    let reporter = &mut *self.reporter;
+                    let mut progress = |bytes: u64| {
+                        done += bytes;
+                        reporter.report(&Event::Unpacking {
+                            name: announced.name.as_str(),
+                            version: &version,
+                            done,
+                            total: announced.unpacked,
+                        });
+                    };
+                    let area = area_for(self.database, self.root, self.transaction, self.areas, &mut resolver, &entry.path)?;
+                    let slot = self.areas.slot();
+                    let owner = owner_of(self.ownership, meta)?;
+                    let area_now = self.areas.get(area);
+                    stage::write_file(area_now, slot, meta, owner, &mut content, &mut progress)
+                        .map_err(|error| content_error(error, entry, announced))?;
+                    staged.push((entry.path.clone(), StagedFile { area, slot }));
+                }
+            }
+        }
+        Ok((staged, hooks))
+    }
+
+    /// Takes over what one link brought, and drops from staging what it made of no use.
+    fn fold(
+        &self,
+        into: &mut Unpacked,
+        manifest: &Manifest,
+        staged: Vec<(RelPath, StagedFile)>,
+    ) -> Result<(), PrepareError> {
+        let mut dropped: Vec<(RelPath, StagedFile)> = Vec::new();
+        if manifest.base.is_none() {
+            dropped.extend(std::mem::take(&mut into.staged));
+        }
+        for (path, file) in staged {
+            if let Some(old) = into.staged.insert(path.clone(), file) {
+                dropped.push((path, old));
+            }
+        }
+        let gone: Vec<RelPath> = into
+            .staged
+            .keys()
+            .filter(|path| {
+                let kind = into.tree.get(path);
+                !matches!(kind, Some(countersign_format::manifest::FileKind::File(_)))
+            })
+            .cloned()
+            .collect();
+        for path in gone {
+            if let Some(file) = into.staged.remove(&path) {
+                dropped.push((path, file));
+            }
+        }
+        for (path, file) in dropped {
+            let staging = self.areas.get(file.area).staging();
+            object::remove_all(staging, &stage::name(file.slot)).map_err(|source| {
+                StageError::Object { path: path.to_string(), source }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn area_for(
+        &mut self,
+        resolver: &mut Resolver<'_>,
+        path: &RelPath,
+    ) -> Result<usize, StageError> {
+        area_for(self.database, self.root, self.transaction, self.areas, resolver, path)
+    }
+}
+
+/// The area that a path of a manifest will most likely be placed from. Where it leads is decided
+/// later, when the whole plan is known; a wrong guess costs one copy.
+fn area_for(
+    database: &Database,
+    _root: &Root,
+    transaction: i64,
+    areas: &mut Areas<'_>,
+    resolver: &mut Resolver<'_>,
+    path: &RelPath,
+) -> Result<usize, StageError> {
+    let directory = match resolver.resolve(path) {
+        Ok(resolved) => DirPath::of(&resolved.path),
+        Err(_) => DirPath::ROOT,
+    };
+    areas.for_directory(&directory, &mut note_area(database, transaction))
+}
+
+/// Writes down a new working area of a transaction.
+pub(super) fn note_area(
+    database: &Database,
+    transaction: i64,
+) -> impl FnMut(usize, &DirPath) -> Result<(), StageError> + '_ {
+    move |area, at| {
+        Ok(crate::journal::add_area(database.connection(), transaction, area, at)?)
+    }
+}
+
+fn open<'f>(
+    archive: &'f mut File,
+    announced: &Announced,
+) -> Result<ArchiveReader<&'f mut File>, PrepareError> {
+    let name = || announced.name.clone();
+    archive.rewind().map_err(|source| PrepareError::File { name: name(), source })?;
+    ArchiveReader::open(archive, announced).map_err(|source| PrepareError::Archive {
+        name: name(),
+        version: announced.version.clone(),
+        source,
+    })
+}
+
+fn check_base(announced: &Announced, before: Option<&Installed>) -> Result<(), PrepareError> {
+    let Some(base) = &announced.base else { return Ok(()) };
+    if before.is_some_and(|before| base.matches(&before.version)) {
+        return Ok(());
+    }
+    Err(PrepareError::Base {
+        name: announced.name.clone(),
+        version: announced.version.clone(),
+        base: base.to_string(),
+        found: before.map(|before| before.version.clone()),
+    })
+}
+
+/// Space on one file system for files of these sizes: each is rounded up to whole blocks.
+pub(super) fn require_space(
+    areas: &Areas<'_>,
+    area: usize,
+    sizes: &[u64],
+) -> Result<(), PrepareError> {
+    let area = areas.get(area);
+    let free = area.free()?;
+    let at = || area.at().as_str().to_owned();
+    let bytes = sizes.iter().fold(0_u64, |sum, size| {
+        sum.saturating_add(size.div_ceil(free.block).saturating_mul(free.block))
+    });
+    if bytes > free.bytes {
+        let (needed, available) = (bytes, free.bytes);
+        return Err(PrepareError::Space { at: at(), unit: "bytes", needed, available });
+    }
+    match free.files {
+        Some(available) if sizes.len() as u64 > available => {
+            let needed = sizes.len() as u64;
+            Err(PrepareError::Space { at: at(), unit: "files", needed, available })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn owner_of(
+    ownership: &Ownership,
+    meta: &FileMeta,
+) -> Result<Option<(u32, u32)>, StageError> {
+    Ok(ownership.numbers(&meta.owner)?)
+}
+
+fn content_error(
+    error: std::io::Error,
+    entry: &FileEntry,
+    announced: &Announced,
+) -> PrepareError {
+    match ArchiveError::from_io(error) {
+        Ok(source) => PrepareError::Archive {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            source,
+        },
+        Err(source) => StageError::Object { path: entry.path.to_string(), source }.into(),
+    }
+}
+
+fn hook_error(error: std::io::Error, hook: &HookPath, announced: &Announced) -> PrepareError {
+    match ArchiveError::from_io(error) {
+        Ok(source) => PrepareError::Archive {
+            name: announced.name.clone(),
+            version: announced.version.clone(),
+            source,
+        },
+        Err(source) => PrepareError::HookContent {
+            name: announced.name.clone(),
+            hook: hook.to_string(),
+            source,
+        },
+    }
+}
+
+/// The content of each hook that the manifest names; several may be one file.
+fn assign_hooks(hooks: &Hooks, contents: &HashMap<HookPath, Vec<u8>>) -> Vec<InstalledHook> {
+    [
+        (HookKind::PreInstall, &hooks.pre_install),
+        (HookKind::PostInstall, &hooks.post_install),
+        (HookKind::Check, &hooks.check),
+        (HookKind::PreRemove, &hooks.pre_remove),
+    ]
+    .into_iter()
+    .filter_map(|(kind, path)| {
+        let content = contents.get(path.as_ref()?)?.clone();
+        Some(InstalledHook { kind, content })
+    })
+    .collect()
+}
