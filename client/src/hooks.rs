@@ -38,7 +38,7 @@ pub struct HookLimits {
 
 impl Default for HookLimits {
     fn default() -> Self {
-        Self { time: Duration::from_mins(10), output: 64 * 1024 }
+        Self { time: Duration::from_secs(600), output: 64 * 1024 }
     }
 }
 

@@ -15,7 +15,7 @@
 use countersign_format::relpath::RelPath;
 use rusqlite::{Connection, params};
 
-use crate::db::{Database, DatabaseError, bad_value, parse, parse_json, to_json};
+use crate::db::{self, Database, DatabaseError, bad_value, parse, parse_json, to_json};
 use crate::hooks::Action;
 use crate::object::Identity;
 use crate::root::DirPath;
@@ -127,7 +127,7 @@ pub(crate) fn add_area(
 ) -> Result<(), DatabaseError> {
     connection.execute(
         "INSERT INTO txn_area (txn, area, path) VALUES (?1, ?2, ?3)",
-        params![txn, area as i64, path.as_str()],
+        params![txn, db::count(area), path.as_str()],
     )?;
     Ok(())
 }
@@ -160,10 +160,10 @@ pub(crate) fn begin(
     for (sequence, step) in steps.iter().enumerate() {
         statement.execute(params![
             txn,
-            sequence as i64,
+            db::count(sequence),
             step.operation.as_str(),
-            step.area as i64,
-            step.slot as i64,
+            db::count(step.area),
+            step.slot.cast_signed(),
             step.path.as_str(),
             step.old.as_ref().map(to_json),
             step.new.as_ref().map(to_json),
@@ -212,7 +212,7 @@ pub(crate) fn forget(
     for sequence in sequences {
         connection.execute(
             "DELETE FROM txn_step WHERE txn = ?1 AND sequence = ?2",
-            params![txn, *sequence as i64],
+            params![txn, db::count(*sequence)],
         )?;
     }
     Ok(())
@@ -270,6 +270,20 @@ impl Database {
             })
             .optional()?)
     }
+}
+
+/// The finished transactions, the newest first, and whether their backups are there.
+pub(crate) fn finished(connection: &Connection) -> Result<Vec<(i64, bool)>, DatabaseError> {
+    let mut statement =
+        connection.prepare("SELECT id, kept FROM txn WHERE state = 'done' ORDER BY id DESC")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Notes that a transaction's backups are about to go.
+pub(crate) fn backups_dropped(connection: &Connection, txn: i64) -> Result<(), DatabaseError> {
+    connection.execute("UPDATE txn SET kept = 0 WHERE id = ?1", [txn])?;
+    Ok(())
 }
 
 /// Transactions in a state that still have something to be cleaned up.

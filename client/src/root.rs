@@ -217,10 +217,10 @@ impl Root {
     /// The users and groups of this root. A file that is absent, or is no plain file, counts as
     /// empty.
     pub fn owners(&self) -> Result<Owners, RootError> {
-        let mut resolver = Resolver::new(self);
+        let mut walker = Resolver::new(self);
         let mut read = |path: &str| -> Result<Vec<u8>, RootError> {
             let path: RelPath = path.parse().expect("a constant path");
-            let path = resolver.resolve(&path)?.path;
+            let path = walker.resolve(&path)?.path;
             let Some(Found { kind: Kind::File, .. }) = self.look(&path)? else {
                 return Ok(Vec::new());
             };
@@ -282,12 +282,12 @@ pub enum Becomes {
 }
 
 impl<'r> Resolver<'r> {
-    /// A resolver of the root as it is.
+    /// A walker of the root as it is.
     pub fn new(root: &'r Root) -> Self {
         Self { root, becomes: HashMap::new(), known: HashMap::new() }
     }
 
-    /// A resolver of the root as it will be.
+    /// A walker of the root as it will be.
     pub fn with(root: &'r Root, becomes: HashMap<RelPath, Becomes>) -> Self {
         Self { root, becomes, known: HashMap::new() }
     }
@@ -401,8 +401,10 @@ pub(crate) fn io_error(what: &'static str, path: &str, source: io::Error) -> Roo
     RootError::Io { what, path: path.to_owned(), source }
 }
 
+/// A symlink in a resolved path means that what was below it is not what is meant: it is absent.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 #[cfg(test)]
@@ -488,8 +490,8 @@ mod tests {
         symlink("v1", directory.path().join("current")).expect("made");
         let root = Root::open(directory.path()).expect("opened");
         let becomes = HashMap::from([(path("current"), Becomes::Directory)]);
-        let mut resolver = Resolver::with(&root, becomes);
-        let resolved = resolver.resolve(&path("current/x")).expect("resolved");
+        let mut walker = Resolver::with(&root, becomes);
+        let resolved = walker.resolve(&path("current/x")).expect("resolved");
         assert_eq!(resolved, Resolved { path: path("current/x"), absent: 1 });
     }
 }

@@ -73,7 +73,11 @@ pub enum Ownership {
 impl Ownership {
     /// How owners are set under `root`.
     pub fn of(root: &Root) -> Result<Self, RootError> {
-        if root.is_privileged() { Ok(Self::Named(root.owners()?)) } else { Ok(Self::AllOf(root.user())) }
+        if root.is_privileged() {
+            Ok(Self::Named(root.owners()?))
+        } else {
+            Ok(Self::AllOf(root.user()))
+        }
     }
 
     /// The numbers to set; none where owners are left alone.
@@ -131,9 +135,8 @@ impl Area {
             object::open_directory(&kind, &*number)
         };
         let (staging, backup) = (part("staging").map_err(gone)?, part("backup").map_err(gone)?);
-        let mount = object::look_at(&top)
-            .map_err(|source| io_error("look at", &path, source))?
-            .mount;
+        let mount =
+            object::look_at(&top).map_err(|source| io_error("look at", &path, source))?.mount;
         Ok(Self { at: at.clone(), mount, directory, staging, backup })
     }
 
@@ -221,13 +224,13 @@ impl<'r> Areas<'r> {
             }
             top = above;
         }
-        let area = match self.list.iter().position(|area| area.mount == mount) {
-            Some(area) => area,
-            None => {
-                note(self.list.len(), &top)?;
-                self.list.push(Area::create(self.root, &top, self.txn)?);
-                self.list.len() - 1
-            }
+        let known = self.list.iter().position(|area| area.mount == mount);
+        let area = if let Some(area) = known {
+            area
+        } else {
+            note(self.list.len(), &top)?;
+            self.list.push(Area::create(self.root, &top, self.txn)?);
+            self.list.len() - 1
         };
         self.nearest.insert(directory.clone(), area);
         Ok(area)
@@ -297,12 +300,10 @@ pub fn area_path(at: &DirPath) -> String {
 
 /// Makes a directory closed to others unless it is there, and makes its name durable.
 fn make_directory(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    step("transaction.area", || {
-        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-            Ok(()) => Ok(rustix::fs::fsync(parent)?),
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+    step("transaction.area", || match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) => Ok(rustix::fs::fsync(parent)?),
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
     })?;
     object::open_directory(parent, name)
 }

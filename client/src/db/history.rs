@@ -372,7 +372,7 @@ pub(crate) fn put_link(
         params![
             id,
             link.name.as_str(),
-            position as i64,
+            super::count(position),
             link.old.as_ref().map(ToString::to_string),
             link.version.to_string(),
             link.archive.to_string(),

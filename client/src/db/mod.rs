@@ -155,7 +155,7 @@ impl Database {
         for migration in MIGRATIONS.iter().skip(at) {
             transaction.execute_batch(migration)?;
         }
-        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+        transaction.pragma_update(None, "user_version", count(MIGRATIONS.len()))?;
         Ok(transaction.commit()?)
     }
 
@@ -248,6 +248,11 @@ fn user_version(connection: &Connection) -> Result<usize, DatabaseError> {
         column: "user_version",
         reason: format!("{version} is negative"),
     })
+}
+
+/// A count for a column.
+pub(crate) fn count(value: usize) -> i64 {
+    i64::try_from(value).expect("counts of things in memory fit 63 bits")
 }
 
 /// Reads a column that holds a word of this program's.

@@ -8,20 +8,17 @@ use countersign_store::crash::{crash_point, step};
 use rustix::fs::{AtFlags, RenameFlags};
 
 use super::error::{ApplyError, Failure, UndoError};
-use super::goal::same;
 use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
 use super::undo::undo_steps;
 use super::{Outcome, Prepared};
-use crate::db::history::{Change, LinkRecord, Notice, put_change, put_link};
-use crate::db::installed::InstalledFile;
 use crate::db::DatabaseError;
+use crate::db::history::{Change, LinkRecord, Notice, put_change, put_link};
 use crate::hooks::HookKind;
 use crate::journal::{self, Operation, Step};
-use crate::object::{self, Identity, Kind};
+use crate::object::{self, Identity};
 use crate::report::{Event, Reporter};
 use crate::root::{DirPath, Root, RootError};
 use crate::stage;
-use crate::verify::{self, Deviation};
 
 impl Prepared<'_> {
     /// Carries the transaction out: the whole of it or nothing.
@@ -29,7 +26,7 @@ impl Prepared<'_> {
         let transaction = self.transaction;
         if let Err(error) = self.write_journal() {
             let _ = self.discard();
-            return Err(ApplyError::NotBegun(error));
+            return Err(ApplyError::NotBegun(Box::new(error)));
         }
         crash_point("transaction.journalled");
         match self.carry_out(reporter) {
@@ -127,7 +124,8 @@ impl Prepared<'_> {
             let slot = stage::name(work.slot);
             if work.old.is_some() && work.operation != Operation::Metadata {
                 let parent = parents.of(&work.path)?;
-                let found = object::look(parent, work.path.file_name()).map_err(failed("look at", work))?;
+                let found =
+                    object::look(parent, work.path.file_name()).map_err(failed("look at", work))?;
                 if found.map(|found| found.stamp) != self.stamps[at] {
                     return Err(Failure::Interference(work.path.to_string()));
                 }
@@ -137,7 +135,11 @@ impl Prepared<'_> {
                     let from = parents.of(&work.path)?;
                     let keep_owner = self.root.is_privileged();
                     step("transaction.back-up", || {
-                        link_or_copy((from, work.path.file_name()), (area.backup(), &slot), keep_owner)
+                        link_or_copy(
+                            (from, work.path.file_name()),
+                            (area.backup(), &slot),
+                            keep_owner,
+                        )
                     })
                     .map_err(failed("back up", work))?;
                 }
@@ -221,8 +223,8 @@ impl Prepared<'_> {
             Ok(rustix::fs::renameat(parent, name, area.backup(), &*slot)?)
         })
         .map_err(failed("remove", work))?;
-        let empty =
-            is_empty(object::open_directory(area.backup(), &*slot)).map_err(failed("open", work))?;
+        let empty = is_empty(object::open_directory(area.backup(), &*slot))
+            .map_err(failed("open", work))?;
         if !empty {
             let flags = RenameFlags::NOREPLACE;
             rustix::fs::renameat_with(area.backup(), &*slot, parent, name, flags)
@@ -231,82 +233,18 @@ impl Prepared<'_> {
         Ok(empty)
     }
 
-    /// Everything placed is as it was staged, everything else of the trees is as they say or as it
-    /// was before.
-    fn check_result(
-        &mut self,
-        skipped: &[usize],
-        reporter: &mut dyn Reporter,
-    ) -> Result<(), Failure> {
-        let mut wrong = self.check_steps(skipped);
-        let files: Vec<InstalledFile> =
-            self.watched.iter().map(|watched| watched.file.clone()).collect();
-        let compared = verify::compare(self.root, &files, &self.ownership, reporter);
-        for (watched, deviations) in self.watched.iter().zip(compared) {
-            let path = watched.file.resolved.to_string();
-            let Some(first) = deviations.into_iter().next() else { continue };
-            if verify::is_config(&watched.file.entry.kind) {
-                continue;
-            }
-            let now = self.root.look(&watched.file.resolved)?.map(|found| found.stamp);
-            if now == watched.stamp {
-                let difference = format!("{first} ({})", watched.name);
-                self.notices.push(Notice::LocalChangeLeft { path, difference });
-            } else {
-                wrong.push((path, first));
-            }
-        }
-        if wrong.is_empty() { Ok(()) } else { Err(Failure::Check(wrong)) }
-    }
-
-    fn check_steps(&self, skipped: &[usize]) -> Vec<(String, Deviation)> {
-        let config: std::collections::HashSet<&RelPath> = self
-            .components
-            .iter()
-            .flat_map(|component| &component.new_files)
-            .filter(|file| verify::is_config(&file.entry.kind))
-            .map(|file| &file.resolved)
-            .collect();
-        // what a later step does to the same path is what counts
-        let last: std::collections::HashMap<&RelPath, usize> =
-            self.steps.iter().enumerate().map(|(at, step)| (&step.path, at)).collect();
-        let judged: Vec<&Step> = self
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(at, step)| last[&step.path] == *at && !skipped.contains(at))
-            .map(|(_, step)| step)
-            .collect();
-        let judge = |step: &&Step| {
-            let deviation = match (self.root.identify(&step.path), &step.new) {
-                (Err(error), _) => Some(Deviation::Unreadable(super::error::chain(&error))),
-                (Ok(None), None) => None,
-                (Ok(Some(found)), None) => {
-                    Some(Deviation::Unexpected { found: found.kind() })
-                }
-                (Ok(None), Some(_)) => Some(Deviation::Missing),
-                (Ok(Some(found)), Some(new)) => {
-                    let may_differ = config.contains(&step.path) && found.kind() == Kind::File;
-                    (!may_differ && !same(new, &found, &self.ownership))
-                        .then(|| difference(new, &found))
-                }
-            };
-            deviation.map(|deviation| (step.path.to_string(), deviation))
-        };
-        crate::parallel::map(&judged, judge).into_iter().flatten().collect()
-    }
-
     /// Undoes everything after a failure; says how it ended.
     fn put_back(mut self, failure: Failure, reporter: &mut dyn Reporter) -> ApplyError {
         let transaction = self.transaction;
         let reason = super::error::chain(&failure);
         let _ = journal::failed(self.connection(), transaction, &reason);
-        if let Err(undo) = self.undo(&reason, reporter) {
-            return ApplyError::UndoFailed { transaction, failure, undo };
-        }
-        match failure {
-            failure @ Failure::Hook(_) => ApplyError::Hook { transaction, failure },
-            failure => ApplyError::RolledBack { transaction, failure },
+        let undone = self.undo(&reason, reporter);
+        let is_hook = matches!(failure, Failure::Hook(_));
+        let failure = Box::new(failure);
+        match undone {
+            Err(undo) => ApplyError::UndoFailed { transaction, failure, undo: Box::new(undo) },
+            Ok(()) if is_hook => ApplyError::Hook { transaction, failure },
+            Ok(()) => ApplyError::RolledBack { transaction, failure },
         }
     }
 
@@ -340,35 +278,6 @@ impl Prepared<'_> {
             journal::cleaned(self.connection(), self.transaction)?;
         }
         Ok(())
-    }
-}
-
-/// How an object differs from the one that was put there.
-fn difference(new: &Identity, found: &Identity) -> Deviation {
-    match (new, found) {
-        (Identity::File { sha256: left, .. }, Identity::File { sha256: right, .. })
-            if left != right =>
-        {
-            Deviation::Content
-        }
-        (
-            Identity::File { mode: expected, .. } | Identity::Directory { mode: expected, .. },
-            Identity::File { mode, .. } | Identity::Directory { mode, .. },
-        ) if new.kind() == found.kind() && expected != mode => {
-            Deviation::Mode { expected: *expected, found: *mode }
-        }
-        (
-            Identity::File { uid, gid, .. } | Identity::Directory { uid, gid, .. },
-            Identity::File { uid: user, gid: group, .. }
-            | Identity::Directory { uid: user, gid: group, .. },
-        ) if new.kind() == found.kind() && (uid, gid) != (user, group) => {
-            Deviation::Owner { expected: format!("{uid}:{gid}"), found: (*user, *group) }
-        }
-        (Identity::Link { target }, Identity::Link { target: found }) => {
-            Deviation::Target { expected: target.clone(), found: found.clone() }
-        }
-        _ if new.kind() == found.kind() => Deviation::Attribute("of the file".into()),
-        _ => Deviation::Kind { expected: new.kind(), found: found.kind() },
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 
-use rusqlite::OptionalExtension as _;
-
 use super::error::RecoverError;
 use crate::db::Database;
 use crate::journal;
@@ -14,29 +12,23 @@ use crate::stage::{self, StageError};
 
 /// The finished transactions whose backups are there, the newest first: how far a rollback can go.
 pub fn kept_backups(database: &Database) -> Result<Vec<i64>, crate::db::DatabaseError> {
-    let mut statement = database
-        .connection()
-        .prepare("SELECT id FROM txn WHERE state = 'done' AND kept = 1 ORDER BY id DESC")?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let finished = journal::finished(database.connection())?;
+    Ok(finished.into_iter().filter(|(_, kept)| *kept).map(|(id, _)| id).collect())
 }
 
 /// Drops the backups of a finished transaction, except for copies of local changes, which nobody
 /// but a person may drop. No rollback can go back beyond it any more.
 pub fn drop_backups(
-    database: &mut Database,
+    database: &Database,
     root: &Root,
     transaction: i64,
 ) -> Result<(), RecoverError> {
     let connection = database.connection();
-    let finished = connection
-        .query_row("SELECT 1 FROM txn WHERE id = ?1 AND state = 'done'", [transaction], |_| Ok(()))
-        .optional()?;
-    if finished.is_none() {
+    if !journal::finished(connection)?.iter().any(|(id, _)| *id == transaction) {
         return Err(RecoverError::NotFinished(transaction));
     }
     // first said, then done: a rollback must never find half of it
-    connection.execute("UPDATE txn SET kept = 0 WHERE id = ?1", [transaction])?;
+    journal::backups_dropped(connection, transaction)?;
     let journal = journal::read(connection, transaction)?;
     let kept: HashSet<(usize, String)> = journal
         .steps
@@ -60,10 +52,9 @@ fn drop_area(
 ) -> Result<(), StageError> {
     let path = stage::area_path(at);
     let failed = |source| crate::root::io_error("drop backups in", &path, source);
-    let backup: countersign_format::relpath::RelPath =
-        format!("{path}/backup/{transaction}").parse().map_err(|source| {
-            crate::root::RootError::Path { path: path.clone(), source }
-        })?;
+    let backup: countersign_format::relpath::RelPath = format!("{path}/backup/{transaction}")
+        .parse()
+        .map_err(|source| crate::root::RootError::Path { path: path.clone(), source })?;
     if root.look(&backup)?.is_none() {
         return Ok(());
     }

@@ -161,10 +161,9 @@ fn hold_back(
     is_rollback: bool,
 ) -> Result<(), DatabaseError> {
     let now = component.becomes.as_ref().map(|becomes| &becomes.version);
-    if let (true, Some(was)) = (is_rollback, &component.was) {
-        if now.is_none_or(|now| was.version > *now) {
-            history::hold_back(database, transaction, &component.name, &was.version)?;
-        }
+    let undone = component.was.as_ref().map(|was| &was.version).filter(|_| is_rollback);
+    if let Some(undone) = undone.filter(|undone| now.is_none_or(|now| *undone > now)) {
+        history::hold_back(database, transaction, &component.name, undone)?;
     }
     if let Some(now) = now {
         history::release(database, &component.name, now)?;

@@ -80,7 +80,11 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
             if ours { Decision::Exchange } else { Decision::Refuse(Obstacle::NotDirectory) }
         }
         (Some(_), Some(Kind::Directory)) => {
-            if facts.only_ours { Decision::Exchange } else { Decision::Refuse(Obstacle::NotEmpty) }
+            if facts.only_ours {
+                Decision::Exchange
+            } else {
+                Decision::Refuse(Obstacle::NotEmpty)
+            }
         }
         (Some(want), Some(found)) => {
             let keeps = facts.config && facts.changed && found == Kind::File && want == Kind::File;

@@ -45,7 +45,7 @@ pub enum PrepareError {
         /// The patch's version.
         version: PatchVersion,
         /// Why.
-        source: ArchiveError,
+        source: Box<ArchiveError>,
     },
     /// A patch does not lead to the tree it names.
     #[error("{name} {version} does not make the tree it promises")]
@@ -55,7 +55,7 @@ pub enum PrepareError {
         /// The patch's version.
         version: PatchVersion,
         /// Why.
-        source: TreeError,
+        source: Box<TreeError>,
     },
     /// A file system is too small.
     #[error("file system of /{at}: {needed} {unit} are needed, {available} are free")]
@@ -244,7 +244,7 @@ fn differences(found: &[(String, Deviation)]) -> String {
 pub enum ApplyError {
     /// It was not begun; nothing was touched.
     #[error("the transaction could not be begun")]
-    NotBegun(#[source] DatabaseError),
+    NotBegun(#[source] Box<DatabaseError>),
     /// A hook or health check failed; everything was put back.
     #[error("transaction {transaction} was rolled back")]
     Hook {
@@ -252,7 +252,7 @@ pub enum ApplyError {
         transaction: i64,
         /// The hook.
         #[source]
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// Something else failed; everything was put back.
     #[error("transaction {transaction} was rolled back")]
@@ -261,19 +261,19 @@ pub enum ApplyError {
         transaction: i64,
         /// What failed.
         #[source]
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// Something failed, and putting everything back failed too. The machine is between old and
     /// new; recovery at the next start tries again.
-    #[error("transaction {transaction} failed ({}) and could not be undone", chain(failure))]
+    #[error("transaction {transaction} failed ({}) and could not be undone", chain(&**failure))]
     UndoFailed {
         /// The transaction.
         transaction: i64,
         /// What failed first.
-        failure: Failure,
+        failure: Box<Failure>,
         /// What failed then.
         #[source]
-        undo: UndoError,
+        undo: Box<UndoError>,
     },
 }
 
@@ -311,7 +311,7 @@ pub enum RecoverError {
         /// The transaction.
         transaction: i64,
         /// Why.
-        source: UndoError,
+        source: Box<UndoError>,
     },
     /// What it left cannot be cleaned up.
     #[error("cannot clean up after transaction {transaction}")]
@@ -349,4 +349,3 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-

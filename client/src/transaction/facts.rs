@@ -124,20 +124,13 @@ struct Looker<'l> {
 
 impl Looker<'_> {
     /// The facts of one goal; with the first foreign thing in a directory that is to be a file.
-    fn facts(
-        &mut self,
-        goal: &Goal,
-        seen: &Seen,
-    ) -> Result<(Facts, Option<String>), PrepareError> {
+    fn facts(&mut self, goal: &Goal, seen: &Seen) -> Result<(Facts, Option<String>), PrepareError> {
         let found = seen.found.as_ref();
         let want = goal.want.as_ref().map(|want| &want.expected);
         let is_directory = found.is_some_and(Identity::is_directory);
         let becomes_leaf = want.is_some_and(|want| want.kind() != Kind::Directory);
-        let foreign = if is_directory && becomes_leaf {
-            self.first_foreign(&goal.path)?
-        } else {
-            None
-        };
+        let foreign =
+            if is_directory && becomes_leaf { self.first_foreign(&goal.path)? } else { None };
         let facts = Facts {
             want: want.map(Expected::kind),
             found: found.map(Identity::kind),
@@ -166,13 +159,12 @@ impl Looker<'_> {
 
     fn is_mount_point(&mut self, path: &RelPath) -> Result<bool, RootError> {
         let parent = DirPath::of(path);
-        let mount = match self.mounts.get(&parent) {
-            Some(mount) => *mount,
-            None => {
-                let mount = self.root.mount_of(&parent)?;
-                self.mounts.insert(parent, mount);
-                mount
-            }
+        let mount = if let Some(mount) = self.mounts.get(&parent) {
+            *mount
+        } else {
+            let mount = self.root.mount_of(&parent)?;
+            self.mounts.insert(parent, mount);
+            mount
         };
         Ok(self.root.look(path)?.is_some_and(|found| found.mount != mount))
     }
@@ -211,14 +203,12 @@ impl Looker<'_> {
         refusals: &mut Vec<Refusal>,
     ) -> Result<(), PrepareError> {
         let beside = format!("{}{NEW_CONFIG}", goal.path);
-        let beside: RelPath = beside.parse().map_err(|source| RootError::Path {
-            path: goal.path.to_string(),
-            source,
-        })?;
-        decisions.notices.push(Notice::ConfigKept {
-            path: goal.path.to_string(),
-            shipped: beside.to_string(),
-        });
+        let beside: RelPath = beside
+            .parse()
+            .map_err(|source| RootError::Path { path: goal.path.to_string(), source })?;
+        decisions
+            .notices
+            .push(Notice::ConfigKept { path: goal.path.to_string(), shipped: beside.to_string() });
         let Seen { found, stamp } = look_at(self.root, &beside)?;
         let goal = Goal { path: beside, was: None, config: false, same_shipped: false, ..goal };
         let facts = Facts {

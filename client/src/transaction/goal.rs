@@ -131,7 +131,11 @@ pub(super) fn install_goals(
     };
     for unpacked in &*plan {
         for file in &unpacked.component.new_files {
-            builder.add_new(&unpacked.component.name, file, unpacked.staged.get(&file.entry.path))?;
+            builder.add_new(
+                &unpacked.component.name,
+                file,
+                unpacked.staged.get(&file.entry.path),
+            )?;
         }
     }
     for unpacked in &*plan {

@@ -37,7 +37,8 @@ pub(super) fn calls(components: &[Component], kind: HookKind) -> Vec<Call<'_>> {
             continue;
         }
         // a check judges what is there in the end, so only the last link's is asked
-        let skipped = if kind == HookKind::Check { component.links.len().saturating_sub(1) } else { 0 };
+        let skipped =
+            if kind == HookKind::Check { component.links.len().saturating_sub(1) } else { 0 };
         for link in component.links.iter().skip(skipped) {
             let (old, new) = (link.old.clone(), Some(link.version.clone()));
             calls.extend(call(name, kind, component.action, &link.hooks, old, new));
@@ -118,8 +119,7 @@ impl HookRunner<'_, '_> {
             let run = self.run(call)?;
             if !run.outcome.is_success() {
                 let name = run.call.name.to_string();
-                let notice =
-                    Notice::RecoveryHookFailed { name, outcome: run.outcome.to_string() };
+                let notice = Notice::RecoveryHookFailed { name, outcome: run.outcome.to_string() };
                 put_notice(self.database.connection(), self.transaction, &notice)?;
                 notices.push(notice);
             }

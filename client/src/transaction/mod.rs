@@ -18,6 +18,7 @@
 
 mod apply;
 mod backup;
+mod check;
 mod commit;
 mod decide;
 mod error;

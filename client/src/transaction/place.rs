@@ -30,16 +30,16 @@ pub(super) fn resolve_trees(
     old: &HashMap<RelPath, Kind>,
 ) -> Result<Vec<Vec<InstalledFile>>, PrepareError> {
     let becomes = becoming_directories(root, trees, old)?;
-    let mut resolver = Resolver::with(root, becomes);
+    let mut walker = Resolver::with(root, becomes);
     let mut all = Vec::with_capacity(trees.len());
     for tree in trees {
         let mut files = Vec::with_capacity(tree.len());
         for (path, kind) in tree.iter() {
             let entry = FileEntry { path: path.clone(), kind: kind.clone() };
             let resolved = if entry.is_directory() {
-                resolve_directory(root, &mut resolver, path, old)?
+                resolve_directory(root, &mut walker, path, old)?
             } else {
-                resolver.resolve(path)?.path
+                walker.resolve(path)?.path
             };
             files.push(InstalledFile { entry, resolved });
         }
@@ -51,16 +51,16 @@ pub(super) fn resolve_trees(
 /// A declared directory may be a symlink to one that somebody else made, such as `lib`.
 fn resolve_directory(
     root: &Root,
-    resolver: &mut Resolver<'_>,
+    walker: &mut Resolver<'_>,
     path: &RelPath,
     old: &HashMap<RelPath, Kind>,
 ) -> Result<RelPath, PrepareError> {
-    let resolved = resolver.resolve(path)?.path;
+    let resolved = walker.resolve(path)?.path;
     let is_link = root.look(&resolved)?.is_some_and(|found| found.kind == Kind::Link);
     if !is_link || old.contains_key(&resolved) {
         return Ok(resolved);
     }
-    let (leads, absent) = resolver.resolve_directory(&DirPath::from(path.clone()))?;
+    let (leads, absent) = walker.resolve_directory(&DirPath::from(path.clone()))?;
     match leads.as_path() {
         Some(leads) if absent == 0 => Ok(leads.clone()),
         _ => Ok(resolved),
@@ -90,8 +90,8 @@ fn becoming_directories(
                     continue;
                 }
                 // what was found so far may change where this one leads
-                let mut resolver = Resolver::with(root, becomes.clone());
-                let resolved = resolver.resolve(&directory)?.path;
+                let mut walker = Resolver::with(root, becomes.clone());
+                let resolved = walker.resolve(&directory)?.path;
                 let stays = trees.iter().any(|tree| {
                     tree.get(&directory).is_some_and(|kind| {
                         !matches!(kind, countersign_format::manifest::FileKind::Directory { .. })

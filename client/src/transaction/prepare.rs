@@ -150,8 +150,7 @@ impl<'a> Prepared<'a> {
 impl Component {
     fn runs_hooks(&self) -> bool {
         let removes = self.becomes.is_none();
-        self.links.iter().any(|link| {
-            link.hooks.iter().any(|hook| hook.kind != HookKind::PreRemove)
-        }) || (removes && self.old_hooks.iter().any(|hook| hook.kind == HookKind::PreRemove))
+        self.links.iter().any(|link| link.hooks.iter().any(|hook| hook.kind != HookKind::PreRemove))
+            || (removes && self.old_hooks.iter().any(|hook| hook.kind == HookKind::PreRemove))
     }
 }

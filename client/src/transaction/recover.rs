@@ -41,6 +41,7 @@ pub fn recover(
     let mut recovered = Vec::new();
     while let Some(transaction) = database.unfinished()? {
         let done = undo(database, root, transaction, context, reporter)
+            .map_err(Box::new)
             .map_err(|source| RecoverError::Undo { transaction, source })?;
         recovered.push(done);
     }
@@ -110,4 +111,3 @@ fn undo(
         notices,
     })
 }
-

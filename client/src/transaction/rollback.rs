@@ -8,7 +8,9 @@ use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 
 use super::goal::{Backup, Expected, Goal, Goals, Source, Want, add_parents, removal};
-use super::{Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component};
+use super::{
+    Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component,
+};
 use crate::db::history::{Side, changed_files, old_hooks, whole_changes};
 use crate::db::installed::{InstalledFile, at_resolved, is_created_directory};
 use crate::db::{Database, DatabaseError};
@@ -24,14 +26,7 @@ const MAX_DEPTH: usize = 2048;
 
 /// The transactions that a rollback undoes, the newest first.
 fn to_undo(database: &Database, to: Option<i64>) -> Result<(i64, Vec<i64>), PrepareError> {
-    let mut statement = database
-        .connection()
-        .prepare("SELECT id, kept FROM txn WHERE state = 'done' ORDER BY id DESC")
-        .map_err(DatabaseError::from)?;
-    let done: Vec<(i64, bool)> = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .and_then(Iterator::collect)
-        .map_err(DatabaseError::from)?;
+    let done = journal::finished(database.connection())?;
     let to = match to {
         Some(to) => to,
         None => done.get(1).map_or(0, |(before, _)| *before),

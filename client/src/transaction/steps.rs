@@ -41,7 +41,10 @@ fn phase(step: &Step) -> u8 {
 
 impl Prepared<'_> {
     /// Stages every object that the decisions need, and fills in steps and notices.
-    pub(super) fn stage(&mut self, decisions: Decisions) -> Result<Vec<Option<Stamp>>, PrepareError> {
+    pub(super) fn stage(
+        &mut self,
+        decisions: Decisions,
+    ) -> Result<Vec<Option<Stamp>>, PrepareError> {
         let Decisions { decided, notices } = decisions;
         self.notices.extend(notices);
         self.check_backup_space(&decided)?;
@@ -52,12 +55,14 @@ impl Prepared<'_> {
         // directories from the top down, but removed from the bottom up
         staged.sort_by(|left, right| {
             let order = left.step.path.cmp(&right.step.path);
-            let order =
-                if left.step.operation == Operation::RemoveDirectory { order.reverse() } else { order };
+            let order = if left.step.operation == Operation::RemoveDirectory {
+                order.reverse()
+            } else {
+                order
+            };
             phase(&left.step).cmp(&phase(&right.step)).then(order)
         });
-        let (steps, stamps) =
-            staged.into_iter().map(|staged| (staged.step, staged.stamp)).unzip();
+        let (steps, stamps) = staged.into_iter().map(|staged| (staged.step, staged.stamp)).unzip();
         self.steps = steps;
         Ok(stamps)
     }
@@ -115,14 +120,15 @@ impl Prepared<'_> {
             let copy = format!("{at}/backup/{}/{slot}", self.transaction);
             self.notices.push(Notice::KeptAside { path: path.to_string(), copy });
         }
-        let later = self.metadata_later(&goal.want, new.as_ref())?;
+        let later = self.metadata_later(goal.want.as_ref(), new.as_ref())?;
         let step = Step { operation, path, area, slot, old: found, new, aside };
         if let Some(metadata) = later {
             let slot = self.areas.slot();
             let old = step.new.clone();
             let operation = Operation::Metadata;
             let path = step.path.clone();
-            let later = Step { operation, path, area, slot, old, new: Some(metadata), aside: false };
+            let later =
+                Step { operation, path, area, slot, old, new: Some(metadata), aside: false };
             staged.push(Staged { step: later, stamp: None });
         }
         staged.push(Staged { step, stamp });
@@ -133,7 +139,7 @@ impl Prepared<'_> {
     /// when everything is in it.
     fn metadata_later(
         &self,
-        want: &Option<Want>,
+        want: Option<&Want>,
         new: Option<&Identity>,
     ) -> Result<Option<Identity>, PrepareError> {
         match (want, new) {
@@ -169,10 +175,10 @@ impl Prepared<'_> {
         area: usize,
     ) -> Result<u64, PrepareError> {
         let failed = |source| StageError::Object { path: path.to_string(), source };
-        if let Source::Staged(staged) = &want.source {
-            if staged.area == area {
-                return Ok(staged.slot);
-            }
+        if let Source::Staged(staged) = &want.source
+            && staged.area == area
+        {
+            return Ok(staged.slot);
         }
         let slot = self.areas.slot();
         let to = self.areas.get(area);
@@ -226,16 +232,19 @@ impl Prepared<'_> {
             transaction: backup.transaction,
             problem: "gone",
         };
-        let slot = format!("{}/backup/{}/{}", stage::area_path(&backup.at), backup.transaction, backup.slot);
+        let slot = format!(
+            "{}/backup/{}/{}",
+            stage::area_path(&backup.at),
+            backup.transaction,
+            backup.slot
+        );
         let whole = match &backup.below {
             None => slot,
             Some(below) => format!("{slot}/{below}"),
         };
-        let whole: countersign_format::relpath::RelPath =
-            whole.parse().map_err(|source| crate::root::RootError::Path {
-                path: path.to_owned(),
-                source,
-            })?;
+        let whole: countersign_format::relpath::RelPath = whole
+            .parse()
+            .map_err(|source| crate::root::RootError::Path { path: path.to_owned(), source })?;
         let parent = self.root.open_parent(&whole).map_err(damaged)?;
         match object::look(&parent, whole.file_name()) {
             Ok(Some(Found { kind: Kind::File, .. })) => Ok((parent, whole.file_name().to_owned())),
@@ -265,18 +274,23 @@ impl Prepared<'_> {
                 gid: found.gid,
                 size: meta.size,
                 sha256: meta.sha256,
-                xattrs: meta.xattrs.iter().map(|(name, value)| (name.clone(), encode(value))).collect(),
+                xattrs: meta
+                    .xattrs
+                    .iter()
+                    .map(|(name, value)| (name.clone(), encode(value)))
+                    .collect(),
             });
         }
         let found = object::identify(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
-        if let (Expected::Identity(expected), Source::Backup(backup)) = (&want.expected, &want.source) {
-            if !same(expected, &found, &self.ownership) {
-                return Err(PrepareError::BackupDamaged {
-                    path: path.to_string(),
-                    transaction: backup.transaction,
-                    problem: "not what was backed up",
-                });
-            }
+        if let (Expected::Identity(expected), Source::Backup(backup)) =
+            (&want.expected, &want.source)
+            && !same(expected, &found, &self.ownership)
+        {
+            return Err(PrepareError::BackupDamaged {
+                path: path.to_string(),
+                transaction: backup.transaction,
+                problem: "not what was backed up",
+            });
         }
         Ok(found)
     }

@@ -9,7 +9,7 @@ use rustix::fs::RenameFlags;
 use super::apply::set_directory;
 use super::error::UndoError;
 use crate::journal::{Operation, Step};
-use crate::object::{self, Kind};
+use crate::object::{self, Identity, Kind};
 use crate::report::{Event, Reporter};
 use crate::root::{DirPath, Root};
 use crate::stage::{self, Areas};
@@ -118,12 +118,13 @@ fn undo_replace(place: &Place<'_>, staging: &Slot<'_>, backup: &Slot<'_>) -> io:
 
 /// The slot holds either the new object or the old one, and one of them is a directory.
 fn undo_exchange(place: &Place<'_>, backup: &Slot<'_>, work: &Step) -> io::Result<()> {
-    let old_is_directory = work.old.as_ref().is_some_and(|old| old.is_directory());
+    let old_is_directory = work.old.as_ref().is_some_and(Identity::is_directory);
     let Some(kind) = backup.kind()? else { return Ok(()) };
     if (kind == Kind::Directory) != old_is_directory {
         return Ok(());
     }
-    let flags = if place.kind()?.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+    let flags =
+        if place.kind()?.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
     Ok(rustix::fs::renameat_with(backup.0, backup.1, place.parent, place.name, flags)?)
 }
 
@@ -132,7 +133,9 @@ fn undo_remove(place: &Place<'_>, staging: &Slot<'_>, backup: &Slot<'_>) -> io::
     let Some(kind) = backup.kind()? else { return Ok(()) };
     match (kind, place.kind()?) {
         // a hook made it anew
-        (Kind::Directory, Some(_)) => rename((place.parent, place.name), (staging.0, &staging.trash()))?,
+        (Kind::Directory, Some(_)) => {
+            rename((place.parent, place.name), (staging.0, &staging.trash()))?;
+        }
         _ => clear_directory(place, staging)?,
     }
     rename((backup.0, backup.1), (place.parent, place.name))

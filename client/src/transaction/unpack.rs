@@ -35,6 +35,9 @@ pub(super) struct Unpacked {
     pub staged: BTreeMap<RelPath, StagedFile>,
 }
 
+/// What an archive brought: its files in staging, and its hooks.
+type Members = (Vec<(RelPath, StagedFile)>, HashMap<HookPath, Vec<u8>>);
+
 /// Everything that unpacking needs.
 pub(super) struct Unpacker<'u, 'r> {
     pub database: &'u Database,
@@ -45,7 +48,7 @@ pub(super) struct Unpacker<'u, 'r> {
     pub reporter: &'u mut dyn Reporter,
 }
 
-impl<'r> Unpacker<'_, 'r> {
+impl Unpacker<'_, '_> {
     /// Checks that the plan's files fit on their file systems, then unpacks them all.
     pub fn unpack(&mut self, patches: Vec<PlannedPatch>) -> Result<Vec<Unpacked>, PrepareError> {
         let mut patches = patches;
@@ -53,13 +56,11 @@ impl<'r> Unpacker<'_, 'r> {
         let mut unpacked: Vec<Unpacked> = Vec::new();
         for patch in patches {
             let name = &patch.announced.name;
-            let at = match unpacked.iter().position(|done| done.component.name == *name) {
-                Some(at) => at,
-                None => {
-                    unpacked.push(self.start(name)?);
-                    unpacked.len() - 1
-                }
-            };
+            let known = unpacked.iter().position(|done| done.component.name == *name);
+            let at = known.unwrap_or(unpacked.len());
+            if known.is_none() {
+                unpacked.push(self.start(name)?);
+            }
             self.add(&mut unpacked[at], patch)?;
         }
         Ok(unpacked)
@@ -79,11 +80,11 @@ impl<'r> Unpacker<'_, 'r> {
     /// believed for this estimate only.
     fn check_space(&mut self, patches: &mut [PlannedPatch]) -> Result<(), PrepareError> {
         let mut needed: HashMap<usize, Vec<u64>> = HashMap::new();
-        let mut resolver = Resolver::new(self.root);
+        let mut walker = Resolver::new(self.root);
         for patch in patches {
             let reader = open(&mut patch.archive, &patch.announced)?;
             for entry in &reader.manifest().files {
-                let area = self.area_for(&mut resolver, &entry.path)?;
+                let area = self.area_for(&mut walker, &entry.path)?;
                 needed.entry(area).or_default().push(entry.size());
             }
             drop(reader);
@@ -105,18 +106,14 @@ impl<'r> Unpacker<'_, 'r> {
         let before = component.becomes.as_ref().or(component.was.as_ref());
         check_base(&announced, before)?;
         let old = before.map(|before| before.version.clone());
-        let archive_error = |source| PrepareError::Archive {
-            name: announced.name.clone(),
-            version: announced.version.clone(),
-            source,
-        };
+        let archive_error = |source| archive_error(source, &announced);
         let mut reader = open(&mut archive, &announced)?;
         let (staged, contents) = self.read_members(&mut reader, &announced)?;
         let manifest = reader.finish().map_err(archive_error)?.into_manifest();
         into.tree = into.tree.apply(&manifest).map_err(|source| PrepareError::Tree {
             name: announced.name.clone(),
             version: announced.version.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let hooks = assign_hooks(&manifest.hooks, &contents);
         self.fold(into, &manifest, staged)?;
@@ -144,23 +141,20 @@ impl<'r> Unpacker<'_, 'r> {
         &mut self,
         reader: &mut ArchiveReader<&mut File>,
         announced: &Announced,
-    ) -> Result<(Vec<(RelPath, StagedFile)>, HashMap<HookPath, Vec<u8>>), PrepareError> {
+    ) -> Result<Members, PrepareError> {
         let mut staged = Vec::new();
         let mut hooks = HashMap::new();
-        let mut resolver = Resolver::new(self.root);
+        let mut walker = Resolver::new(self.root);
         let (version, mut done) = (announced.version.to_string(), 0);
-        let refused = |source| PrepareError::Archive {
-            name: announced.name.clone(),
-            version: announced.version.clone(),
-            source,
-        };
+        let refused = |source| archive_error(source, announced);
         while let Some(member) = reader.next_member().map_err(refused)? {
             match member {
                 Member::Hook { path, content } => {
                     let mut bytes = Vec::new();
-                    content.take(MAX_HOOK + 1).read_to_end(&mut bytes).map_err(|error| {
-                        hook_error(error, path, announced)
-                    })?;
+                    content
+                        .take(MAX_HOOK + 1)
+                        .read_to_end(&mut bytes)
+                        .map_err(|error| hook_error(error, path, announced))?;
                     hooks.insert(path.clone(), bytes);
                 }
                 Member::Entry { entry, mut content } => {
@@ -175,7 +169,14 @@ impl<'r> Unpacker<'_, 'r> {
                             total: announced.unpacked,
                         });
                     };
-                    let area = area_for(self.database, self.root, self.transaction, self.areas, &mut resolver, &entry.path)?;
+                    let area = area_for(
+                        self.database,
+                        self.root,
+                        self.transaction,
+                        self.areas,
+                        &mut walker,
+                        &entry.path,
+                    )?;
                     let slot = self.areas.slot();
                     let owner = owner_of(self.ownership, meta)?;
                     let area_now = self.areas.get(area);
@@ -220,19 +221,14 @@ impl<'r> Unpacker<'_, 'r> {
         }
         for (path, file) in dropped {
             let staging = self.areas.get(file.area).staging();
-            object::remove_all(staging, &stage::name(file.slot)).map_err(|source| {
-                StageError::Object { path: path.to_string(), source }
-            })?;
+            object::remove_all(staging, &stage::name(file.slot))
+                .map_err(|source| StageError::Object { path: path.to_string(), source })?;
         }
         Ok(())
     }
 
-    fn area_for(
-        &mut self,
-        resolver: &mut Resolver<'_>,
-        path: &RelPath,
-    ) -> Result<usize, StageError> {
-        area_for(self.database, self.root, self.transaction, self.areas, resolver, path)
+    fn area_for(&mut self, walker: &mut Resolver<'_>, path: &RelPath) -> Result<usize, StageError> {
+        area_for(self.database, self.root, self.transaction, self.areas, walker, path)
     }
 }
 
@@ -243,10 +239,10 @@ fn area_for(
     _root: &Root,
     transaction: i64,
     areas: &mut Areas<'_>,
-    resolver: &mut Resolver<'_>,
+    walker: &mut Resolver<'_>,
     path: &RelPath,
 ) -> Result<usize, StageError> {
-    let directory = match resolver.resolve(path) {
+    let directory = match walker.resolve(path) {
         Ok(resolved) => DirPath::of(&resolved.path),
         Err(_) => DirPath::ROOT,
     };
@@ -258,9 +254,7 @@ pub(super) fn note_area(
     database: &Database,
     transaction: i64,
 ) -> impl FnMut(usize, &DirPath) -> Result<(), StageError> + '_ {
-    move |area, at| {
-        Ok(crate::journal::add_area(database.connection(), transaction, area, at)?)
-    }
+    move |area, at| Ok(crate::journal::add_area(database.connection(), transaction, area, at)?)
 }
 
 fn open<'f>(
@@ -269,11 +263,15 @@ fn open<'f>(
 ) -> Result<ArchiveReader<&'f mut File>, PrepareError> {
     let name = || announced.name.clone();
     archive.rewind().map_err(|source| PrepareError::File { name: name(), source })?;
-    ArchiveReader::open(archive, announced).map_err(|source| PrepareError::Archive {
-        name: name(),
+    ArchiveReader::open(archive, announced).map_err(|source| archive_error(source, announced))
+}
+
+fn archive_error(source: ArchiveError, announced: &Announced) -> PrepareError {
+    PrepareError::Archive {
+        name: announced.name.clone(),
         version: announced.version.clone(),
-        source,
-    })
+        source: Box::new(source),
+    }
 }
 
 fn check_base(announced: &Announced, before: Option<&Installed>) -> Result<(), PrepareError> {
@@ -321,28 +319,16 @@ pub(super) fn owner_of(
     Ok(ownership.numbers(&meta.owner)?)
 }
 
-fn content_error(
-    error: std::io::Error,
-    entry: &FileEntry,
-    announced: &Announced,
-) -> PrepareError {
+fn content_error(error: std::io::Error, entry: &FileEntry, announced: &Announced) -> PrepareError {
     match ArchiveError::from_io(error) {
-        Ok(source) => PrepareError::Archive {
-            name: announced.name.clone(),
-            version: announced.version.clone(),
-            source,
-        },
+        Ok(source) => archive_error(source, announced),
         Err(source) => StageError::Object { path: entry.path.to_string(), source }.into(),
     }
 }
 
 fn hook_error(error: std::io::Error, hook: &HookPath, announced: &Announced) -> PrepareError {
     match ArchiveError::from_io(error) {
-        Ok(source) => PrepareError::Archive {
-            name: announced.name.clone(),
-            version: announced.version.clone(),
-            source,
-        },
+        Ok(source) => archive_error(source, announced),
         Err(source) => PrepareError::HookContent {
             name: announced.name.clone(),
             hook: hook.to_string(),
