@@ -27,9 +27,7 @@ fn machine() -> Option<Machine> {
     if without_privilege("running hooks inside a root") {
         return None;
     }
-    let machine = Machine::new();
-    machine.add_shell();
-    Some(machine)
+    Some(Machine::with_shell())
 }
 
 /// What the hooks wrote since the last call.
@@ -52,7 +50,7 @@ fn hooks_run_in_order_with_their_links_versions() {
         ]
     );
     machine
-        .try_install(vec![version(1).from(&version(0)), version(2).from(&version(1))])
+        .try_install(vec![version(1).since(&version(0)), version(2).since(&version(1))])
         .expect("applied");
     assert_eq!(
         log(&machine),
@@ -90,7 +88,7 @@ fn a_failing_hook_undoes_everything_and_the_old_version_goes_on() {
     let before = (machine.snapshot(), machine.installed());
     for kind in ["pre-install", "post-install", "check"] {
         let bad = version(1).hook(kind, "echo it does not work; exit 7");
-        let error = machine.try_install(vec![bad.from(&version(0))]).expect_err("failed");
+        let error = machine.try_install(vec![bad.since(&version(0))]).expect_err("failed");
         let ApplyError::Hook { transaction, failure } = &error else { panic!("{error}") };
         assert_eq!(failure.to_string(), format!("{kind} of acme failed: exit status 7"));
         assert_eq!(
@@ -106,7 +104,7 @@ fn a_failing_hook_undoes_everything_and_the_old_version_goes_on() {
         let failed = runs.iter().find(|run| run.hook == kind).expect("recorded");
         assert_eq!(failed.output, b"it does not work\n");
     }
-    machine.install(version(1).from(&version(0)));
+    machine.install(version(1).since(&version(0)));
 }
 
 #[test]
@@ -145,7 +143,7 @@ fn a_hook_that_breaks_the_tree_is_caught() {
     log(&machine);
     let before = (machine.snapshot(), machine.installed());
     let bad = version(1).hook("post-install", "echo broken > /opt/acme/program");
-    let error = machine.try_install(vec![bad.from(&version(0))]).expect_err("failed");
+    let error = machine.try_install(vec![bad.since(&version(0))]).expect_err("failed");
     let ApplyError::RolledBack { failure, .. } = error else { panic!("{error}") };
     assert_eq!(
         failure.to_string(),
@@ -160,7 +158,7 @@ fn a_hook_that_breaks_the_tree_is_caught() {
         .file("opt/acme/keep", "keep")
         .hook("post-install", "echo broken > /opt/acme/keep");
     let base = version(0).file("opt/acme/keep", "keep");
-    let error = machine.try_install(vec![bad.from(&base)]).expect_err("failed");
+    let error = machine.try_install(vec![bad.since(&base)]).expect_err("failed");
     assert!(matches!(error, ApplyError::RolledBack { .. }), "{error}");
     // a configuration file is a hook's to fill in
     let config = base.next("1.3.0").config("etc/acme", "name = @NAME@\n");
@@ -175,7 +173,7 @@ fn a_hook_that_gets_in_the_way_is_told() {
     log(&machine);
     let change = "echo changed > /opt/acme/program";
     let bad = version(1).hook("pre-install", change);
-    let error = machine.try_install(vec![bad.from(&version(0))]).expect_err("failed");
+    let error = machine.try_install(vec![bad.since(&version(0))]).expect_err("failed");
     let ApplyError::RolledBack { failure, .. } = error else { panic!("{error}") };
     assert!(matches!(*failure, Failure::Interference(_)), "{failure}");
     assert_eq!(machine.version("acme").as_deref(), Some("1.0.0"));
@@ -187,7 +185,7 @@ fn a_recovery_hook_that_fails_is_noted() {
     let first = version(0).hook("post-install", "test $PATCHCTL_ACTION != recover");
     machine.install(first.full());
     let bad = version(1).hook("check", "exit 1");
-    let error = machine.try_install(vec![bad.from(&first)]).expect_err("failed");
+    let error = machine.try_install(vec![bad.since(&first)]).expect_err("failed");
     let ApplyError::Hook { transaction, .. } = error else { panic!("{error}") };
     let notices = machine.database.notices(transaction).expect("read");
     assert!(matches!(notices[..], [Notice::RecoveryHookFailed { .. }]), "{notices:?}");

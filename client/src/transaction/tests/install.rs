@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::kit::{Machine, Patch, name, spoiled, without_privilege};
 use crate::db::history::TransactionState;
+use crate::object::Kind::{Directory, File};
 use crate::report::Silent;
 use crate::transaction::{PrepareError, Refusal};
 use crate::verify::{Deviation, verify_installed};
@@ -74,10 +75,10 @@ fn full_and_incremental_upgrades_end_alike() {
         machine.install(first().full());
     }
     by_full.install(third().full());
-    by_incremental.install(second().from(&first()));
-    by_incremental.install(third().from(&second()));
+    by_incremental.install(second().since(&first()));
+    by_incremental.install(third().since(&second()));
     let outcome = by_chain
-        .try_install(vec![second().from(&first()), third().from(&second())])
+        .try_install(vec![second().since(&first()), third().since(&second())])
         .expect("applied");
     assert_eq!(outcome.changes.len(), 1);
     for machine in [&by_full, &by_incremental, &by_chain] {
@@ -201,13 +202,13 @@ fn nothing_is_touched_before_every_archive_passed() {
 #[test]
 fn an_incremental_patch_needs_its_base() {
     let mut machine = Machine::new();
-    let error = machine.prepare(vec![second().from(&first())]).expect_err("refused");
+    let error = machine.prepare(vec![second().since(&first())]).expect_err("refused");
     assert!(matches!(error, PrepareError::Base { found: None, .. }), "{error}");
     machine.install(first().full());
-    let error = machine.prepare(vec![third().from(&second())]).expect_err("refused");
+    let error = machine.prepare(vec![third().since(&second())]).expect_err("refused");
     assert_eq!(error.to_string(), "acme 1.2.0 is a patch for =1.1.0, but 1.0.0 is there");
     // made for another tree than its base says
-    let wrong = third().from_base(&second(), "^1");
+    let wrong = third().since_base(&second(), "^1");
     let error = machine.prepare(vec![wrong]).expect_err("refused");
     assert!(matches!(error, PrepareError::Tree { .. }), "{error}");
 }
@@ -232,7 +233,6 @@ fn verification_names_each_difference() {
         .map(|one| (one.path.as_str(), std::mem::discriminant(&one.deviation), one.config))
         .collect();
     let kind = |deviation: Deviation| std::mem::discriminant(&deviation);
-    use crate::object::Kind::{Directory, File};
     assert_eq!(
         short,
         [

@@ -27,7 +27,7 @@ fn every_kind_becomes_every_other_and_goes_back() {
             let mut machine = Machine::new();
             machine.install(from.full());
             let before = (machine.snapshot(), machine.installed());
-            machine.install(to.from(&from));
+            machine.install(to.since(&from));
             let mut fresh = Machine::new();
             fresh.install(to.full());
             assert_eq!(machine.snapshot(), fresh.snapshot(), "{what}");
@@ -55,7 +55,7 @@ fn a_directory_with_foreign_files_does_not_become_a_file() {
     let before = machine.snapshot();
     let two = one.next("2.0.0").without("opt/x/a").file("opt/x", "file");
     let PrepareError::Refused(refusals) =
-        machine.prepare(vec![two.from(&one)]).expect_err("refused")
+        machine.prepare(vec![two.since(&one)]).expect_err("refused")
     else {
         panic!("another error");
     };

@@ -1,7 +1,7 @@
 //! A machine to install on and patches to install.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Cursor, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,6 @@ use crate::transaction::{
 pub(super) struct Patch {
     name: String,
     version: String,
-    base: Option<String>,
     entries: BTreeMap<String, FileKind>,
     contents: BTreeMap<String, Vec<u8>>,
     hooks: BTreeMap<&'static str, String>,
@@ -50,7 +49,6 @@ impl Patch {
         Self {
             name: name.into(),
             version: version.into(),
-            base: None,
             entries: BTreeMap::new(),
             contents: BTreeMap::new(),
             hooks: BTreeMap::new(),
@@ -128,12 +126,12 @@ impl Patch {
     }
 
     /// An incremental patch from exactly `old`.
-    pub fn from(&self, old: &Self) -> PlannedPatch {
+    pub fn since(&self, old: &Self) -> PlannedPatch {
         self.plan(&old.tree(), Some(format!("={}", old.version)))
     }
 
     /// An incremental patch from `old` that says it needs something else.
-    pub fn from_base(&self, old: &Self, base: &str) -> PlannedPatch {
+    pub fn since_base(&self, old: &Self, base: &str) -> PlannedPatch {
         self.plan(&old.tree(), Some(base.into()))
     }
 
@@ -202,8 +200,20 @@ fn clock() -> u64 {
 }
 
 impl Machine {
+    /// A machine in memory where there is such a place: flushing is then quick.
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::on(memory.expect("a directory"))
+    }
+
+    /// A machine on disk: what is in memory may be mounted so that nothing can be run there.
+    pub fn with_shell() -> Self {
+        let machine = Self::on(tempfile::tempdir().expect("a directory"));
+        machine.add_shell();
+        machine
+    }
+
+    fn on(directory: tempfile::TempDir) -> Self {
         let mut machine = Self::create(directory.path());
         machine.directory = Some(directory);
         machine
@@ -345,7 +355,7 @@ impl Machine {
     }
 
     /// A shell and what it needs, so that hooks can run inside the root.
-    pub fn add_shell(&self) {
+    fn add_shell(&self) {
         for program in ["/bin/sh", "/bin/sleep"] {
             self.add_program(Path::new(program));
         }

@@ -20,12 +20,12 @@ fn a_changed_configuration_stays_and_the_new_one_lies_beside() {
     let mut machine = Machine::new();
     machine.install(first().full());
     machine.write("etc/conf", "setting = mine\n");
-    let outcome = machine.install(second().from(&first()));
+    let outcome = machine.install(second().since(&first()));
     assert_eq!(machine.read("etc/conf"), "setting = mine\n");
     assert_eq!(machine.read("etc/conf.patchctl-new"), "setting = 2\n");
     let expected =
         Notice::ConfigKept { path: "etc/conf".into(), shipped: "etc/conf.patchctl-new".into() };
-    assert_eq!(outcome.notices, [expected.clone()]);
+    assert_eq!(outcome.notices, std::slice::from_ref(&expected));
     assert_eq!(machine.database.notices(outcome.transaction).expect("read"), [expected]);
     // a version that ships the same configuration has nothing to say
     let third = second().next("1.2.0").file("opt/program", "three");
@@ -41,13 +41,13 @@ fn a_changed_configuration_stays_and_the_new_one_lies_beside() {
 fn an_unchanged_configuration_is_replaced() {
     let mut machine = Machine::new();
     machine.install(first().full());
-    machine.install(second().from(&first()));
+    machine.install(second().since(&first()));
     assert_eq!(machine.read("etc/conf"), "setting = 2\n");
     assert!(!machine.exists("etc/conf.patchctl-new"));
     // what an administrator already changed to the new content is as wanted
     let third = second().next("1.2.0").config("etc/conf", "setting = 3\n");
     fs::write(machine.path("etc/conf"), "setting = 3\n").expect("written");
-    let outcome = machine.install(third.from(&second()));
+    let outcome = machine.install(third.since(&second()));
     assert_eq!((machine.read("etc/conf").as_str(), outcome.notices.len()), ("setting = 3\n", 0));
 }
 
@@ -73,7 +73,7 @@ fn local_changes_are_kept_aside_and_brought_back() {
     let mut machine = Machine::new();
     machine.install(first().full());
     machine.write("opt/program", "patched by hand");
-    let outcome = machine.install(second().from(&first()));
+    let outcome = machine.install(second().since(&first()));
     assert_eq!(machine.read("opt/program"), "two");
     let copy = copy_of(&outcome.notices, "opt/program");
     assert_eq!(machine.read(&copy), "patched by hand");
@@ -90,7 +90,7 @@ fn a_rollback_brings_back_what_was_there_local_changes_and_all() {
     machine.install(first().full());
     machine.write("opt/program", "patched by hand");
     let before = machine.snapshot();
-    machine.install(second().from(&first()));
+    machine.install(second().since(&first()));
     machine.write("opt/program", "patched again");
     let outcome = machine.rollback(None);
     assert_eq!(machine.snapshot(), before);
@@ -127,7 +127,7 @@ fn what_an_incremental_patch_does_not_bring_is_left_and_said() {
     let two = one.next("1.1.0").file("opt/program", "two");
     machine.install(one.full());
     machine.write("opt/other", "by hand");
-    let outcome = machine.install(two.from(&one));
+    let outcome = machine.install(two.since(&one));
     let said: Vec<String> = outcome.notices.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["/opt/other has local changes that were left alone: content differs (acme)"]);
     // a full patch brings it

@@ -27,7 +27,7 @@ fn goes_back_to_every_earlier_state_and_forth_again() {
     let mut states = vec![state(&machine)];
     machine.install(version(0).full());
     states.push(state(&machine));
-    machine.install(version(1).from(&version(0)));
+    machine.install(version(1).since(&version(0)));
     states.push(state(&machine));
     machine.install(Patch::new("other", "1.0.0").file("opt/other", "other").full());
     states.push(state(&machine));
@@ -52,7 +52,7 @@ fn the_last_transaction_is_undone_and_redone() {
     let mut machine = Machine::new();
     machine.install(version(0).full());
     let old = state(&machine);
-    machine.install(version(1).from(&version(0)));
+    machine.install(version(1).since(&version(0)));
     let new = state(&machine);
     let changes = rollback_changes(&machine.database, None).expect("read");
     let text: Vec<_> = changes
@@ -86,7 +86,7 @@ fn an_empty_history_has_nothing_to_go_back_to() {
 fn a_damaged_backup_is_found_before_anything_changes() {
     let mut machine = Machine::new();
     machine.install(version(0).full());
-    machine.install(version(1).from(&version(0)));
+    machine.install(version(1).since(&version(0)));
     let before = state(&machine);
     let backups = machine.path(".patchctl/backup/2");
     let mut damaged = 0;
@@ -108,7 +108,7 @@ fn a_damaged_backup_is_found_before_anything_changes() {
 fn a_rolled_back_file_is_no_alias_of_its_backup() {
     let mut machine = Machine::new();
     machine.install(version(0).full());
-    machine.install(version(1).from(&version(0)));
+    machine.install(version(1).since(&version(0)));
     machine.rollback(None);
     // written in place, as an editor may
     std::fs::write(machine.path("opt/acme/changes"), "edited in place").expect("written");
