@@ -2,7 +2,7 @@
 //! a database from `user_version` `n` to `n + 1`.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX];
 
 /// What is installed, the journal, and the history that rollbacks go back through.
 ///
@@ -148,5 +148,106 @@ CREATE TABLE held_back (
     version TEXT NOT NULL,
     transaction_id INTEGER NOT NULL REFERENCES txn (id),
     PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What this machine knows of its sources: what it trusts, the two logs, and what they say.
+///
+/// Times are seconds since 1970. `floor` and `signer_time` only ever rise; everything else of a
+/// source can be fetched again.
+const INDEX: &str = "
+CREATE TABLE machine (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    -- 32 lowercase hex digits: this machine's place in rollouts
+    id TEXT NOT NULL
+) STRICT;
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- SHA-256 of the text of the authority note that this machine was enrolled with
+    anchor TEXT NOT NULL,
+    distribution TEXT NOT NULL,
+    -- the highest version of the authority note that was ever accepted
+    floor INTEGER NOT NULL,
+    -- when an update last ended well
+    updated INTEGER
+) STRICT;
+CREATE TABLE authority_note (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    note BLOB NOT NULL,
+    PRIMARY KEY (source, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE directory_note (
+    source INTEGER PRIMARY KEY REFERENCES source (id) ON DELETE CASCADE,
+    -- when it was last asked for; the note is null where there was none
+    asked INTEGER NOT NULL,
+    note BLOB
+) STRICT;
+CREATE TABLE log (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    log TEXT NOT NULL CHECK (log IN ('collection', 'distribution')),
+    origin TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    -- the right edge of the tree, 32 bytes a hash
+    frontier BLOB NOT NULL,
+    -- bytes of the unfinished bundle that are held
+    tail INTEGER NOT NULL,
+    checkpoint BLOB NOT NULL,
+    -- what the server with this name gave along with the checkpoint
+    validator TEXT,
+    server TEXT,
+    PRIMARY KEY (source, log)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE signer_time (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    log TEXT NOT NULL,
+    key BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    PRIMARY KEY (source, log, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE patch (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    leaf INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    -- the requirement as written; empty for a full patch
+    base TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    archive BLOB NOT NULL,
+    -- the log entry, byte for byte
+    entry BLOB NOT NULL,
+    PRIMARY KEY (source, leaf),
+    UNIQUE (source, name, version, base, platform),
+    UNIQUE (source, archive)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revocation (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    patch INTEGER NOT NULL,
+    leaf INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (source, patch)
+) STRICT, WITHOUT ROWID;
+-- releases and withdrawals: the last one that covers a patch for a ring stands
+CREATE TABLE decision (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    leaf INTEGER NOT NULL,
+    ring TEXT NOT NULL,
+    -- the tree that it speaks of; one beyond the head in hand is pending
+    origin TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    -- the log entry, byte for byte
+    entry BLOB NOT NULL,
+    PRIMARY KEY (source, leaf)
+) STRICT, WITHOUT ROWID;
+-- entries that were passed over, kept since a later release may read them
+CREATE TABLE oddity (
+    source INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    log TEXT NOT NULL,
+    leaf INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (source, log, leaf)
 ) STRICT, WITHOUT ROWID;
 ";
