@@ -24,7 +24,7 @@ pub mod suggest;
 /// Longest settings or source file: a page or two of text.
 pub const MAX_CONFIG: u64 = 64 * 1024;
 /// How long to wait for the state's lock unless settings say otherwise.
-pub const LOCK_TIMEOUT: Duration = Duration::from_mins(5);
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// How many archives are fetched side by side unless settings say otherwise.
 pub const DOWNLOADS: usize = 4;
 /// Most archives that may be fetched side by side: more only wait for each other.

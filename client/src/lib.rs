@@ -5,14 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod config;
 pub mod db;
 pub mod hooks;
 pub mod journal;
+pub mod machine;
 pub mod object;
 pub mod owner;
 mod parallel;
+pub mod places;
 pub mod report;
 pub mod root;
 pub mod stage;
 pub mod transaction;
+pub mod trust;
+pub mod update;
 pub mod verify;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use countersign_format::layout::Log;
+
 /// Takes note of progress. Called on the thread that works, so it must not block.
 pub trait Reporter {
     /// Something happened.
@@ -12,6 +14,26 @@ pub trait Reporter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Entries of a log are being fetched.
+    Following {
+        /// The log.
+        log: Log,
+        /// Entries fetched.
+        done: u64,
+        /// Entries to fetch.
+        total: u64,
+    },
+    /// An archive is being fetched.
+    Downloading {
+        /// The patch's name.
+        name: &'a str,
+        /// The patch's version.
+        version: &'a str,
+        /// Bytes fetched so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
     /// An archive is being read and unpacked into staging.
     Unpacking {
         /// The patch's name.

@@ -7,8 +7,10 @@
 //! under versions and times.
 
 pub mod history;
+pub mod index;
 pub mod installed;
 mod migrations;
+pub mod source;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

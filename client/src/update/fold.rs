@@ -1,0 +1,336 @@
+//! Taking new entries of both logs into the index, in one database transaction.
+
+use std::error::Error;
+
+use countersign_format::entry::{AuthorityReference, CollectionEntry, DistributionEntry};
+use countersign_format::hash::Hash32;
+use countersign_format::layout::Log;
+use countersign_format::merkle::{Frontier, leaf_hash};
+use countersign_store::Source;
+use countersign_store::follow::{FollowError, Held, follow};
+
+use crate::db::DatabaseError;
+use crate::db::index::{DecidedHead, Decision, IndexWriter};
+use crate::db::source::{HeldLog, put_log, put_signer_time, put_updated};
+use crate::report::{Event, Reporter};
+use crate::trust::{Head, Heads, Trust};
+
+use super::error::{AttemptError, Fork};
+use super::{Attempt, NewHead, Updated};
+
+/// How many entries go by between two reports.
+const REPORT_EVERY: u64 = 1024;
+
+/// Why entries were not taken.
+enum FoldError {
+    /// For a reason that needs no evidence.
+    Attempt(AttemptError),
+    /// They do not lead to the signed root.
+    Root { log: Log, expected: Hash32, found: Hash32 },
+    /// The distribution decided on another tree.
+    Decided(DecidedHead),
+}
+
+/// Why one entry was not taken.
+#[derive(Debug, thiserror::Error)]
+enum TakeError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("entry {} decides on another tree", .0.leaf)]
+    Decided(DecidedHead),
+}
+
+/// An entry that names an authority note.
+struct Mention {
+    leaf: u64,
+    reference: AuthorityReference,
+}
+
+impl Attempt<'_, '_> {
+    /// Goes to the new heads. On an error the database is as before.
+    pub(super) async fn fold(
+        &mut self,
+        server: &Source,
+        heads: &Heads,
+        collection: &NewHead,
+        distribution: &NewHead,
+    ) -> Result<Updated, AttemptError> {
+        let folded = self.fold_in_transaction(server, heads, collection, distribution).await;
+        let oddities = folded.map_err(|error| match error {
+            FoldError::Attempt(error) => error,
+            FoldError::Root { log: Log::Collection, expected, found } => {
+                self.other_root(&heads.collection, collection, expected, found)
+            }
+            FoldError::Root { log: Log::Distribution, expected, found } => {
+                self.other_root(&heads.distribution, distribution, expected, found)
+            }
+            FoldError::Decided(decided) => self.other_tree(&decided, collection, distribution),
+        })?;
+        Ok(Updated {
+            authority: (0, self.trust.authority().version),
+            passed_over: std::mem::take(&mut self.passed_over),
+            collection: (heads.collection.size(), collection.signed.checkpoint.size),
+            distribution: (heads.distribution.size(), distribution.signed.checkpoint.size),
+            oddities,
+            directory: self.directory.take(),
+            server: server.name().to_owned(),
+            failed: Vec::new(),
+            statistics: server.statistics(),
+        })
+    }
+
+    async fn fold_in_transaction(
+        &mut self,
+        server: &Source,
+        heads: &Heads,
+        collection: &NewHead,
+        distribution: &NewHead,
+    ) -> Result<u64, FoldError> {
+        let source = self.trust.id();
+        let transaction = self.updater.database.begin()?;
+        let index = IndexWriter { transaction: &transaction, source };
+        let mut taker = Taker::new(&index, &mut *self.reporter);
+
+        // decisions first: the trees that they speak of are compared while the collection's log is
+        // read
+        taker.follow(server, &heads.distribution, distribution).await?;
+        taker.check_mentions(&self.trust, Log::Distribution)?;
+
+        let size = collection.signed.checkpoint.size;
+        let origin = collection.signed.checkpoint.origin.as_str();
+        let decided = index.heads_between(origin, heads.collection.size().max(1), size)?;
+        taker.watch(held_of(&heads.collection).frontier, decided)?;
+        taker.follow(server, &heads.collection, collection).await?;
+        taker.check_mentions(&self.trust, Log::Collection)?;
+
+        let oddities = taker.oddities;
+        put_updated(&transaction, source, self.updater.now)?;
+        transaction.commit().map_err(DatabaseError::from)?;
+        Ok(oddities)
+    }
+
+    fn other_root(
+        &self,
+        head: &Head,
+        new: &NewHead,
+        expected: Hash32,
+        found: Hash32,
+    ) -> AttemptError {
+        let (log, size, held) = (head.log, new.signed.checkpoint.size, held_of(head).frontier);
+        let edge: String = held.roots().iter().map(|root| format!("  {root}\n")).collect();
+        let about = format!(
+            "The entries of the {log} log that were served after the held {}\n\
+             lead to the root {found} at {size} entries;\n\
+             the signed head has {expected}. The held right edge is\n{edge}",
+            held.size(),
+        );
+        let before = head.held.as_ref().map_or(&[][..], |held| &held.checkpoint);
+        let evidence = self.keep(log, before, &new.bytes, &about);
+        AttemptError::Fork { fork: Fork::Entries { log, held: held.size(), size }, evidence }
+    }
+
+    fn other_tree(
+        &self,
+        decided: &DecidedHead,
+        collection: &NewHead,
+        distribution: &NewHead,
+    ) -> AttemptError {
+        let DecidedHead { leaf, size, root } = *decided;
+        let about = format!(
+            "Entry {leaf} of the distribution log, whose head is in \"held\",\n\
+             speaks of a collection log with the root {root} at {size} entries.\n\
+             The log whose head is in \"found\" has another root there.\n"
+        );
+        let evidence = self.keep(Log::Collection, &distribution.bytes, &collection.bytes, &about);
+        AttemptError::Fork { fork: Fork::Decided { leaf, size }, evidence }
+    }
+}
+
+/// Takes entries into the index.
+struct Taker<'t, 'r> {
+    index: &'t IndexWriter<'t>,
+    reporter: &'r mut dyn Reporter,
+    mentions: Vec<Mention>,
+    oddities: u64,
+    /// The collection's log as far as it is read, for the trees that decisions speak of.
+    frontier: Frontier,
+    /// Those trees, the largest first.
+    decided: Vec<DecidedHead>,
+}
+
+impl<'t, 'r> Taker<'t, 'r> {
+    fn new(index: &'t IndexWriter<'t>, reporter: &'r mut dyn Reporter) -> Self {
+        let frontier = Frontier::empty();
+        Self { index, reporter, mentions: Vec::new(), oddities: 0, frontier, decided: Vec::new() }
+    }
+
+    /// Reads a log up to its new head and keeps the head.
+    async fn follow(
+        &mut self,
+        server: &Source,
+        head: &Head,
+        new: &NewHead,
+    ) -> Result<(), FoldError> {
+        let log = head.log;
+        if head.is_left {
+            self.index.drop_log(log)?;
+        }
+        let (start, size) = (head.size(), new.signed.checkpoint.size);
+        let mut take = |leaf: u64, bytes: &[u8]| -> Result<(), Box<dyn Error + Send + Sync>> {
+            match log {
+                Log::Collection => self.collection_entry(leaf, bytes)?,
+                Log::Distribution => self.distribution_entry(leaf, bytes)?,
+            }
+            let done = leaf + 1 - start;
+            if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
+                self.reporter.report(&Event::Following { log, done, total: size - start });
+            }
+            Ok(())
+        };
+        let held = held_of(head);
+        let held = follow(server, log, &held, &new.signed.checkpoint, &mut take).await?;
+        let head = HeldLog {
+            origin: new.signed.checkpoint.origin.clone(),
+            held,
+            checkpoint: new.bytes.clone(),
+            validator: new.validator.clone(),
+        };
+        put_log(self.index.transaction, self.index.source, log, &head)?;
+        for counted in &new.signed.counted {
+            if let Some(time) = counted.time {
+                let (transaction, source) = (self.index.transaction, self.index.source);
+                put_signer_time(transaction, source, log, &counted.key, time)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn collection_entry(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
+        match CollectionEntry::parse(bytes) {
+            Ok(CollectionEntry::Patch(patch)) => {
+                if !self.index.put_patch(leaf, &patch, bytes)? {
+                    self.pass_over(Log::Collection, leaf, "repeats an earlier patch", bytes)?;
+                }
+            }
+            Ok(CollectionEntry::Revoke(revoke)) if revoke.patch < leaf => {
+                self.index.put_revocation(leaf, &revoke)?;
+            }
+            Ok(CollectionEntry::Revoke(_)) => {
+                self.pass_over(Log::Collection, leaf, "revokes what is not there", bytes)?;
+            }
+            Ok(CollectionEntry::Authority(reference)) => {
+                self.mentions.push(Mention { leaf, reference });
+            }
+            Err(error) => {
+                self.pass_over(Log::Collection, leaf, &super::error::chain(&error), bytes)?;
+            }
+        }
+        self.compare_decided(leaf, bytes)
+    }
+
+    fn distribution_entry(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
+        let decision = match DistributionEntry::parse(bytes) {
+            Ok(DistributionEntry::Release(release)) => Decision::Release(release),
+            Ok(DistributionEntry::Withdraw(withdraw)) => Decision::Withdraw(withdraw),
+            Ok(DistributionEntry::Authority(reference)) => {
+                self.mentions.push(Mention { leaf, reference });
+                return Ok(());
+            }
+            Err(error) => {
+                let reason = super::error::chain(&error);
+                return self.pass_over(Log::Distribution, leaf, &reason, bytes);
+            }
+        };
+        Ok(self.index.put_decision(leaf, &decision, bytes)?)
+    }
+
+    fn pass_over(
+        &mut self,
+        log: Log,
+        leaf: u64,
+        reason: &str,
+        bytes: &[u8],
+    ) -> Result<(), TakeError> {
+        self.oddities += 1;
+        Ok(self.index.put_oddity(log, leaf, reason, bytes)?)
+    }
+
+    /// Compares the trees that decisions speak of from here on, `frontier` being what is held.
+    fn watch(
+        &mut self,
+        frontier: Frontier,
+        mut decided: Vec<DecidedHead>,
+    ) -> Result<(), FoldError> {
+        decided.reverse();
+        (self.frontier, self.decided) = (frontier, decided);
+        self.compare_here().map_err(|error| match error {
+            TakeError::Database(error) => error.into(),
+            TakeError::Decided(decided) => FoldError::Decided(decided),
+        })
+    }
+
+    fn compare_decided(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
+        debug_assert_eq!(self.frontier.size(), leaf, "entries come in order");
+        self.frontier.push(leaf_hash(bytes));
+        self.compare_here()
+    }
+
+    fn compare_here(&mut self) -> Result<(), TakeError> {
+        let size = self.frontier.size();
+        while let Some(decided) = self.decided.pop_if(|decided| decided.size == size) {
+            if decided.root != self.frontier.root() {
+                return Err(TakeError::Decided(decided));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the authority notes that a log's new entries name are the accepted ones. Those
+    /// below the enrolled one, and those that were passed over and superseded, are of the past.
+    fn check_mentions(&mut self, trust: &Trust, log: Log) -> Result<(), FoldError> {
+        let newest = trust.authority().version;
+        for Mention { leaf, reference } in self.mentions.drain(..) {
+            let version = reference.version;
+            match trust.accepted().get(&version) {
+                Some(accepted) if *accepted == reference.sha256 => {}
+                Some(_) => {
+                    return Err(AttemptError::OtherAuthority { log, leaf, version }.into());
+                }
+                None if version < newest => {}
+                None => return Err(AttemptError::AuthorityHidden { log, leaf, version }.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn held_of(head: &Head) -> Held {
+    head.held.as_ref().map(|held| held.held.clone()).unwrap_or_default()
+}
+
+impl From<AttemptError> for FoldError {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
+impl From<DatabaseError> for FoldError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Attempt(error.into())
+    }
+}
+
+impl From<FollowError> for FoldError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Root { log, expected, found, .. } => Self::Root { log, expected, found },
+            FollowError::Get(error) => Self::Attempt(error.into()),
+            FollowError::Taker(error) => match error.downcast::<TakeError>().map(|error| *error) {
+                Ok(TakeError::Database(error)) => error.into(),
+                Ok(TakeError::Decided(decided)) => Self::Decided(decided),
+                Err(error) => Self::Attempt(AttemptError::Follow(FollowError::Taker(error))),
+            },
+            other => Self::Attempt(AttemptError::Follow(other)),
+        }
+    }
+}
