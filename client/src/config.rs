@@ -117,7 +117,9 @@ pub enum ConfigError {
 
 /// A name that no source can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no name for a source: lowercase letters, digits, '.', '_' and '-', at most {MAX_SOURCE_NAME}")]
+#[error(
+    "{0:?} is no name for a source: lowercase letters, digits, '.', '_' and '-', at most {MAX_SOURCE_NAME}"
+)]
 pub struct SourceNameError(String);
 
 const CONFIG_KEYS: &[&str] =
@@ -201,11 +203,8 @@ impl SourceConfig {
     /// The sources of `places`, by name.
     pub fn read_all(places: &Places) -> Result<Vec<Self>, ConfigError> {
         let directory = places.sources();
-        let file_error = |source| ConfigError::File {
-            doing: "read",
-            path: directory.clone(),
-            source,
-        };
+        let file_error =
+            |source| ConfigError::File { doing: "read", path: directory.clone(), source };
         let entries = match std::fs::read_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(file_error)?,
@@ -243,11 +242,8 @@ impl SourceConfig {
     pub fn write(&self, places: &Places) -> Result<(), ConfigError> {
         let directory = places.sources();
         let file = PathBuf::from(format!("{}.toml", self.name));
-        let failed = |source| ConfigError::File {
-            doing: "write",
-            path: directory.join(&file),
-            source,
-        };
+        let failed =
+            |source| ConfigError::File { doing: "write", path: directory.join(&file), source };
         std::fs::create_dir_all(&directory).map_err(failed)?;
         write_atomic(&directory, &file, self.to_toml().as_bytes(), Access::Public).map_err(failed)
     }

@@ -97,8 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_not_named_lies_below_the_root() {
-        let usual =
-            ["/", "/etc/patchctl/config.toml", "/var/lib/patchctl", "/var/cache/patchctl"];
+        let usual = ["/", "/etc/patchctl/config.toml", "/var/lib/patchctl", "/var/cache/patchctl"];
         assert_eq!(settled(NamedPlaces::default()), usual);
         let named = NamedPlaces {
             root: Some("lab".into()),

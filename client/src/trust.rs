@@ -37,7 +37,9 @@ pub enum TrustError {
     #[error("source {0} is configured, but the state does not know it")]
     NotEnrolled(SourceName),
     /// The state was enrolled with another authority note than the settings name.
-    #[error("source {name} begins with authority note {found} in the state, with {expected} in its settings")]
+    #[error(
+        "source {name} begins with authority note {found} in the state, with {expected} in its settings"
+    )]
     OtherAnchor {
         /// The source.
         name: SourceName,
@@ -53,7 +55,9 @@ pub enum TrustError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The stored chain ends below the highest version that was ever accepted.
-    #[error("the authority's notes in the state end at version {reached}, version {floor} was accepted before")]
+    #[error(
+        "the authority's notes in the state end at version {reached}, version {floor} was accepted before"
+    )]
     BelowFloor {
         /// The highest version ever accepted.
         floor: u64,
@@ -114,8 +118,7 @@ impl Trust {
             });
         }
         let mut notes = database.authority_notes(record.id)?.into_iter();
-        let (_, first) =
-            notes.next().ok_or_else(|| TrustError::AnchorLost(config.name.clone()))?;
+        let (_, first) = notes.next().ok_or_else(|| TrustError::AnchorLost(config.name.clone()))?;
         let mut trust = Self::begin(record, &first)?;
         if trust.chain.fingerprint() != config.authority {
             return Err(TrustError::AnchorLost(config.name.clone()));

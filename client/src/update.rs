@@ -8,13 +8,14 @@ use countersign_format::layout::{self, Log};
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use countersign_format::policy::{Clock, SignedCheckpoint, Verified, verify_directory};
 use countersign_format::time::Timestamp;
+use countersign_store::authority::{PassedOver, Walk};
 use countersign_store::mirrors::Passed;
 use countersign_store::{Get, GetError, Got, Mirrors, Source, Statistics};
 use tokio::sync::Mutex;
 
 use crate::config::SourceConfig;
-use crate::db::source::HeldDirectory;
 use crate::db::Database;
+use crate::db::source::HeldDirectory;
 use crate::places::Places;
 use crate::report::Reporter;
 use crate::trust::{Head, Heads, Trust};
@@ -36,7 +37,7 @@ pub struct Updated {
     /// Version of the newest authority note before and now.
     pub authority: (u64, u64),
     /// Versions of the authority note that could not be accepted, and why.
-    pub passed_over: Vec<(u64, String)>,
+    pub passed_over: Vec<PassedOver>,
     /// Entries of the collection's log before and now.
     pub collection: (u64, u64),
     /// Entries of the distribution's log before and now.
@@ -71,7 +72,7 @@ struct Attempt<'a, 'r> {
     updater: Updater<'a>,
     trust: Trust,
     reporter: &'r mut dyn Reporter,
-    passed_over: Vec<(u64, String)>,
+    passed_over: Vec<PassedOver>,
     directory: Option<String>,
 }
 
@@ -85,13 +86,8 @@ impl Updater<'_> {
     ) -> Result<Updated, UpdateError> {
         let trust = Trust::load(self.database, self.config)?;
         let before = trust.authority().version;
-        let attempt = Attempt {
-            updater: self,
-            trust,
-            reporter,
-            passed_over: Vec::new(),
-            directory: None,
-        };
+        let attempt =
+            Attempt { updater: self, trust, reporter, passed_over: Vec::new(), directory: None };
         // a mutex, since mirrors are tried through a shared reference; nothing ever waits for it
         let attempt = Mutex::new(attempt);
         let tried =
@@ -107,15 +103,14 @@ impl Updater<'_> {
 impl Attempt<'_, '_> {
     async fn with(&mut self, server: &Source) -> Result<Updated, AttemptError> {
         let heads = Heads::load(self.updater.database, &self.trust)?;
-        let next = layout::authority(self.trust.authority().version + 1);
-        let note = Get::up_to(MAX_AUTHORITY_NOTE as u64);
-        let (next, collection, distribution, directory) = tokio::join!(
-            server.get(&next, &note),
+        let mut walk = Walk::after(self.trust.chain().clone());
+        let (step, collection, distribution, directory) = tokio::join!(
+            walk.step(server),
             fetch(server, &heads.collection),
             fetch(server, &heads.distribution),
             self.fetch_directory(server, &heads),
         );
-        self.walk(server, next?).await?;
+        self.take_authority(server, walk, step).await?;
         // an origin may have changed: what is held of another log is not held of this one
         let heads = Heads::load(self.updater.database, &self.trust)?;
         let clock = self.trust.clock(&heads, self.updater.now)?;
@@ -140,9 +135,7 @@ impl Attempt<'_, '_> {
             (got, _) => got,
         };
         let (bytes, validator) = match (got, &head.held) {
-            (Got::NotModified, Some(held)) => {
-                (held.checkpoint.clone(), held.validator.clone())
-            }
+            (Got::NotModified, Some(held)) => (held.checkpoint.clone(), held.validator.clone()),
             (Got::Whole { bytes, validator }, _) => {
                 let server = server.name().to_owned();
                 (bytes, validator.map(|validator| (server, validator)))
@@ -219,9 +212,8 @@ impl Attempt<'_, '_> {
         };
         let (id, file) = (self.trust.id(), layout::directory());
         let database = &mut *self.updater.database;
-        let verify = |note: &[u8]| {
-            verify_directory(note, file.as_str(), self.trust.authority(), clock)
-        };
+        let verify =
+            |note: &[u8]| verify_directory(note, file.as_str(), self.trust.authority(), clock);
         let held = database.held_directory(id)?.and_then(|directory| directory.note);
         let oldest = held.as_deref().and_then(|note| verify(note).ok());
         let oldest = oldest.map_or(0, |directory| directory.version);
@@ -229,8 +221,7 @@ impl Attempt<'_, '_> {
             Some(Ok(new)) if new.version >= oldest => note,
             Some(Ok(new)) => {
                 let found = new.version;
-                self.directory =
-                    Some(format!("its version went back from {oldest} to {found}"));
+                self.directory = Some(format!("its version went back from {oldest} to {found}"));
                 held
             }
             Some(Err(error)) => {
@@ -257,4 +248,3 @@ async fn fetch(server: &Source, head: &Head) -> Result<Got, GetError> {
     let request = Get::up_to(MAX_NOTE as u64).unless(known);
     server.get(&layout::checkpoint(head.log), &request).await
 }
-

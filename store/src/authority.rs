@@ -257,8 +257,9 @@ async fn get(source: &Source, version: u64) -> Result<Version, GetError> {
     }
 }
 
-/// Looks for the note whose text has this SHA-256.
-async fn find(source: &Source, wanted: &Hash32) -> Result<(u64, Vec<u8>), AuthorityError> {
+/// Looks for the note whose text has this SHA-256, from version 1 up, at most
+/// [`MAX_ENROLL_SEARCH`] versions. Returns its version and its bytes; nothing of it is verified.
+pub async fn find(source: &Source, wanted: &Hash32) -> Result<(u64, Vec<u8>), AuthorityError> {
     for version in 1..=MAX_ENROLL_SEARCH {
         match get(source, version).await? {
             Version::Note(bytes) if has_fingerprint(&bytes, wanted) => return Ok((version, bytes)),

@@ -15,7 +15,8 @@ fn config(text: &str) -> Result<Config, ConfigError> {
 #[test]
 fn settings_are_read_and_absent_ones_are_usual() {
     assert_eq!(config("").expect("empty"), Config::default());
-    let found = config("lock_timeout = \"90s\"\ndownloads = 2\nproxy = \"http://p:1\"\nroot = \"/r\"");
+    let found =
+        config("lock_timeout = \"90s\"\ndownloads = 2\nproxy = \"http://p:1\"\nroot = \"/r\"");
     let found = found.expect("settings");
     assert_eq!(found.lock_timeout, Duration::from_secs(90));
     assert_eq!(found.downloads, 2);
@@ -64,7 +65,10 @@ fn sources_come_back_as_written() {
 
 #[test]
 fn names_are_made_of_what_there_is() {
-    assert_eq!(SourceName::resembling("Patches.example.org:8080").as_str(), "patches.example.org-8080");
+    assert_eq!(
+        SourceName::resembling("Patches.example.org:8080").as_str(),
+        "patches.example.org-8080"
+    );
     assert_eq!(SourceName::resembling("./..").as_str(), "source");
     assert!(".hidden".parse::<SourceName>().is_err());
 }

@@ -109,15 +109,16 @@ impl Database {
         let mut statement = self
             .connection()
             .prepare_cached("SELECT leaf, entry FROM patch WHERE source = ?1 AND archive = ?2")?;
-        let row = statement.query_row(params![source.0, archive.as_bytes()], patch_row).optional()?;
+        let row =
+            statement.query_row(params![source.0, archive.as_bytes()], patch_row).optional()?;
         row.map(parse_patch).transpose()
     }
 
     /// Leaf indexes of the revoked patches of a source, with the reasons.
     pub fn revocations(&self, source: SourceId) -> Result<Vec<(u64, String)>, DatabaseError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT patch, reason FROM revocation WHERE source = ?1 ORDER BY patch")?;
+        let mut statement = self.connection().prepare_cached(
+            "SELECT patch, reason FROM revocation WHERE source = ?1 ORDER BY patch",
+        )?;
         let rows = statement.query_map([source.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.map(|row| {
             let (patch, reason) = row?;
@@ -326,8 +327,7 @@ fn patch_row(row: &Row<'_>) -> rusqlite::Result<(i64, Vec<u8>)> {
 }
 
 fn parse_patch((leaf, bytes): (i64, Vec<u8>)) -> Result<IndexedPatch, DatabaseError> {
-    let entry =
-        PatchEntry::parse(&bytes).map_err(|error| bad_value("patch.entry", &error))?;
+    let entry = PatchEntry::parse(&bytes).map_err(|error| bad_value("patch.entry", &error))?;
     Ok(IndexedPatch { leaf: number("patch.leaf", leaf)?, entry, bytes })
 }
 

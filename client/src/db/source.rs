@@ -150,15 +150,14 @@ impl Database {
     }
 
     /// The directory note that is held, if it was ever asked for.
-    pub fn held_directory(
-        &self,
-        source: SourceId,
-    ) -> Result<Option<HeldDirectory>, DatabaseError> {
+    pub fn held_directory(&self, source: SourceId) -> Result<Option<HeldDirectory>, DatabaseError> {
         let row = self
             .connection()
-            .query_row("SELECT asked, note FROM directory_note WHERE source = ?1", [source.0], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT asked, note FROM directory_note WHERE source = ?1",
+                [source.0],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
             .optional()?;
         row.map(|(asked, note)| {
             Ok(HeldDirectory { asked: time("directory_note.asked", asked)?, note })

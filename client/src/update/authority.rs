@@ -1,41 +1,29 @@
 //! Following the chain of authority notes.
 
-use countersign_format::layout;
-use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_PASSED_OVER};
-use countersign_store::{Get, Got, Source};
+use countersign_store::Source;
+use countersign_store::authority::{AuthorityError, Step, Walk};
 
-use super::error::{self, AttemptError};
 use super::Attempt;
+use super::error::AttemptError;
 
 impl Attempt<'_, '_> {
-    /// Takes every authority note that follows, `next` being the answer for the first one. Each is
-    /// kept as soon as it verifies. One that does not is passed over and named.
-    pub(super) async fn walk(
+    /// Takes every authority note that follows, `first` being the step that was made side by side
+    /// with other requests. Each is kept as soon as it verifies.
+    pub(super) async fn take_authority(
         &mut self,
         server: &Source,
-        next: Got,
+        mut walk: Walk,
+        first: Result<Step, AuthorityError>,
     ) -> Result<(), AttemptError> {
-        let mut version = self.trust.authority().version + 1;
-        let mut got = next;
-        let mut passed_over = Vec::new();
-        while let Got::Whole { bytes, .. } = &got {
-            let path = layout::authority(version);
-            match self.trust.chain().follow(bytes, path.as_str(), version) {
-                Ok(chain) => {
-                    self.updater.database.accept_authority(self.trust.id(), version, bytes)?;
-                    self.trust.take(chain);
-                    self.passed_over.append(&mut passed_over);
-                }
-                Err(refusal) => passed_over.push((version, error::chain(&refusal))),
+        let mut step = first?;
+        while step != Step::End {
+            if let Step::Accepted { version, bytes } = &step {
+                self.updater.database.accept_authority(self.trust.id(), *version, bytes)?;
+                self.trust.take(walk.chain().clone());
             }
-            if passed_over.len() as u64 >= MAX_PASSED_OVER {
-                break;
-            }
-            version += 1;
-            let request = Get::up_to(MAX_AUTHORITY_NOTE as u64);
-            got = server.get(&layout::authority(version), &request).await?;
+            step = walk.step(server).await?;
         }
-        self.passed_over.append(&mut passed_over);
+        self.passed_over = walk.passed_over().to_vec();
         Ok(())
     }
 }

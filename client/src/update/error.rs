@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
+use countersign_store::authority::AuthorityError;
 use countersign_store::follow::FollowError;
 use countersign_store::{AllFailed, Failover, GetError};
 
@@ -29,6 +30,9 @@ pub enum AttemptError {
     /// A file could not be read.
     #[error(transparent)]
     Get(#[from] GetError),
+    /// The chain of authority notes could not be read.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A signature does not suffice, or what the state holds cannot be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -62,7 +66,9 @@ pub enum AttemptError {
     #[error(transparent)]
     Follow(FollowError),
     /// A log names an authority note that no server showed: its retirements may be hidden.
-    #[error("entry {leaf} of the {log} log names version {version} of the authority note, which is not to be had")]
+    #[error(
+        "entry {leaf} of the {log} log names version {version} of the authority note, which is not to be had"
+    )]
     AuthorityHidden {
         /// The log.
         log: Log,
@@ -72,7 +78,9 @@ pub enum AttemptError {
         version: u64,
     },
     /// A log names an authority note with another hash than the accepted one.
-    #[error("entry {leaf} of the {log} log names another version {version} of the authority note than the accepted one")]
+    #[error(
+        "entry {leaf} of the {log} log names another version {version} of the authority note than the accepted one"
+    )]
     OtherAuthority {
         /// The log.
         log: Log,
@@ -90,7 +98,9 @@ pub enum AttemptError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fork {
     /// Two signed heads of one size have different roots.
-    #[error("fork: two signed heads of the {log} log with {size} entries have the roots {held} and {found}")]
+    #[error(
+        "fork: two signed heads of the {log} log with {size} entries have the roots {held} and {found}"
+    )]
     SameSize {
         /// The log.
         log: Log,
@@ -103,7 +113,9 @@ pub enum Fork {
     },
     /// The entries that were served after the held ones do not lead to the signed root: the log's
     /// history was rewritten, or the server altered entries.
-    #[error("fork: the entries of the {log} log after the held {held} do not lead to the signed root of {size}")]
+    #[error(
+        "fork: the entries of the {log} log after the held {held} do not lead to the signed root of {size}"
+    )]
     Entries {
         /// The log.
         log: Log,
@@ -113,7 +125,9 @@ pub enum Fork {
         size: u64,
     },
     /// The distribution decided on another tree than the collection's log is.
-    #[error("fork: entry {leaf} of the distribution log speaks of a collection log with another root at {size} entries")]
+    #[error(
+        "fork: entry {leaf} of the distribution log speaks of a collection log with another root at {size} entries"
+    )]
     Decided {
         /// Leaf index of the decision.
         leaf: u64,
@@ -139,6 +153,7 @@ impl Failover for AttemptError {
     fn is_worth_another_server(&self) -> bool {
         match self {
             Self::Get(error) => error.is_worth_another_server(),
+            Self::Authority(error) => error.is_worth_another_server(),
             Self::Database(_) | Self::Trust(TrustError::Database(_)) => false,
             _ => true,
         }

@@ -111,12 +111,12 @@ impl Attempt<'_, '_> {
 
     fn other_root(
         &self,
-        head: &Head,
+        from: &Head,
         new: &NewHead,
         expected: Hash32,
         found: Hash32,
     ) -> AttemptError {
-        let (log, size, held) = (head.log, new.signed.checkpoint.size, held_of(head).frontier);
+        let (log, size, held) = (from.log, new.signed.checkpoint.size, held_of(from).frontier);
         let edge: String = held.roots().iter().map(|root| format!("  {root}\n")).collect();
         let about = format!(
             "The entries of the {log} log that were served after the held {}\n\
@@ -124,7 +124,7 @@ impl Attempt<'_, '_> {
              the signed head has {expected}. The held right edge is\n{edge}",
             held.size(),
         );
-        let before = head.held.as_ref().map_or(&[][..], |held| &held.checkpoint);
+        let before = from.held.as_ref().map_or(&[][..], |held| &held.checkpoint);
         let evidence = self.keep(log, before, &new.bytes, &about);
         AttemptError::Fork { fork: Fork::Entries { log, held: held.size(), size }, evidence }
     }
@@ -168,14 +168,14 @@ impl<'t, 'r> Taker<'t, 'r> {
     async fn follow(
         &mut self,
         server: &Source,
-        head: &Head,
+        from: &Head,
         new: &NewHead,
     ) -> Result<(), FoldError> {
-        let log = head.log;
-        if head.is_left {
+        let log = from.log;
+        if from.is_left {
             self.index.drop_log(log)?;
         }
-        let (start, size) = (head.size(), new.signed.checkpoint.size);
+        let (start, size) = (from.size(), new.signed.checkpoint.size);
         let mut take = |leaf: u64, bytes: &[u8]| -> Result<(), Box<dyn Error + Send + Sync>> {
             match log {
                 Log::Collection => self.collection_entry(leaf, bytes)?,
@@ -187,15 +187,15 @@ impl<'t, 'r> Taker<'t, 'r> {
             }
             Ok(())
         };
-        let held = held_of(head);
-        let held = follow(server, log, &held, &new.signed.checkpoint, &mut take).await?;
-        let head = HeldLog {
+        let before = held_of(from);
+        let held = follow(server, log, &before, &new.signed.checkpoint, &mut take).await?;
+        let now_held = HeldLog {
             origin: new.signed.checkpoint.origin.clone(),
             held,
             checkpoint: new.bytes.clone(),
             validator: new.validator.clone(),
         };
-        put_log(self.index.transaction, self.index.source, log, &head)?;
+        put_log(self.index.transaction, self.index.source, log, &now_held)?;
         for counted in &new.signed.counted {
             if let Some(time) = counted.time {
                 let (transaction, source) = (self.index.transaction, self.index.source);
