@@ -125,29 +125,29 @@ impl Attempt<'_, '_> {
     async fn verify(
         &self,
         server: &Source,
-        head: &Head,
+        from: &Head,
         got: Got,
         clock: Clock,
     ) -> Result<NewHead, AttemptError> {
-        let got = match (got, &head.held) {
+        let got = match (got, &from.held) {
             // it was asked for by what was held of another log
-            (Got::NotModified, None) => fetch(server, head).await?,
+            (Got::NotModified, None) => fetch(server, from).await?,
             (got, _) => got,
         };
-        let (bytes, validator) = match (got, &head.held) {
+        let (bytes, validator) = match (got, &from.held) {
             (Got::NotModified, Some(held)) => (held.checkpoint.clone(), held.validator.clone()),
             (Got::Whole { bytes, validator }, _) => {
                 let server = server.name().to_owned();
                 (bytes, validator.map(|validator| (server, validator)))
             }
             (Got::NotFound | Got::NotModified | Got::Part { .. }, _) => {
-                let (server, log) = (server.name().to_owned(), head.log);
+                let (server, log) = (server.name().to_owned(), from.log);
                 return Err(AttemptError::NoCheckpoint { server, log });
             }
         };
-        let signed = self.trust.verify_head(head, &bytes, clock)?;
-        if let Some(held) = &head.held {
-            self.compare(head.log, held, &bytes, &signed)?;
+        let signed = self.trust.verify_head(from, &bytes, clock)?;
+        if let Some(held) = &from.held {
+            self.compare(from.log, held, &bytes, &signed)?;
         }
         Ok(NewHead { signed, bytes, validator })
     }

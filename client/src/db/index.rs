@@ -6,7 +6,7 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_format::name::PatchName;
 use countersign_format::text::RingName;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::source::{SourceId, number, signed};
 use super::{Database, DatabaseError, bad_value};
@@ -310,16 +310,6 @@ pub(crate) struct DecidedHead {
     pub(crate) size: u64,
     /// Its root.
     pub(crate) root: Hash32,
-}
-
-/// Entries in a source's index, patches and all, for messages.
-pub(crate) fn count(
-    connection: &Connection,
-    table: &'static str,
-    source: SourceId,
-) -> Result<u64, DatabaseError> {
-    let count = format!("SELECT count(*) FROM {table} WHERE source = ?1");
-    number("count", connection.query_row(&count, [source.0], |row| row.get(0))?)
 }
 
 fn patch_row(row: &Row<'_>) -> rusqlite::Result<(i64, Vec<u8>)> {

@@ -117,12 +117,13 @@ impl Attempt<'_, '_> {
         found: Hash32,
     ) -> AttemptError {
         let (log, size, held) = (from.log, new.signed.checkpoint.size, held_of(from).frontier);
-        let edge: String = held.roots().iter().map(|root| format!("  {root}\n")).collect();
+        let edge: Vec<String> = held.roots().iter().map(ToString::to_string).collect();
         let about = format!(
             "The entries of the {log} log that were served after the held {}\n\
              lead to the root {found} at {size} entries;\n\
-             the signed head has {expected}. The held right edge is\n{edge}",
+             the signed head has {expected}. The held right edge is\n{}\n",
             held.size(),
+            edge.join("\n"),
         );
         let before = from.held.as_ref().map_or(&[][..], |held| &held.checkpoint);
         let evidence = self.keep(log, before, &new.bytes, &about);
