@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -15,9 +16,12 @@ pub mod object;
 pub mod owner;
 mod parallel;
 pub mod places;
+pub mod plan;
 pub mod report;
 pub mod root;
+pub mod select;
 pub mod stage;
+pub mod standing;
 pub mod transaction;
 pub mod trust;
 pub mod update;

@@ -1,0 +1,215 @@
+//! What the held index offers this machine, and why what it does not offer is not offered.
+
+use countersign_format::entry::{PatchEntry, bucket};
+use countersign_format::hash::Hash32;
+use countersign_format::name::{PatchName, PatchVersion, Platform};
+use countersign_format::policy::Clock;
+use countersign_format::time::Timestamp;
+
+use crate::config::SourceConfig;
+use crate::db::index::{Decision, IndexedPatch};
+use crate::db::{Database, DatabaseError};
+use crate::standing::Standings;
+use crate::trust::{Heads, Trust, TrustError};
+
+/// This machine, as rollouts and platforms see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// 32 lowercase hex digits.
+    pub id: String,
+    /// What it runs.
+    pub platform: Platform,
+}
+
+/// All sources of a machine with what is known of them.
+#[derive(Debug)]
+pub struct Catalogue {
+    machine: Machine,
+    sources: Vec<KnownSource>,
+}
+
+/// One source with what is trusted and held of it.
+#[derive(Debug)]
+pub struct KnownSource {
+    /// Its settings.
+    pub config: SourceConfig,
+    /// The chain of authority notes.
+    pub trust: Trust,
+    /// Both heads.
+    pub heads: Heads,
+    /// The clock with this source's floor.
+    pub clock: Clock,
+    standings: Standings,
+    /// Leaf index of the patch, reason; ascending.
+    revoked: Vec<(u64, String)>,
+}
+
+/// A patch as this machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Which of the catalogue's sources has it.
+    pub source: usize,
+    /// The patch.
+    pub patch: IndexedPatch,
+    /// Whether it may be installed here and now.
+    pub gate: Gate,
+}
+
+/// Whether a patch may be installed, and if not why not: the first reason in this order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Gate {
+    /// It may.
+    #[error("offered")]
+    Open,
+    /// The collection revoked it.
+    #[error("revoked: {0}")]
+    Revoked(String),
+    /// It is for other machines.
+    #[error("for {0}")]
+    Platform(Platform),
+    /// The distribution has not released it to this ring.
+    #[error("not released to ring {0}")]
+    NotReleased(String),
+    /// The distribution withdrew it from this ring.
+    #[error("withdrawn: {0}")]
+    Withdrawn(String),
+    /// Its time has not come.
+    #[error("released from {0} on")]
+    NotStarted(Timestamp),
+    /// The rollout has not come to this machine.
+    #[error("its rollout has not reached this machine")]
+    Rollout,
+}
+
+impl Catalogue {
+    /// Loads what is known of all configured sources, with the time `local` on the clock.
+    pub fn load(
+        database: &Database,
+        configs: &[SourceConfig],
+        platform: Platform,
+        local: Timestamp,
+    ) -> Result<Self, TrustError> {
+        let machine = Machine { id: database.machine_id()?.unwrap_or_default(), platform };
+        let sources = configs
+            .iter()
+            .map(|config| KnownSource::load(database, config, local))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { machine, sources })
+    }
+
+    /// The sources, by name.
+    pub fn sources(&self) -> &[KnownSource] {
+        &self.sources
+    }
+
+    /// Every patch of every source.
+    pub fn offers(&self, database: &Database) -> Result<Vec<Offer>, DatabaseError> {
+        self.collect(|source| database.patches(source.trust.id()))
+    }
+
+    /// Every patch of this name.
+    pub fn offers_named(
+        &self,
+        database: &Database,
+        name: &PatchName,
+    ) -> Result<Vec<Offer>, DatabaseError> {
+        self.collect(|source| database.patches_named(source.trust.id(), name))
+    }
+
+    /// The patches with this archive, at most one a source.
+    pub fn offers_of_archive(
+        &self,
+        database: &Database,
+        archive: &Hash32,
+    ) -> Result<Vec<Offer>, DatabaseError> {
+        let find = |source: &KnownSource| database.patch_of_archive(source.trust.id(), archive);
+        self.collect(|source| Ok(find(source)?.into_iter().collect()))
+    }
+
+    fn collect(
+        &self,
+        find: impl Fn(&KnownSource) -> Result<Vec<IndexedPatch>, DatabaseError>,
+    ) -> Result<Vec<Offer>, DatabaseError> {
+        let mut offers = Vec::new();
+        for (source, known) in self.sources.iter().enumerate() {
+            if known.heads.collection.is_left {
+                continue;
+            }
+            let offer = |patch: IndexedPatch| {
+                let gate = known.gate(&patch, &self.machine);
+                Offer { source, patch, gate }
+            };
+            offers.extend(find(known)?.into_iter().map(offer));
+        }
+        Ok(offers)
+    }
+
+    /// Whether an entry that is not in the held log is for machines like this one.
+    pub fn fits(&self, entry: &PatchEntry) -> bool {
+        entry.platform.fits(&self.machine.platform)
+    }
+}
+
+impl KnownSource {
+    fn load(
+        database: &Database,
+        config: &SourceConfig,
+        local: Timestamp,
+    ) -> Result<Self, TrustError> {
+        let trust = Trust::load(database, config)?;
+        let heads = Heads::load(database, &trust)?;
+        let clock = trust.clock(&heads, local)?;
+        let decisions = if heads.distribution.is_left {
+            Vec::new()
+        } else {
+            database.decisions(trust.id())?
+        };
+        let origin = &trust.authority().collection.origin;
+        let standings = Standings::new(decisions, origin, heads.collection.size(), &config.ring);
+        let revoked = database.revocations(trust.id())?;
+        Ok(Self { config: config.clone(), trust, heads, clock, standings, revoked })
+    }
+
+    /// The leaf index of the entry that first released a patch.
+    pub fn first_release(&self, patch: u64) -> Option<u64> {
+        self.standings.first_release(patch)
+    }
+
+    fn gate(&self, patch: &IndexedPatch, machine: &Machine) -> Gate {
+        if let Ok(at) = self.revoked.binary_search_by_key(&patch.leaf, |(patch, _)| *patch) {
+            return Gate::Revoked(self.revoked[at].1.clone());
+        }
+        if !patch.entry.platform.fits(&machine.platform) {
+            return Gate::Platform(patch.entry.platform.clone());
+        }
+        match self.standings.of(patch.leaf) {
+            None => Gate::NotReleased(self.config.ring.to_string()),
+            Some(Decision::Withdraw(withdraw)) => Gate::Withdrawn(withdraw.reason.to_string()),
+            Some(Decision::Release(release)) => {
+                let bucket = bucket(&machine.id, &patch.entry.archive.sha256);
+                match release.start {
+                    Some(start) if start > self.clock.now() => Gate::NotStarted(start),
+                    _ if release.admits(bucket, self.clock.now()) => Gate::Open,
+                    _ => Gate::Rollout,
+                }
+            }
+        }
+    }
+}
+
+impl Offer {
+    /// What the log says of the patch.
+    pub fn entry(&self) -> &PatchEntry {
+        &self.patch.entry
+    }
+
+    /// The version that it leads to.
+    pub fn version(&self) -> &PatchVersion {
+        &self.patch.entry.version
+    }
+
+    /// Whether it may be installed here and now.
+    pub fn is_open(&self) -> bool {
+        self.gate == Gate::Open
+    }
+}
