@@ -105,7 +105,7 @@ pub enum SkipReason {
     #[error("older than the installed {0}")]
     Downgrade(PatchVersion),
     /// Something it needs is not there.
-    #[error("needs {name} {requirement}, {}", found(.found.as_ref()))]
+    #[error("needs {name} {requirement}, {}", there(.found.as_ref()))]
     Requires {
         /// What it needs.
         name: PatchName,
@@ -136,7 +136,7 @@ fn from(version: Option<&PatchVersion>) -> String {
     version.map_or("nothing installed".into(), ToString::to_string)
 }
 
-fn found(version: Option<&PatchVersion>) -> String {
+fn there(version: Option<&PatchVersion>) -> String {
     version.map_or("which is not installed".into(), |version| format!("there is {version}"))
 }
 
