@@ -159,11 +159,8 @@ impl KnownSource {
         let trust = Trust::load(database, config)?;
         let heads = Heads::load(database, &trust)?;
         let clock = trust.clock(&heads, local)?;
-        let decisions = if heads.distribution.is_left {
-            Vec::new()
-        } else {
-            database.decisions(trust.id())?
-        };
+        let decisions =
+            if heads.distribution.is_left { Vec::new() } else { database.decisions(trust.id())? };
         let origin = &trust.authority().collection.origin;
         let standings = Standings::new(decisions, origin, heads.collection.size(), &config.ring);
         let revoked = database.revocations(trust.id())?;

@@ -53,7 +53,7 @@ pub enum PlanError {
         /// The version.
         version: PatchVersion,
         /// Why.
-        why: SkipReason,
+        why: Box<SkipReason>,
     },
     /// To be upgraded, it must be installed.
     #[error("{0} is not installed")]
@@ -93,7 +93,9 @@ impl Plan {
     /// Services that must be restarted afterwards.
     pub fn restarts(&self) -> BTreeSet<&str> {
         self.links()
-            .flat_map(|link| link.entry().restart.iter().map(countersign_format::text::Line::as_str))
+            .flat_map(|link| {
+                link.entry().restart.iter().map(countersign_format::text::Line::as_str)
+            })
             .collect()
     }
 
@@ -147,7 +149,8 @@ impl<'a> Planner<'a> {
         local: Vec<Offer>,
     ) -> Result<Plan, PlanError> {
         let mut plan = Plan::default();
-        let mut wishes: BTreeMap<PatchName, Option<PatchVersion>> = wanted.iter().cloned().collect();
+        let mut wishes: BTreeMap<PatchName, Option<PatchVersion>> =
+            wanted.iter().cloned().collect();
         let mut files: BTreeMap<PatchName, Vec<Offer>> = BTreeMap::new();
         for offer in local {
             files.entry(offer.entry().name.clone()).or_default().push(offer);
@@ -166,7 +169,7 @@ impl<'a> Planner<'a> {
                 }
                 (Outcome::Nothing, None) => {}
                 (Outcome::Nothing, Some(Skipped { name, version, why })) => {
-                    return Err(PlanError::Impossible { name, version, why });
+                    return Err(PlanError::Impossible { name, version, why: Box::new(why) });
                 }
                 (Outcome::NotOffered(Some((version, gate))), _) => {
                     return Err(PlanError::NotOffered { name, version, gate });
@@ -183,7 +186,7 @@ impl<'a> Planner<'a> {
         }
         match self.contradictions(&plan)?.into_iter().next() {
             Some(Skipped { name, version, why }) => {
-                Err(PlanError::Impossible { name, version, why })
+                Err(PlanError::Impossible { name, version, why: Box::new(why) })
             }
             None => Ok(plan),
         }
@@ -206,8 +209,7 @@ impl<'a> Planner<'a> {
             offers,
             held_back: self.held_back.get(name).cloned().unwrap_or_default(),
         };
-        let wish =
-            Wish { version: version.cloned(), allow_downgrade: self.allow_downgrade };
+        let wish = Wish { version: version.cloned(), allow_downgrade: self.allow_downgrade };
         Ok(component.choose(&wish, &self.filter))
     }
 
@@ -250,10 +252,12 @@ impl<'a> Planner<'a> {
             let culprit = match (step_of(&name), &why) {
                 (Some(step), _) => Some((step, why)),
                 (None, _) if before.contains(&(name.clone(), why.clone())) => None,
-                (None, SkipReason::Requires { name: other, .. } | SkipReason::Conflicts { name: other, .. }) => {
-                    step_of(other)
-                        .map(|step| (step, SkipReason::Breaks { name, why: Box::new(why) }))
-                }
+                (
+                    None,
+                    SkipReason::Requires { name: other, .. }
+                    | SkipReason::Conflicts { name: other, .. },
+                ) => step_of(other)
+                    .map(|step| (step, SkipReason::Breaks { name, why: Box::new(why) })),
                 (None, _) => None,
             };
             if let Some((step, why)) = culprit {

@@ -186,8 +186,7 @@ impl Component {
 
     /// The offered versions that a wish is about, the oldest first.
     fn candidates(&self, wish: &Wish) -> BTreeSet<&PatchVersion> {
-        let takes_prereleases =
-            self.installed.as_ref().is_some_and(PatchVersion::is_prerelease);
+        let takes_prereleases = self.installed.as_ref().is_some_and(PatchVersion::is_prerelease);
         let is_meant = |version: &&PatchVersion| match &wish.version {
             Some(wished) => wished == *version,
             None => takes_prereleases || !version.is_prerelease(),
@@ -339,11 +338,11 @@ pub fn contradictions(set: &Set<'_>) -> Vec<(PatchName, SkipReason)> {
         }
         for (other, requirement) in &entry.conflicts {
             if let Some((version, _)) = set.get(other).filter(|(is, _)| requirement.matches(is)) {
-                let why = SkipReason::Conflicts { name: other.clone(), version: (*version).clone() };
+                let why =
+                    SkipReason::Conflicts { name: other.clone(), version: (*version).clone() };
                 found.push(((*name).clone(), why));
             }
         }
     }
     found
 }
-

@@ -46,10 +46,8 @@ impl Standings {
         // the last one stands, so the last one paints first
         let last_first: Vec<_> = of_ring.map(|(n, indexed)| (n, ranges(indexed))).collect();
         let standing = Ranges::paint(size, last_first.into_iter().rev());
-        let first = Ranges::paint(
-            size,
-            releases.map(|(_, indexed)| (indexed.leaf, ranges(indexed))),
-        );
+        let first =
+            Ranges::paint(size, releases.map(|(_, indexed)| (indexed.leaf, ranges(indexed))));
         Self { decisions, standing, first }
     }
 
