@@ -107,6 +107,135 @@ fn patch_file(sha256: &Hash32, ending: &str) -> RepoPath {
     RepoPath(format!("patches/{}/{hex}.{ending}", &hex[..2]))
 }
 
+/// What a path of a repository stands for: the way back from a path, for those who find files.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Place {
+    /// An authority note.
+    Authority {
+        /// Its version.
+        version: u64,
+    },
+    /// The directory note.
+    Directory,
+    /// A log's head.
+    Checkpoint(Log),
+    /// A hash tile.
+    Tile {
+        /// The log.
+        log: Log,
+        /// The tile's level.
+        level: u8,
+        /// Its index within its level.
+        index: u64,
+        /// How many hashes it holds, 1 to 256.
+        width: u16,
+    },
+    /// An entry bundle.
+    Bundle {
+        /// The log.
+        log: Log,
+        /// Its index.
+        index: u64,
+        /// How many entries it holds, 1 to 256.
+        width: u16,
+    },
+    /// A pack.
+    Pack {
+        /// The log.
+        log: Log,
+        /// The pack's level.
+        level: u8,
+        /// Its index within its level.
+        index: u64,
+        /// At level 0, how many entries it holds, 1 to 256; else 256.
+        width: u16,
+    },
+    /// An archive, by its SHA-256.
+    Archive(Hash32),
+    /// A patch note, by the SHA-256 of its archive.
+    PatchNote(Hash32),
+}
+
+impl Place {
+    /// Reads a path in its one form; none for a path that no repository has.
+    pub fn parse(path: &str) -> Option<Self> {
+        let place = Self::read(path)?;
+        (place.path().as_str() == path).then_some(place)
+    }
+
+    /// The path.
+    pub fn path(&self) -> RepoPath {
+        match self {
+            Self::Authority { version } => authority(*version),
+            Self::Directory => directory(),
+            Self::Checkpoint(log) => checkpoint(*log),
+            Self::Tile { log, level, index, width } => tile(*log, *level, *index, *width),
+            Self::Bundle { log, index, width } => bundle(*log, *index, *width),
+            Self::Pack { log, level, index, width } => pack(*log, *level, *index, *width),
+            Self::Archive(sha256) => archive(sha256),
+            Self::PatchNote(sha256) => patch_note(sha256),
+        }
+    }
+
+    /// Reads a path in forms that are not its one form, too.
+    fn read(path: &str) -> Option<Self> {
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        match (first, rest) {
+            ("directory", "") => Some(Self::Directory),
+            ("authority", version) => Some(Self::Authority { version: version.parse().ok()? }),
+            ("collection", rest) => Self::read_log(Log::Collection, rest),
+            ("distribution", rest) => Self::read_log(Log::Distribution, rest),
+            ("patches", rest) => {
+                let (sha256, ending) = rest.get(3..)?.split_once('.')?;
+                let sha256 = sha256.parse().ok()?;
+                match ending {
+                    "patch" => Some(Self::Archive(sha256)),
+                    "note" => Some(Self::PatchNote(sha256)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn read_log(log: Log, rest: &str) -> Option<Self> {
+        if rest == "checkpoint" {
+            return Some(Self::Checkpoint(log));
+        }
+        let (kind, rest) = rest.split_once('/')?;
+        let (level, rest) = rest.split_once('/')?;
+        match (kind, level) {
+            ("tile", "entries") => {
+                let (index, width) = read_index(rest)?;
+                Some(Self::Bundle { log, index, width })
+            }
+            ("tile", level) => {
+                let (index, width) = read_index(rest)?;
+                Some(Self::Tile { log, level: level.parse().ok()?, index, width })
+            }
+            ("pack", level) => {
+                let (index, width) = read_index(rest.strip_suffix(".zst")?)?;
+                Some(Self::Pack { log, level: level.parse().ok()?, index, width })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Index and width of a tile, as the end of its path says.
+fn read_index(text: &str) -> Option<(u64, u16)> {
+    let (index, width) = match text.split_once(".p/") {
+        None => (text, 256),
+        Some((index, width)) => (index, width.parse().ok().filter(|width| *width < 256)?),
+    };
+    let mut number: u64 = 0;
+    for group in index.split('/') {
+        let group = group.strip_prefix('x').unwrap_or(group).parse::<u16>().ok()?;
+        number = number.checked_mul(1000)?.checked_add(group.into())?;
+    }
+    (width > 0).then_some((number, width))
+}
+
 /// A tile index as `tlog-tiles` writes it: groups of three digits, all but the last with `x`.
 fn index_path(index: u64) -> String {
     let mut text = format!("{:03}", index % 1000);
@@ -144,5 +273,52 @@ mod tests {
         let hash = Hash32([0xab; 32]);
         assert_eq!(archive(&hash).as_str(), format!("patches/ab/{}.patch", "ab".repeat(32)));
         assert_eq!(patch_note(&hash).as_str(), format!("patches/ab/{}.note", "ab".repeat(32)));
+    }
+
+    #[test]
+    fn every_path_leads_back_to_its_place() {
+        let hash = Hash32([0xab; 32]);
+        let mut places = vec![
+            Place::Authority { version: 12 },
+            Place::Directory,
+            Place::Archive(hash),
+            Place::PatchNote(hash),
+        ];
+        for log in Log::BOTH {
+            places.push(Place::Checkpoint(log));
+            for (index, width) in [(0, 256), (999, 1), (1000, 255), (1_234_067, 256)] {
+                places.push(Place::Tile { log, level: 3, index, width });
+                places.push(Place::Bundle { log, index, width });
+                places.push(Place::Pack { log, level: 0, index, width });
+            }
+        }
+        for place in places {
+            assert_eq!(Place::parse(place.path().as_str()), Some(place));
+        }
+    }
+
+    #[test]
+    fn other_paths_are_no_places() {
+        for path in [
+            "",
+            "directory/",
+            "authority/01",
+            "authority/",
+            "collection/tile/0/0",
+            "collection/tile/0/000.p/256",
+            "collection/tile/0/000.p/0",
+            "collection/tile/0/x000/000",
+            "collection/tile/0/x001/x000",
+            "collection/pack/0/000",
+            "collection/pack/0/000.zst.p/1",
+            "collection/../directory",
+            "patches/ab/cd.patch",
+            "patches/é/x.note",
+            ".tmp-1-0",
+        ] {
+            assert_eq!(Place::parse(path), None, "{path}");
+        }
+        let wrong_folder = archive(&Hash32([0xab; 32])).as_str().replacen("ab", "cd", 1);
+        assert_eq!(Place::parse(&wrong_folder), None);
     }
 }
