@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output};
 
-use crate::commands::{completions, init, man};
+use crate::commands::{completions, init, man, verify};
 
 mod authority;
 mod collection;
@@ -57,6 +57,7 @@ enum Command {
     /// Release patches, give the second signature
     #[command(subcommand)]
     Distribution(DistributionCommand),
+    Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -70,6 +71,7 @@ impl Cli {
             Command::Directory(command) => command.run(output),
             Command::Collection(command) => command.run(output),
             Command::Distribution(command) => command.run(output),
+            Command::Verify(arguments) => verify::run(&arguments, output),
             Command::Completions(arguments) => Ok(completions::run(&arguments, output)),
             Command::Man(arguments) => man::run(&arguments, output),
         }

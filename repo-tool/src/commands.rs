@@ -17,6 +17,8 @@ pub mod directory;
 pub mod init;
 pub mod man;
 pub mod server;
+pub mod trust;
+pub mod verify;
 
 /// Where a command writes the one file that it makes.
 #[derive(Args, Debug, Clone)]

@@ -19,3 +19,4 @@ pub mod publish;
 pub mod role_dir;
 pub mod serve;
 pub mod server;
+pub mod verify;

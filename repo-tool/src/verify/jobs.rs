@@ -1,0 +1,275 @@
+//! The checks that do not depend on each other and are done side by side: patches and packs.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use countersign_format::archive::ArchiveReader;
+use countersign_format::authority::{AuthorityNote, DistributionRole};
+use countersign_format::entry::PatchEntry;
+use countersign_format::hash::Hash32;
+use countersign_format::key::SignatureType;
+use countersign_format::layout::{self, RepoPath};
+use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_PACK};
+use countersign_format::merkle::{Frontier, leaf_hash};
+use countersign_format::note::Note;
+use countersign_format::pack::{MAX_PACK_LEVEL, for_each_entry, pack_span};
+use countersign_format::policy::{PatchContext, verify_first_patch, verify_patch};
+use countersign_terminal::{Progress, Unit};
+use tokio::task::JoinSet;
+
+use super::finding::{Finding, FindingKind, Findings, describe};
+use super::reader::Reader;
+use super::tree::{FULL, Tree, WIDTH, root_over};
+
+/// One check.
+pub(super) enum Job {
+    Patch(PatchJob),
+    Pack(PackJob),
+}
+
+/// A patch's note and archive.
+pub(super) struct PatchJob {
+    /// Leaf index in the collection's log.
+    pub(super) index: u64,
+    /// The entry, newline included.
+    pub(super) entry: Vec<u8>,
+    /// Index of the entry of the distribution's log that first released it.
+    pub(super) released: u64,
+    /// Whether its files must be there; those of what was withdrawn may be gone.
+    pub(super) is_standing: bool,
+}
+
+/// A pack.
+pub(super) struct PackJob {
+    path: RepoPath,
+    entries: u64,
+    /// The root over its entries.
+    root: Hash32,
+}
+
+/// What signatures on patches are judged by.
+pub(super) struct Judge {
+    pub(super) authority: AuthorityNote,
+    pub(super) distribution: DistributionRole,
+    pub(super) is_first: bool,
+}
+
+/// What the checks came to.
+#[derive(Default)]
+pub(super) struct Summary {
+    pub(super) patches: u64,
+    pub(super) archive_bytes: u64,
+    pub(super) packs: u64,
+    pub(super) findings: Vec<Finding>,
+    pub(super) seen: Vec<RepoPath>,
+}
+
+/// The packs that a log may have: in a directory those that are there, else all that might be.
+pub(super) async fn packs(reader: &Reader, tree: &Tree) -> Vec<PackJob> {
+    let (log, size) = (tree.log(), tree.size());
+    let mut jobs = Vec::new();
+    for level in 0..=MAX_PACK_LEVEL {
+        for index in 0..size / pack_span(level) {
+            let root = tree.pack_root(level, index);
+            let path = layout::pack(log, level, index, FULL);
+            jobs.push(PackJob { path, entries: pack_span(level), root });
+        }
+    }
+    jobs.extend(tail_pack(reader, tree, size / WIDTH, width_of(size % WIDTH)).await);
+    if let Some(root) = reader.root() {
+        jobs.retain(|job| root.join(&job.path).exists());
+    }
+    jobs
+}
+
+/// The pack of the first `width` entries of a bundle; none if `width` is 0 or the tree has fewer.
+pub(super) async fn tail_pack(
+    reader: &Reader,
+    tree: &Tree,
+    index: u64,
+    width: u16,
+) -> Option<PackJob> {
+    let leaves = tree.leaves(index, reader).await?;
+    let leaves = leaves.get(..usize::from(width)).filter(|leaves| !leaves.is_empty())?;
+    let path = layout::pack(tree.log(), 0, index, width);
+    Some(PackJob { path, entries: width.into(), root: root_over(&[], leaves) })
+}
+
+fn width_of(count: u64) -> u16 {
+    u16::try_from(count).expect("below 256")
+}
+
+/// Does all checks, as many at once as there are processors.
+pub(super) async fn run(
+    reader: &Arc<Reader>,
+    judge: Judge,
+    jobs: Vec<Job>,
+    progress: &Progress,
+) -> Summary {
+    let judge = Arc::new(judge);
+    let task = progress.task("checking patches", Some(jobs.len() as u64), Unit::Items);
+    let at_once = available_parallelism().map_or(1, usize::from);
+    let mut waiting = VecDeque::from(jobs);
+    let mut running = JoinSet::new();
+    let mut summary = Summary::default();
+    loop {
+        while running.len() < at_once
+            && let Some(job) = waiting.pop_front()
+        {
+            running.spawn(one(reader.clone(), judge.clone(), job));
+        }
+        let Some(done) = running.join_next().await else { return summary };
+        summary.add(done.expect("a check does not panic"));
+        task.advance(1);
+    }
+}
+
+impl Summary {
+    fn add(&mut self, other: Self) {
+        self.patches += other.patches;
+        self.archive_bytes += other.archive_bytes;
+        self.packs += other.packs;
+        self.findings.extend(other.findings);
+        self.seen.extend(other.seen);
+    }
+}
+
+async fn one(reader: Arc<Reader>, judge: Arc<Judge>, job: Job) -> Summary {
+    let mut summary = Summary::default();
+    let mut findings = Findings::default();
+    match job {
+        Job::Patch(patch) => judge.patch(&reader, &patch, &mut summary, &mut findings).await,
+        Job::Pack(pack) => {
+            if check_pack(&reader, &pack, &mut findings).await {
+                summary.packs = 1;
+            }
+            summary.seen.push(pack.path);
+        }
+    }
+    summary.findings = findings.into_vec();
+    summary
+}
+
+impl Judge {
+    async fn patch(
+        &self,
+        reader: &Reader,
+        job: &PatchJob,
+        summary: &mut Summary,
+        findings: &mut Findings,
+    ) {
+        let Ok(entry) = PatchEntry::parse(&job.entry) else { return };
+        self.note(reader, job, &entry, findings).await;
+        let path = layout::archive(&entry.archive.sha256);
+        match reader.open(&path, entry.archive.size).await {
+            Ok(Some(file)) => {
+                let announced = entry.announced();
+                let read = tokio::task::spawn_blocking(move || {
+                    ArchiveReader::open(file, &announced)?.finish().map(drop)
+                });
+                match read.await.expect("reading does not panic") {
+                    Ok(()) => summary.archive_bytes += entry.archive.size,
+                    Err(error) => {
+                        let message = format!("layer 2 (archive): {}", describe(&error));
+                        findings.add(&path, FindingKind::Damaged, message);
+                    }
+                }
+            }
+            Ok(None) => missing(&path, &entry, job.is_standing, findings),
+            Err(error) => findings.get(&path, &error),
+        }
+        summary.patches += 1;
+        let note = layout::patch_note(&entry.archive.sha256);
+        summary.seen.extend([path, note]);
+    }
+
+    async fn note(
+        &self,
+        reader: &Reader,
+        job: &PatchJob,
+        entry: &PatchEntry,
+        findings: &mut Findings,
+    ) {
+        let path = layout::patch_note(&entry.archive.sha256);
+        let bytes = match reader.read(&path, MAX_NOTE as u64).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return missing(&path, entry, job.is_standing, findings),
+            Err(error) => return findings.get(&path, &error),
+        };
+        let context = PatchContext {
+            file: path.as_str(),
+            authority: &self.authority,
+            entry: &job.entry,
+            index: job.index,
+        };
+        let verified = if self.is_first {
+            verify_first_patch(&bytes, &context).map(drop)
+        } else {
+            verify_patch(&bytes, &context, &self.distribution, job.released).map(drop)
+        };
+        if let Err(error) = verified {
+            findings.policy(&error);
+        }
+        if let Ok(note) = Note::parse(&bytes, MAX_NOTE) {
+            self.strangers(&path, &note, findings);
+        }
+    }
+
+    fn strangers(&self, path: &RepoPath, note: &Note, findings: &mut Findings) {
+        let first = &self.authority.collection.keys;
+        let second = &self.distribution.log.keys;
+        findings.strangers(path, note, |name, id| {
+            first.iter().any(|key| key.id == *name && key.vkey.id(SignatureType::Note) == id)
+                || (!self.is_first
+                    && second.iter().any(|key| {
+                        key.id == *name && key.vkey.id(SignatureType::Countersignature) == id
+                    }))
+        });
+    }
+}
+
+fn missing(path: &RepoPath, entry: &PatchEntry, is_standing: bool, findings: &mut Findings) {
+    let identity = entry.identity();
+    if is_standing {
+        findings.add(path, FindingKind::Missing, format!("the file of {identity} is not there"));
+    } else {
+        let message = format!("the file of {identity}, which was withdrawn, is not there");
+        findings.add(path, FindingKind::Remark, message);
+    }
+}
+
+/// Whether the pack is there and holds the entries that it should.
+pub(super) async fn check_pack(reader: &Reader, job: &PackJob, findings: &mut Findings) -> bool {
+    let limit = MAX_PACK.min(job.entries * (MAX_ENTRY as u64 + 2) + 1024);
+    let bytes = match reader.read(&job.path, limit).await {
+        Ok(Some(bytes)) => bytes,
+        // a repository without packs works too
+        Ok(None) => return false,
+        Err(error) => {
+            findings.get(&job.path, &error);
+            return false;
+        }
+    };
+    let entries = job.entries;
+    let inflated = tokio::task::spawn_blocking(move || inflate(&bytes, entries));
+    let message = match inflated.await.expect("inflating does not panic") {
+        Ok(root) if root == job.root => return true,
+        Ok(_) => "its entries are not those of the signed tree".to_owned(),
+        Err(error) => error,
+    };
+    findings.add(&job.path, FindingKind::Damaged, message);
+    false
+}
+
+/// The root over a pack's entries.
+fn inflate(pack: &[u8], entries: u64) -> Result<Hash32, String> {
+    let mut frontier = Frontier::empty();
+    for_each_entry(pack, entries, |entry| {
+        frontier.push(leaf_hash(entry));
+        Ok::<_, io::Error>(())
+    })
+    .map_err(|error| describe(&error))?;
+    Ok(frontier.root())
+}
