@@ -192,8 +192,10 @@ impl Prepared<'_> {
 
     /// Removes what was staged and forgets the transaction.
     pub fn discard(self) -> Result<(), PrepareError> {
-        self.areas.clean(true)?;
-        crate::journal::discard(self.database.connection(), self.transaction)?;
+        // those that were written down: the last of them may not have been made in full
+        let areas = crate::journal::areas(self.connection(), self.transaction)?;
+        crate::stage::clean(self.root, self.transaction, &areas, true)?;
+        crate::journal::discard(self.connection(), self.transaction)?;
         Ok(())
     }
 

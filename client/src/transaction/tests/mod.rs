@@ -1,5 +1,7 @@
 //! Tests of whole transactions on temporary roots.
 
+mod crash;
+mod faults;
 mod hooks;
 mod install;
 mod kinds;

@@ -1,0 +1,103 @@
+//! Makes every step of a transaction fail once, before and after it is done.
+
+use countersign_store::crash::{Failure, with_failure};
+
+use super::kit::{Machine, Patch};
+use crate::transaction::ApplyError;
+
+/// ENOSPC, EIO, EROFS, EMFILE, EACCES.
+const ERRORS: [i32; 5] = [28, 5, 30, 24, 13];
+
+fn first() -> Patch {
+    Patch::new("acme", "1.0.0")
+        .file("opt/acme/replaced", "one")
+        .file("opt/acme/removed/file", "one")
+        .file("opt/acme/becomes-directory", "one")
+        .directory("opt/acme/var", 0o750)
+}
+
+fn second() -> Patch {
+    first()
+        .next("1.1.0")
+        .file("opt/acme/replaced", "two")
+        .without("opt/acme/removed/file")
+        .without("opt/acme/becomes-directory")
+        .file("opt/acme/becomes-directory/inner", "two")
+        .directory("opt/acme/var", 0o700)
+        .link("opt/acme/created", "var")
+}
+
+type Work = fn(&mut Machine) -> Result<(), String>;
+
+fn upgrade(machine: &mut Machine) -> Result<(), String> {
+    finish(machine.prepare(vec![second().since(&first())]))
+}
+
+fn remove(machine: &mut Machine) -> Result<(), String> {
+    finish(machine.prepare_remove("acme"))
+}
+
+fn roll_back(machine: &mut Machine) -> Result<(), String> {
+    finish(machine.prepare_rollback(Some(1)))
+}
+
+fn finish(
+    prepared: Result<crate::transaction::Prepared<'_>, crate::transaction::PrepareError>,
+) -> Result<(), String> {
+    let prepared = prepared.map_err(|error| format!("prepare: {}", chain(&error)))?;
+    match prepared.apply(&mut crate::report::Silent) {
+        Ok(_) => Ok(()),
+        Err(error @ ApplyError::UndoFailed { .. }) => panic!("{}", chain(&error)),
+        Err(error) => Err(format!("apply: {}", chain(&error))),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    crate::transaction::error::chain(error)
+}
+
+#[test]
+fn one_failing_call_anywhere_leaves_the_old_state_or_the_new() {
+    let cases: [(&str, fn(&mut Machine), Work); 3] = [
+        ("upgrade", |_| {}, upgrade),
+        ("remove", |_| {}, remove),
+        ("rollback", |machine| drop(machine.install(second().since(&first()))), roll_back),
+    ];
+    let mut injected = 0;
+    for (name, set_up, work) in cases {
+        for done in [false, true] {
+            for after in 0.. {
+                let errno = ERRORS[after as usize % ERRORS.len()];
+                let mut machine = Machine::new();
+                machine.install(first().full());
+                set_up(&mut machine);
+                let old = (machine.snapshot(), machine.installed());
+                let failure = Failure { after, errno, done };
+                let (result, failed) = with_failure(failure, || work(&mut machine));
+                let Some(failed) = failed else {
+                    assert!(result.is_ok(), "{name}: {result:?}");
+                    break;
+                };
+                injected += 1;
+                let what = format!("{name}, {failed} fails ({errno}, done: {done}): {result:?}");
+                let now = (machine.snapshot(), machine.installed());
+                match &result {
+                    // only what comes after the commit may fail unsaid
+                    Ok(()) => assert_eq!(failed, "transaction.clean", "{what}"),
+                    Err(error) => {
+                        assert_eq!(now, old, "{what}");
+                        assert!(error.contains(&format!("os error {errno}")), "{what}");
+                    }
+                }
+                machine.recover();
+                assert!(machine.staged().is_empty(), "{what}");
+                if result.is_err() {
+                    assert_eq!((machine.snapshot(), machine.installed()), old, "{what}");
+                    work(&mut machine).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+                }
+            }
+        }
+    }
+    println!("{injected} failures injected");
+    assert!(injected > 100, "{injected}");
+}
