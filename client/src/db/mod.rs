@@ -6,6 +6,7 @@
 //! that is missing, empty or torn is never taken for a first use, since that would drop the floor
 //! under versions and times.
 
+pub(crate) mod change;
 pub mod history;
 pub mod index;
 pub mod installed;

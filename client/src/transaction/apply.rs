@@ -12,7 +12,8 @@ use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
 use super::undo::undo_steps;
 use super::{Outcome, Prepared};
 use crate::db::DatabaseError;
-use crate::db::history::{Change, LinkRecord, Notice, put_change, put_link};
+use crate::db::change::{Change, LinkRecord, put_change, put_link};
+use crate::db::history::Notice;
 use crate::hooks::HookKind;
 use crate::journal::{self, Operation, Step};
 use crate::object::{self, Identity};
@@ -116,35 +117,41 @@ impl Prepared<'_> {
         self.areas.iter().try_for_each(|area| Ok(area.flush()?))
     }
 
-    /// Links what will be replaced into the backups, and lays ready what will be swapped.
-    fn back_up(&mut self) -> Result<(), Failure> {
+    /// What is there must still be what the decisions were made about. Comes before the first link,
+    /// since linking one name of a file changes the status of all its names.
+    fn check_unchanged(&self) -> Result<(), Failure> {
         let mut parents = Parents::new(self.root);
-        for (at, work) in self.steps.iter().enumerate() {
+        for (work, stamp) in self.steps.iter().zip(&self.stamps) {
+            if work.old.is_none() || work.operation == Operation::Metadata {
+                continue;
+            }
+            let found = object::look(parents.of(&work.path)?, work.path.file_name());
+            let found = found.map_err(failed("look at", work))?.map(|found| found.stamp);
+            if found != *stamp {
+                return Err(Failure::Interference(work.path.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Links what will be replaced into the backups, and lays ready what will be swapped.
+    fn back_up(&self) -> Result<(), Failure> {
+        self.check_unchanged()?;
+        let mut parents = Parents::new(self.root);
+        let keep_owner = self.root.is_privileged();
+        for work in &self.steps {
             let area = self.areas.get(work.area);
             let slot = stage::name(work.slot);
-            if work.old.is_some() && work.operation != Operation::Metadata {
-                let parent = parents.of(&work.path)?;
-                let found =
-                    object::look(parent, work.path.file_name()).map_err(failed("look at", work))?;
-                if found.map(|found| found.stamp) != self.stamps[at] {
-                    return Err(Failure::Interference(work.path.to_string()));
-                }
-            }
             match work.operation {
                 Operation::Replace => {
-                    let from = parents.of(&work.path)?;
-                    let keep_owner = self.root.is_privileged();
+                    let from = (parents.of(&work.path)?, work.path.file_name());
                     step("transaction.back-up", || {
-                        link_or_copy(
-                            (from, work.path.file_name()),
-                            (area.backup(), &slot),
-                            keep_owner,
-                        )
+                        link_or_copy(from, (area.backup(), &slot), keep_owner)
                     })
                     .map_err(failed("back up", work))?;
                 }
                 Operation::Exchange => step("transaction.lay-ready", || {
-                    Ok(rustix::fs::renameat(area.staging(), &*slot, area.backup(), &*slot)?)
+                    rename((area.staging(), &slot), (area.backup(), &slot), RenameFlags::empty())
                 })
                 .map_err(failed("stage", work))?,
                 _ => {}
@@ -160,52 +167,44 @@ impl Prepared<'_> {
         let mut skipped = Vec::new();
         for (done, work) in self.steps.iter().enumerate() {
             reporter.report(&Event::Placing { done, total });
-            let area = self.areas.get(work.area);
-            let parent = parents.of(&work.path)?;
-            let name = work.path.file_name();
-            let slot = &*stage::name(work.slot);
-            let (staging, backup) = (area.staging(), area.backup());
-            match work.operation {
-                Operation::Create => step("transaction.create", || {
-                    let flags = RenameFlags::NOREPLACE;
-                    Ok(rustix::fs::renameat_with(staging, slot, parent, name, flags)?)
-                })
-                .map_err(failed("create", work))?,
-                Operation::Replace => step("transaction.replace", || {
-                    Ok(rustix::fs::renameat(staging, slot, parent, name)?)
-                })
-                .map_err(failed("replace", work))?,
-                Operation::Exchange => step("transaction.exchange", || {
-                    let flags = RenameFlags::EXCHANGE;
-                    Ok(rustix::fs::renameat_with(backup, slot, parent, name, flags)?)
-                })
-                .map_err(failed("exchange", work))?,
-                Operation::Remove => step("transaction.remove", || {
-                    Ok(rustix::fs::renameat(parent, name, backup, slot)?)
-                })
-                .map_err(failed("remove", work))?,
-                Operation::RemoveDirectory => {
-                    if !self.remove_directory(work, parent)? {
-                        skipped.push(done);
-                        let path = work.path.to_string();
-                        self.notices.push(Notice::DirectoryStays { path });
-                    }
-                }
-                Operation::Metadata => {
-                    let privileged = self.root.is_privileged();
-                    step("transaction.metadata", || {
-                        set_directory(parent, name, work.new.as_ref(), privileged)
-                    })
-                    .map_err(failed("set the mode of", work))?;
-                }
+            if !self.place(work, parents.of(&work.path)?)? {
+                skipped.push(done);
+                self.notices.push(Notice::DirectoryStays { path: work.path.to_string() });
             }
-            // a directory that was just made or swapped may be one of the open ones
+            // what was swapped may be one of the open directories
             if work.operation == Operation::Exchange {
                 parents.forget();
             }
         }
         reporter.report(&Event::Placing { done: total, total });
         Ok(skipped)
+    }
+
+    /// Does one step; false where it turned out that a directory must stay.
+    fn place(&self, work: &Step, parent: &OwnedFd) -> Result<bool, Failure> {
+        let area = self.areas.get(work.area);
+        let (staging, backup) = (area.staging(), area.backup());
+        let (name, slot) = (work.path.file_name(), &*stage::name(work.slot));
+        let (label, what) = match work.operation {
+            Operation::Create => ("transaction.create", "create"),
+            Operation::Replace => ("transaction.replace", "replace"),
+            Operation::Exchange => ("transaction.exchange", "exchange"),
+            Operation::Remove => ("transaction.remove", "remove"),
+            Operation::Metadata => ("transaction.metadata", "set the mode of"),
+            Operation::RemoveDirectory => return self.remove_directory(work, parent),
+        };
+        let privileged = self.root.is_privileged();
+        step(label, || match work.operation {
+            Operation::Create => rename((staging, slot), (parent, name), RenameFlags::NOREPLACE),
+            Operation::Replace => rename((staging, slot), (parent, name), RenameFlags::empty()),
+            Operation::Exchange => rename((backup, slot), (parent, name), RenameFlags::EXCHANGE),
+            Operation::Remove | Operation::RemoveDirectory => {
+                rename((parent, name), (backup, slot), RenameFlags::empty())
+            }
+            Operation::Metadata => set_directory(parent, name, work.new.as_ref(), privileged),
+        })
+        .map_err(failed(what, work))?;
+        Ok(true)
     }
 
     /// Takes a directory away whole and looks whether it is empty then: what it is made of, and not
@@ -220,15 +219,14 @@ impl Prepared<'_> {
             return Ok(false);
         }
         step("transaction.remove-directory", || {
-            Ok(rustix::fs::renameat(parent, name, area.backup(), &*slot)?)
+            rename((parent, name), (area.backup(), &slot), RenameFlags::empty())
         })
         .map_err(failed("remove", work))?;
         let empty = is_empty(object::open_directory(area.backup(), &*slot))
             .map_err(failed("open", work))?;
         if !empty {
-            let flags = RenameFlags::NOREPLACE;
-            rustix::fs::renameat_with(area.backup(), &*slot, parent, name, flags)
-                .map_err(|error| failed("put back", work)(error.into()))?;
+            rename((area.backup(), &slot), (parent, name), RenameFlags::NOREPLACE)
+                .map_err(failed("put back", work))?;
         }
         Ok(empty)
     }
@@ -279,6 +277,10 @@ impl Prepared<'_> {
         }
         Ok(())
     }
+}
+
+fn rename(from: (impl AsFd, &str), to: (impl AsFd, &str), flags: RenameFlags) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, flags)?)
 }
 
 fn failed(what: &'static str, step: &Step) -> impl Fn(io::Error) -> Failure {

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Failure;
 use super::{Component, Prepared};
-use crate::db::history::{Side, put_file, put_notice, put_old_hooks};
+use crate::db::change::{Side, put_file, put_notice, put_old_hooks};
 use crate::db::installed::{self, InstalledFile};
-use crate::db::{DatabaseError, history};
+use crate::db::{DatabaseError, change};
 use crate::hooks::Action;
 use crate::journal::{self, Operation};
 use crate::object::Identity;
@@ -163,10 +163,10 @@ fn hold_back(
     let now = component.becomes.as_ref().map(|becomes| &becomes.version);
     let undone = component.was.as_ref().map(|was| &was.version).filter(|_| is_rollback);
     if let Some(undone) = undone.filter(|undone| now.is_none_or(|now| *undone > now)) {
-        history::hold_back(database, transaction, &component.name, undone)?;
+        change::hold_back(database, transaction, &component.name, undone)?;
     }
     if let Some(now) = now {
-        history::release(database, &component.name, now)?;
+        change::release(database, &component.name, now)?;
     }
     Ok(())
 }

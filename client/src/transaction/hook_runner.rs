@@ -8,7 +8,8 @@ use countersign_store::crash::{crash_point, step};
 
 use super::error::Failure;
 use super::{Component, Context};
-use crate::db::history::{Notice, put_hook_run, put_notice};
+use crate::db::change::{put_hook_run, put_notice};
+use crate::db::history::Notice;
 use crate::db::installed::InstalledHook;
 use crate::db::{Database, DatabaseError};
 use crate::hooks::{Action, HookCall, HookEnvironment, HookEnvironmentError, HookKind, HookRun};

@@ -11,7 +11,7 @@ use super::goal::{Backup, Expected, Goal, Goals, Source, Want, add_parents, remo
 use super::{
     Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component,
 };
-use crate::db::history::{Side, changed_files, old_hooks, whole_changes};
+use crate::db::change::{Side, changed_files, old_hooks, whole_changes};
 use crate::db::installed::{InstalledFile, at_resolved, is_created_directory};
 use crate::db::{Database, DatabaseError};
 use crate::hooks::Action;

@@ -8,10 +8,14 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use super::kit::{Machine, Patch};
+use super::kit::{Machine, Patch, without_privilege};
 
 const BASE: &str = "PATCHCTL_TEST_BASE";
 const SCENARIO: &str = "PATCHCTL_TEST_SCENARIO";
+
+/// Hooks that stop and start a service, which a file stands for.
+const STOPPED: &str = "echo stopped > /service";
+const RUNNING: &str = "read -r agent < /opt/acme/bin/agent; echo \"runs $agent\" > /service";
 
 fn first() -> Patch {
     Patch::new("acme", "1.0.0")
@@ -51,11 +55,13 @@ enum Scenario {
     Chain,
     Remove,
     Rollback,
+    /// With hooks, which need privilege.
+    Hooks,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] =
-        [Self::Install, Self::Upgrade, Self::Chain, Self::Remove, Self::Rollback];
+    const ALL: [Self; 6] =
+        [Self::Install, Self::Upgrade, Self::Chain, Self::Remove, Self::Rollback, Self::Hooks];
 
     fn name(self) -> &'static str {
         match self {
@@ -64,12 +70,18 @@ impl Scenario {
             Self::Chain => "chain",
             Self::Remove => "remove",
             Self::Rollback => "rollback",
+            Self::Hooks => "hooks",
         }
     }
 
     fn set_up(self, machine: &mut Machine) {
         machine.write("opt/mine", "mine");
         if self == Self::Install {
+            return;
+        }
+        if self == Self::Hooks {
+            machine.add_shell();
+            machine.install(first().hook("post-install", RUNNING).full());
             return;
         }
         machine.install(first().full());
@@ -90,6 +102,10 @@ impl Scenario {
             }
             Self::Remove => drop(machine.remove("acme")),
             Self::Rollback => drop(machine.rollback(None)),
+            Self::Hooks => {
+                let next = second().hook("pre-install", STOPPED).hook("post-install", RUNNING);
+                machine.install(next.full());
+            }
         }
     }
 }
@@ -116,7 +132,9 @@ type Wishes<'w> = &'w [(&'static str, String)];
 
 impl Lab {
     fn new(scenario: Scenario) -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        // what is in memory may be mounted so that nothing can be run there
+        let directory = if scenario == Scenario::Hooks { tempfile::tempdir() } else { memory };
         let lab = Self { directory: directory.expect("a directory"), runs: 0 };
         let template = lab.path("template");
         std::fs::create_dir(&template).expect("made");
@@ -201,6 +219,9 @@ fn ends_at(base: &Path, old: &State, new: &State, what: &str) -> bool {
 fn killed_anywhere_the_rerun_ends_at_the_old_or_the_new_state() {
     let mut total = 0;
     for scenario in Scenario::ALL {
+        if scenario == Scenario::Hooks && without_privilege("running hooks inside a root") {
+            continue;
+        }
         let name = scenario.name();
         let mut lab = Lab::new(scenario);
         let (template, whole) = (lab.path("template"), lab.copy());

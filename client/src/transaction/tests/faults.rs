@@ -27,6 +27,7 @@ fn second() -> Patch {
         .link("opt/acme/created", "var")
 }
 
+type Case = (&'static str, fn(&mut Machine), Work);
 type Work = fn(&mut Machine) -> Result<(), String>;
 
 fn upgrade(machine: &mut Machine) -> Result<(), String> {
@@ -58,7 +59,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[test]
 fn one_failing_call_anywhere_leaves_the_old_state_or_the_new() {
-    let cases: [(&str, fn(&mut Machine), Work); 3] = [
+    let cases: [Case; 3] = [
         ("upgrade", |_| {}, upgrade),
         ("remove", |_| {}, remove),
         ("rollback", |machine| drop(machine.install(second().since(&first()))), roll_back),

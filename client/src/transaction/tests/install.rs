@@ -284,3 +284,21 @@ fn owners_and_attributes_are_set_by_root() {
     let error = machine.prepare(vec![unknown.full()]).expect_err("refused");
     assert!(error.to_string().contains("\"nobody\" is not in etc/passwd"), "{error}");
 }
+
+#[test]
+fn a_closed_directory_is_filled_before_it_is_closed() {
+    let mut machine = Machine::new();
+    let patch =
+        Patch::new("acme", "1.0.0").directory("opt/closed", 0o555).file("opt/closed/x", "x");
+    machine.install(patch.full());
+    assert!(differences(&machine).is_empty());
+    assert_eq!(machine.read("opt/closed/x"), "x");
+    // so that the test's own files can be removed
+    fs::set_permissions(machine.path("opt/closed"), fs::Permissions::from_mode(0o755))
+        .expect("set");
+    let bad = patch.next("1.1.0").file("opt/closed/x", "y").full();
+    machine.install(bad);
+    assert!(differences(&machine).is_empty());
+    fs::set_permissions(machine.path("opt/closed"), fs::Permissions::from_mode(0o755))
+        .expect("set");
+}

@@ -355,10 +355,8 @@ impl Machine {
     }
 
     /// A shell and what it needs, so that hooks can run inside the root.
-    fn add_shell(&self) {
-        for program in ["/bin/sh", "/bin/sleep"] {
-            self.add_program(Path::new(program));
-        }
+    pub fn add_shell(&self) {
+        self.add_program(Path::new("/bin/sh"));
     }
 
     fn add_program(&self, program: &Path) {

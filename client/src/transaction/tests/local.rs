@@ -188,3 +188,15 @@ fn somebody_else_s_working_area_is_refused() {
     let error = machine.prepare(vec![first().full()]).expect_err("refused");
     assert!(error.to_string().contains("owned by user 1000"), "{error}");
 }
+
+#[test]
+fn names_of_one_file_are_replaced_each() {
+    let mut machine = Machine::new();
+    machine.write("opt/one", "linked");
+    fs::hard_link(machine.path("opt/one"), machine.path("opt/two")).expect("linked");
+    fs::hard_link(machine.path("opt/one"), machine.path("opt/mine")).expect("linked");
+    let patch = Patch::new("acme", "1.0.0").file("opt/one", "1").file("opt/two", "2");
+    machine.install(patch.full());
+    assert_eq!((machine.read("opt/one"), machine.read("opt/two")), ("1".into(), "2".into()));
+    assert_eq!(machine.read("opt/mine"), "linked");
+}

@@ -7,4 +7,5 @@ mod install;
 mod kinds;
 mod kit;
 mod local;
+mod mounts;
 mod rollback;
