@@ -229,4 +229,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_reference_has_every_code() {
+        let reference = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference.md"));
+        let rows: Vec<_> = ExitStatus::ALL
+            .iter()
+            .map(|status| format!("| {} | {} |\n", status.code(), status.meaning()))
+            .collect();
+        assert!(
+            reference.contains(&rows.concat()),
+            "expected in docs/reference.md:\n{}",
+            rows.concat()
+        );
+    }
 }
