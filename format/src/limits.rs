@@ -24,6 +24,11 @@ pub const MAX_PACK_INFLATED: u64 = 128 * 1024 * 1024;
 pub const MAX_PACK: u64 = MAX_PACK_INFLATED + MAX_PACK_INFLATED / 256 + 64;
 /// Largest tree: leaf indexes are JSON integers too.
 pub const MAX_TREE_SIZE: u64 = MAX_INTEGER;
+/// Most entries that a reader takes between two heads: a hundred a day for 450 years. Whoever stole
+/// the key of a log may sign any size, and could feed readers for ever.
+pub const MAX_FOLLOWED: u64 = 1 << 24;
+/// Most bytes of entries that a reader takes between two heads: they go to its disk.
+pub const MAX_FOLLOWED_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Longest payload path: `PATH_MAX` of Linux.
 pub const MAX_PATH: usize = 4096;
 /// Largest `manifest.json`: about 200,000 files.

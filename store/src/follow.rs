@@ -10,7 +10,9 @@ use std::error::Error;
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::limits::{MAX_BUNDLE, MAX_ENTRY, MAX_PACK, TILE_WIDTH};
+use countersign_format::limits::{
+    MAX_BUNDLE, MAX_ENTRY, MAX_FOLLOWED, MAX_FOLLOWED_BYTES, MAX_PACK, TILE_WIDTH,
+};
 use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_format::pack::{MAX_PACK_LEVEL, PackError, for_each_entry, pack_span};
 use countersign_format::tile::{TileError, parse_entries};
@@ -78,6 +80,24 @@ pub enum FollowError {
         /// Entries of the head.
         found: u64,
     },
+    /// The head lies further ahead than is read at once. Nothing was asked for.
+    #[error(
+        "the {log} log has {found} entries, {held} are held, and {MAX_FOLLOWED} are read at most"
+    )]
+    TooFar {
+        /// The log.
+        log: Log,
+        /// Entries that are held.
+        held: u64,
+        /// Entries of the head.
+        found: u64,
+    },
+    /// The entries up to the head have more bytes than are read at once.
+    #[error("the new entries of the {log} log have more than {MAX_FOLLOWED_BYTES} bytes")]
+    TooMuch {
+        /// The log.
+        log: Log,
+    },
     /// The entries do not lead to the signed root: a fork, or a server that alters entries.
     #[error("the entries of the {log} log up to {size} lead to root {found}, signed is {expected}")]
     Root {
@@ -111,7 +131,11 @@ pub async fn follow(
     if head.size < size {
         return Err(FollowError::Smaller { log, held: size, found: head.size });
     }
-    let mut follower = Follower { source, log, size: head.size, held: held.clone(), take };
+    if head.size - size > MAX_FOLLOWED {
+        return Err(FollowError::TooFar { log, held: size, found: head.size });
+    }
+    let (held, left) = (held.clone(), MAX_FOLLOWED_BYTES);
+    let mut follower = Follower { source, log, size: head.size, held, left, take };
     while follower.held.frontier.size() < head.size {
         follower.advance().await?;
     }
@@ -162,6 +186,8 @@ struct Follower<'a, 't> {
     log: Log,
     size: u64,
     held: Held,
+    /// Bytes of entries that may still be taken.
+    left: u64,
     take: &'a mut Taker<'t>,
 }
 
@@ -234,6 +260,8 @@ impl Follower<'_, '_> {
 
     fn fold(&mut self, entry: &[u8]) -> Result<(), FollowError> {
         let index = self.held.frontier.size();
+        let left = self.left.checked_sub(entry.len() as u64);
+        self.left = left.ok_or(FollowError::TooMuch { log: self.log })?;
         (self.take)(index, entry).map_err(FollowError::Taker)?;
         self.held.frontier.push(leaf_hash(entry));
         let is_finished = self.held.frontier.size().is_multiple_of(WIDTH);

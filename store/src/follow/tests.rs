@@ -1,3 +1,4 @@
+use countersign_format::limits::MAX_TREE_SIZE;
 use countersign_format::merkle::empty_root;
 use countersign_format::pack;
 use countersign_format::tile::{Edge, push_entry};
@@ -187,6 +188,51 @@ fn a_history_that_was_rewritten_is_refused() {
     let smaller = Published::up_to(&[9]);
     let error = refused(&smaller, &held);
     assert!(matches!(error, FollowError::Smaller { held: 10, found: 9, .. }));
+}
+
+#[test]
+fn a_head_beyond_all_reason_is_refused_before_anything_is_read() {
+    let published = Published::up_to(&[300]);
+    let source = Source::memory("memory", &published.repository);
+    let mut take = |_: u64, _: &[u8]| Ok(());
+    for size in [300 + MAX_FOLLOWED, MAX_TREE_SIZE] {
+        let head = Checkpoint { size, ..published.head() };
+        let followed = run(follow(&source, Log::Collection, &Held::default(), &head, &mut take));
+        assert!(matches!(followed, Err(FollowError::TooFar { held: 0, .. })), "{size}");
+    }
+    assert_eq!(source.statistics().requests, 0);
+}
+
+#[test]
+fn a_head_without_its_files_fails_at_the_first_that_is_missing() {
+    let published = Published::up_to(&[300]);
+    let source = Source::memory("memory", &published.repository);
+    let mut taken = 0;
+    let mut take = |_: u64, _: &[u8]| {
+        taken += 1;
+        Ok(())
+    };
+    let head = Checkpoint { size: MAX_FOLLOWED, ..published.head() };
+    let followed = run(follow(&source, Log::Collection, &Held::default(), &head, &mut take));
+    assert!(matches!(followed, Err(FollowError::Missing { size: MAX_FOLLOWED, .. })));
+    // two packs and the first of 256; then a pack and the bundle that are not there
+    assert_eq!((source.statistics().requests, taken), (5, 256));
+}
+
+#[test]
+fn endless_entries_are_given_up() {
+    let published = Published::up_to(&[3]);
+    let source = Source::memory("memory", &published.repository);
+    let mut taken = Vec::new();
+    let mut take = |index: u64, _: &[u8]| {
+        taken.push(index);
+        Ok(())
+    };
+    let left = 2 * entry(0).len() as u64 + 1;
+    let (log, held) = (Log::Collection, Held::default());
+    let mut follower = Follower { source: &source, log, size: 3, held, left, take: &mut take };
+    assert!(matches!(run(follower.advance()), Err(FollowError::TooMuch { .. })));
+    assert_eq!(taken, [0, 1]);
 }
 
 #[test]
