@@ -19,7 +19,7 @@ use crate::text::DistributionName;
 use crate::time::Timestamp;
 
 const TYPE: &str = "authority/v1";
-/// Most keys in one role: as many as a note may have signature lines.
+/// Most keys in one role: bounds the curve operations of reading a note. Most are retired ones.
 pub const MAX_ROLE_KEYS: usize = 1024;
 
 /// The text of an authority note.
@@ -69,12 +69,31 @@ pub struct LogRole {
 
 /// A distribution.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "FlatDistributionRole")]
 pub struct DistributionRole {
     /// The name that clients are enrolled with; it never changes.
     pub name: DistributionName,
     /// Its log and its keys.
     #[serde(flatten)]
     pub log: LogRole,
+}
+
+/// A distribution as JSON has it. Read through this and not flattened: serde flattens by way of
+/// values of any shape.
+#[derive(Deserialize)]
+struct FlatDistributionRole {
+    name: DistributionName,
+    origin: KeyName,
+    threshold: u32,
+    max_age: u64,
+    keys: Vec<ServerKey>,
+}
+
+impl From<FlatDistributionRole> for DistributionRole {
+    fn from(flat: FlatDistributionRole) -> Self {
+        let FlatDistributionRole { name, origin, threshold, max_age, keys } = flat;
+        Self { name, log: LogRole { origin, threshold, max_age, keys } }
+    }
 }
 
 /// Independent cosigners.

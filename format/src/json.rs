@@ -2,7 +2,7 @@
 //!
 //! In scope: one object whose first member is `"type"`, ended by one newline; no member twice at
 //! any depth, also among members nobody knows; bounded depth and members; numbers are integers in
-//! `0..=2^53-1`. Out of scope: a canonical form. The exact bytes are signed, so none is needed.
+//! `0..=2^53-1`; a struct is an object and an enum a string. Out of scope: a canonical form. The exact bytes are signed, so none is needed.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,11 +13,18 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde::{Deserializer, Serialize};
 
 use crate::limits::{MAX_INTEGER, MAX_JSON_DEPTH};
+use crate::text::shown;
+
+mod strict;
+use strict::Strict;
 
 /// Most members of one object: bounds the memory that looking for duplicates takes.
 pub const MAX_MEMBERS: usize = 4096;
 /// Longest value of the first member, `type`.
 pub const MAX_TYPE: usize = 64;
+
+/// Longest message about a shape, in characters.
+const MAX_SHAPE: usize = 400;
 
 /// Why a text is refused. Names are cut to 80 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +74,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, Jso
         return Err(JsonError::Type { expected: expected.into(), found: found.into() });
     }
     check(object)?;
-    serde_json::from_slice(object).map_err(|error| JsonError::Shape(error.to_string()))
+    let mut deserializer = serde_json::Deserializer::from_slice(object);
+    let value = T::deserialize(Strict(&mut deserializer)).map_err(shape)?;
+    deserializer.end().map_err(shape)?;
+    Ok(value)
 }
 
 /// Like [`parse`], for texts that must be one line, as log entries are.
@@ -128,7 +138,13 @@ fn check(bytes: &[u8]) -> Result<(), JsonError> {
     let walked = Walk { fault: &fault, depth: 0 }.deserialize(&mut deserializer);
     walked
         .and_then(|()| deserializer.end())
-        .map_err(|error| fault.take().unwrap_or_else(|| JsonError::Shape(error.to_string())))
+        .map_err(|error| fault.take().unwrap_or_else(|| shape(error)))
+}
+
+/// serde's errors may hold a text of the other side as it stands, of any length.
+#[allow(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
+fn shape(error: serde_json::Error) -> JsonError {
+    JsonError::Shape(shown(&error.to_string(), MAX_SHAPE))
 }
 
 /// Visits one value and all below it. Says by `fault` what is wrong, since serde's errors carry
@@ -290,6 +306,49 @@ mod tests {
         assert!(matches!(with("\"\0\""), Err(JsonError::Shape(_))));
         let many: Vec<_> = (0..=MAX_MEMBERS).map(|number| format!("\"{number}\":0")).collect();
         assert_eq!(with(&format!("{{{}}}", many.join(","))), Err(JsonError::Members));
+    }
+
+    #[test]
+    fn objects_and_strings_have_one_spelling() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Outer {
+            inner: Vec<Sample>,
+            kind: Option<Kind>,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            High,
+        }
+        let read = |inner: &str, kind: &str| {
+            let text = format!("{{\"type\":\"outer/v1\",\"inner\":[{inner}],\"kind\":{kind}}}\n");
+            parse::<Outer>(text.as_bytes(), "outer/v1")
+        };
+        let outer = |kind| Ok(Outer { inner: vec![Sample { size: 7 }], kind });
+        assert_eq!(read("{\"size\":7}", "\"high\""), outer(Some(Kind::High)));
+        assert_eq!(read("{\"size\":7}", "null"), outer(None));
+        // what serde_json takes of itself: an array for an object, an object for a word
+        for (inner, kind) in [("[7]", "\"high\""), ("{\"size\":7}", "{\"high\":null}")] {
+            assert!(matches!(read(inner, kind), Err(JsonError::Shape(_))), "{inner} {kind}");
+        }
+    }
+
+    #[test]
+    fn messages_are_short_and_garble_nothing() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        enum Kind {}
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Outer {
+            kind: Kind,
+        }
+        for word in ["\\u001b[2J\\u009b\\u202e".to_owned(), "x".repeat(1_000_000)] {
+            let text = format!("{{\"type\":\"outer/v1\",\"kind\":\"{word}\"}}\n");
+            let error = parse::<Outer>(text.as_bytes(), "outer/v1").expect_err("no such word");
+            let message = error.to_string();
+            assert!(message.starts_with("unknown variant `"), "{message}");
+            assert!(message.chars().count() < 500);
+            assert!(!message.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{message}");
+        }
     }
 
     #[test]

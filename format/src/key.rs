@@ -62,10 +62,10 @@ pub enum KeyError {
     #[error("not a key of the form name+id+base64: {0:?}")]
     Form(String),
     /// The type byte is neither 0x01 nor 0x04.
-    #[error("key {0} has a type that is not known here")]
+    #[error("key {0:?} has a type that is not known here")]
     Type(String),
     /// The key ID in the text is not that of name and key.
-    #[error("key {0} has another key ID than its bytes make")]
+    #[error("key {0:?} has another key ID than its bytes make")]
     Id(String),
     /// The 32 bytes are not the canonical encoding of a point of prime order.
     #[error("public key {0} is not a canonical point of prime order")]
@@ -276,6 +276,8 @@ mod tests {
         assert_eq!(key.to_string(), text);
         let other_id = text.replace("033de0ae", "033de0af");
         assert!(matches!(other_id.parse::<Vkey>(), Err(KeyError::Id(_))));
+        let garbled = text.replace("033de0ae", "\u{1b}[2J").parse::<Vkey>().expect_err("no ID");
+        assert!(!garbled.to_string().contains('\u{1b}'), "{garbled}");
         let upper = text.replace("033de0ae", "033DE0AE");
         assert!(matches!(upper.parse::<Vkey>(), Err(KeyError::Id(_))));
     }

@@ -51,8 +51,18 @@ pub enum TextError {
 /// Whether `c` is a control character or turns the direction of the text around it.
 fn garbles(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}'
-            | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}'
+            | '\u{2029}' | '\u{2066}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A text of the other side that goes into a message: cut to `limit` characters, and what garbles a
+/// terminal escaped.
+pub(crate) fn shown(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(limit) {
+        if garbles(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
 }
 
 fn is_lower_word(text: &str) -> bool {
@@ -146,11 +156,16 @@ mod tests {
     fn what_garbles_a_terminal_is_refused() {
         assert!("Closes a heap overflow — 보안".parse::<Line>().is_ok());
         assert!("".parse::<Line>().is_ok());
-        for bad in ["\u{1b}[31m", "a\nb", "a\u{9b}b", "a\u{202e}b", "a\u{2066}b"] {
+        for bad in ["\u{1b}[31m", "a\nb", "a\u{9b}b", "a\u{202e}b", "a\u{2066}b", "a\u{61c}b"] {
             assert!(bad.parse::<Line>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(1024).parse::<Line>().is_ok());
         assert!("a".repeat(1025).parse::<Line>().is_err());
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_harmless() {
+        assert_eq!(shown("보안 \u{1b}[31m\u{202e}x", 9), "보안 \\u{1b}[31m\\u{202e}");
     }
 
     #[test]

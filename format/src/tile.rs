@@ -49,13 +49,19 @@ pub enum TileError {
     /// An entry is longer than [`MAX_ENTRY`].
     #[error("entry {0} of the bundle is longer than {MAX_ENTRY} bytes")]
     EntryTooLong(usize),
-    /// The bundle holds more or fewer entries than its place says.
+    /// The bundle holds fewer entries than its place says.
     #[error("entry bundle has {found} entries, expected {expected}")]
     BundleCount {
         /// Entries that were expected.
         expected: usize,
         /// Entries that were found.
         found: usize,
+    },
+    /// The bundle holds more entries than its place says.
+    #[error("entry bundle has more than the {expected} entries expected")]
+    BundleExcess {
+        /// Entries that were expected.
+        expected: usize,
     },
 }
 
@@ -205,13 +211,14 @@ pub fn entries(bundle: &[u8]) -> Entries<'_> {
     Entries { rest: bundle, count: 0 }
 }
 
-/// Reads exactly `count` entries.
+/// Reads exactly `count` entries. Of more entries none beyond the first excess one is looked at:
+/// empty ones would take eight times their bytes in memory.
 pub fn parse_entries(bundle: &[u8], count: usize) -> Result<Vec<&[u8]>, TileError> {
-    let found: Vec<_> = entries(bundle).collect::<Result<_, _>>()?;
-    if found.len() == count {
-        Ok(found)
-    } else {
-        Err(TileError::BundleCount { expected: count, found: found.len() })
+    let found: Vec<_> = entries(bundle).take(count + 1).collect::<Result<_, _>>()?;
+    match found.len() {
+        length if length == count => Ok(found),
+        length if length > count => Err(TileError::BundleExcess { expected: count }),
+        length => Err(TileError::BundleCount { expected: count, found: length }),
     }
 }
 
@@ -314,7 +321,11 @@ mod tests {
         assert_eq!(parse_entries(&bundle, 2), Ok(vec![b"one".as_slice(), b""]));
         let count = TileError::BundleCount { expected: 3, found: 2 };
         assert_eq!(parse_entries(&bundle, 3), Err(count));
+        assert_eq!(parse_entries(&bundle, 1), Err(TileError::BundleExcess { expected: 1 }));
         assert_eq!(parse_entries(&bundle[..4], 1), Err(TileError::BundleEnd(0)));
+        // what lies behind the first excess entry is not looked at
+        let endless = [b"\x00\x00".repeat(3).as_slice(), b"\xff"].concat();
+        assert_eq!(parse_entries(&endless, 2), Err(TileError::BundleExcess { expected: 2 }));
         assert_eq!(parse_entries(&bundle[..6], 2), Err(TileError::BundleEnd(1)));
         assert_eq!(parse_entries(b"\x80\x01", 1), Err(TileError::EntryTooLong(0)));
     }

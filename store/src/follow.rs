@@ -118,31 +118,30 @@ pub enum FollowError {
 /// Takes the entries one by one: leaf index, and the entry's bytes.
 pub type Taker<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
-/// Goes from `held` to `head`, handing every entry in between to `take` in order, and returns what
+/// Goes from what is held to `head`, handing every entry in between to `take` in order, and returns what
 /// is held then. On an error all that was handed out must be dropped.
 pub async fn follow(
     source: &Source,
     log: Log,
-    held: &Held,
+    from: &Held,
     head: &Checkpoint,
     take: &mut Taker<'_>,
 ) -> Result<Held, FollowError> {
-    let size = held.frontier.size();
-    if head.size < size {
-        return Err(FollowError::Smaller { log, held: size, found: head.size });
+    let (before, size) = (from.frontier.size(), head.size);
+    if size < before {
+        return Err(FollowError::Smaller { log, held: before, found: size });
     }
-    if head.size - size > MAX_FOLLOWED {
-        return Err(FollowError::TooFar { log, held: size, found: head.size });
+    if size - before > MAX_FOLLOWED {
+        return Err(FollowError::TooFar { log, held: before, found: size });
     }
-    let (held, left) = (held.clone(), MAX_FOLLOWED_BYTES);
-    let mut follower = Follower { source, log, size: head.size, held, left, take };
-    while follower.held.frontier.size() < head.size {
+    let held = from.clone();
+    let mut follower = Follower { source, log, size, held, left: MAX_FOLLOWED_BYTES, take };
+    while follower.held.frontier.size() < size {
         follower.advance().await?;
     }
     let found = follower.held.frontier.root();
     if found != head.root {
-        let expected = head.root;
-        return Err(FollowError::Root { log, size: head.size, expected, found });
+        return Err(FollowError::Root { log, size, expected: head.root, found });
     }
     Ok(follower.held)
 }
@@ -210,19 +209,18 @@ impl Follower<'_, '_> {
         let path = layout::pack(self.log, level, index, width);
         let entries = if width == 256 { pack_span(level) } else { u64::from(width) };
         let limit = MAX_PACK.min(entries * (MAX_ENTRY as u64 + 2) + 1024);
-        let bytes = match self.source.get(&path, &Get::up_to(limit)).await? {
-            Got::Whole { bytes, .. } => bytes,
-            _ => return Ok(false),
+        let Got::Whole { bytes, .. } = self.source.get(&path, &Get::up_to(limit)).await? else {
+            return Ok(false);
         };
         let start = if width == 256 { index * pack_span(level) } else { index * WIDTH };
         // what is held of the pack's first bundle is in the pack once more
         let mut known = self.held.frontier.size() - start;
-        let taken = for_each_entry(&bytes, entries, |entry| match known {
-            0 => self.fold(entry),
-            _ => {
+        let taken = for_each_entry(&bytes, entries, |entry| {
+            if known > 0 {
                 known -= 1;
-                Ok(())
+                return Ok(());
             }
+            self.fold(entry)
         });
         match taken {
             Ok(()) => Ok(true),

@@ -139,3 +139,44 @@ fn logs_and_distributions_are_told_apart() {
     let error = refused(|note| note.collection.max_age = 0);
     assert_eq!(error, AuthorityError::MaxAge("collection".into()));
 }
+
+#[test]
+fn a_member_has_one_shape_and_stands_once() {
+    let text = String::from_utf8(json::print_line(TYPE, &note())).expect("UTF-8");
+    assert!(AuthorityNote::parse(&text).is_ok());
+    let key = |log: &str| {
+        let from = text.find(&format!("\"origin\":\"example.org/{log}\"")).expect("the log");
+        let start = from + text[from..].find("\"keys\":[").expect("keys") + "\"keys\":[".len();
+        start..start + text[start..].find(']').expect("the end")
+    };
+    for log in ["collection", "distribution"] {
+        let good = &text[key(log)];
+        let values: Vec<_> = good
+            .trim_matches(['{', '}'])
+            .split(",\"")
+            .map(|member| member.split_once("\":").expect("a member").1)
+            .collect();
+        let as_array = format!("[{}]", values.join(","));
+        let twice = good.replacen("\"until\":null", "\"until\":7,\"until\":null", 1);
+        let nested_twice = good.replacen("\"epoch\":1", "\"epoch\":1,\"x\":{\"y\":1,\"y\":1}", 1);
+        for bad in [&as_array, &twice, &nested_twice] {
+            let mut changed = text.clone();
+            changed.replace_range(key(log), bad);
+            let read = AuthorityNote::parse(&changed);
+            assert!(matches!(read, Err(AuthorityError::Json(_))), "{bad}: {read:?}");
+        }
+    }
+    for (from, to) in [
+        ("\"name\":\"main\"", "\"name\":\"main\",\"name\":\"main\""),
+        ("\"name\":\"main\"", "\"name\":\"main\",\"threshold\":1"),
+        ("\"witnesses\":{\"quorum\":0,\"keys\":[]}", "\"witnesses\":[0,[]]"),
+        ("\"witnesses\":{\"quorum\":0,\"keys\":[]}", "\"witnesses\":null"),
+        ("\"threshold\":1", "\"threshold\":null"),
+        ("\"threshold\":1", "\"threshold\":4294967296"),
+        ("\"max_age\":259200", "\"max_age\":null"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let read = AuthorityNote::parse(&text.replacen(from, to, 1));
+        assert!(matches!(read, Err(AuthorityError::Json(_))), "{to}: {read:?}");
+    }
+}

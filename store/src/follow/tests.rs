@@ -26,7 +26,9 @@ impl Published {
 
     fn up_to(sizes: &[u64]) -> Self {
         let mut published = Self::new();
-        sizes.iter().for_each(|size| published.append(*size));
+        for size in sizes {
+            published.append(*size);
+        }
         published
     }
 
