@@ -134,8 +134,8 @@ pub async fn follow(
     if size - before > MAX_FOLLOWED {
         return Err(FollowError::TooFar { log, held: before, found: size });
     }
-    let held = from.clone();
-    let mut follower = Follower { source, log, size, held, left: MAX_FOLLOWED_BYTES, take };
+    let left = MAX_FOLLOWED_BYTES;
+    let mut follower = Follower { source, log, size, held: from.clone(), left, take };
     while follower.held.frontier.size() < size {
         follower.advance().await?;
     }

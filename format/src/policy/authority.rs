@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::authority::{AuthorityNote, LogRole, ServerKey, fingerprint};
 use crate::hash::Hash32;
-use crate::key::KeyName;
+use crate::key::{KeyName, PublicKey, Vkey};
 use crate::limits::MAX_AUTHORITY_NOTE;
 use crate::note::Note;
 use crate::text::DistributionName;
@@ -16,8 +16,16 @@ use super::{Candidate, Form, Layer, PolicyError, Requirement, Role, Verified, de
 pub struct Chain {
     newest: Verified<AuthorityNote>,
     fingerprint: Hash32,
-    /// Origins that were left: none may come back.
+    past: Past,
+}
+
+/// What may not come back.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    /// Origins that were left.
     left: BTreeSet<KeyName>,
+    /// Server keys that were retired, under whatever origin.
+    retired: BTreeSet<PublicKey>,
 }
 
 /// Why an authority note may not follow the ones before.
@@ -67,6 +75,9 @@ pub enum ChainError {
         /// The index it was retired at.
         until: u64,
     },
+    /// A retired key is in use again, under another origin or in another role.
+    #[error("the key {0} was retired and is listed as one in use")]
+    KeyReturned(String),
     /// An origin that was left came back.
     #[error("the origin {0} was left and may not come back")]
     OriginReturned(KeyName),
@@ -80,7 +91,8 @@ impl Chain {
             let authority = AuthorityNote::parse(note.text())?;
             decide(&note, &[signed_by(&authority)])?;
             let fingerprint = fingerprint(note.text());
-            Ok(Self { newest: Verified(authority), fingerprint, left: BTreeSet::new() })
+            let past = Past::default().after(&authority);
+            Ok(Self { newest: Verified(authority), fingerprint, past })
         };
         judge().map_err(PolicyError::at(file, Layer::Authority))
     }
@@ -90,22 +102,24 @@ impl Chain {
     pub fn follow(&self, bytes: &[u8], file: &str, version: u64) -> Result<Self, PolicyError> {
         let judge = || {
             let note = Note::parse(bytes, MAX_AUTHORITY_NOTE)?;
+            // before anything of a text is looked at that nobody may have signed
+            decide(&note, &[signed_by(&self.newest)])?;
             let authority = AuthorityNote::parse(note.text())?;
             if authority.version != version {
                 let found = authority.version;
                 return Err(ChainError::FileVersion { expected: version, found }.into());
             }
-            decide(&note, &[signed_by(&self.newest), signed_by(&authority)])?;
-            let left = self.left_after(&authority)?;
+            decide(&note, &[signed_by(&authority)])?;
+            let past = self.past_after(&authority)?;
             let fingerprint = fingerprint(note.text());
-            Ok(Self { newest: Verified(authority), fingerprint, left })
+            Ok(Self { newest: Verified(authority), fingerprint, past })
         };
         judge().map_err(PolicyError::at(file, Layer::Authority))
     }
 
     /// Checks what a note may change, before anyone signs it.
     pub fn check_successor(&self, next: &AuthorityNote) -> Result<(), ChainError> {
-        self.left_after(next).map(|_| ())
+        self.past_after(next).map(|_| ())
     }
 
     /// The newest accepted note.
@@ -118,8 +132,8 @@ impl Chain {
         self.fingerprint
     }
 
-    /// Checks all that may not change, and returns the origins that are left once `next` stands.
-    fn left_after(&self, next: &AuthorityNote) -> Result<BTreeSet<KeyName>, ChainError> {
+    /// Checks all that may not change, and returns what is past once `next` stands.
+    fn past_after(&self, next: &AuthorityNote) -> Result<Past, ChainError> {
         let newest = &*self.newest;
         if next.version <= newest.version {
             return Err(ChainError::Order { accepted: newest.version, found: next.version });
@@ -127,21 +141,42 @@ impl Chain {
         if next.name != newest.name {
             return Err(ChainError::Name { from: newest.name.clone(), to: next.name.clone() });
         }
-        let mut left = self.left.clone();
+        let mut past = self.past.clone();
         for before in log_roles(newest) {
             let same = |(holder, role): &(Holder<'_>, &LogRole)| {
                 *holder == before.0 && role.origin == before.1.origin
             };
             match log_roles(next).find(same) {
                 Some((_, after)) => keeps_keys(before.1, after)?,
-                None => _ = left.insert(before.1.origin.clone()),
+                None => _ = past.left.insert(before.1.origin.clone()),
             }
         }
-        match log_roles(next).find(|(_, role)| left.contains(&role.origin)) {
-            Some((_, role)) => Err(ChainError::OriginReturned(role.origin.clone())),
-            None => Ok(left),
+        if let Some((_, role)) = log_roles(next).find(|(_, role)| past.left.contains(&role.origin))
+        {
+            return Err(ChainError::OriginReturned(role.origin.clone()));
         }
+        if let Some(key) = keys_in_use(next).find(|vkey| past.retired.contains(&vkey.key)) {
+            return Err(ChainError::KeyReturned(key.to_string()));
+        }
+        Ok(past.after(next))
     }
+}
+
+impl Past {
+    /// With the keys that `note` retires.
+    fn after(mut self, note: &AuthorityNote) -> Self {
+        let keys = log_roles(note).flat_map(|(_, role)| &role.keys);
+        let retired = keys.filter(|key| key.until.is_some());
+        self.retired.extend(retired.map(|key| key.vkey.key.clone()));
+        self
+    }
+}
+
+/// Every key of a note whose signatures count for something new.
+fn keys_in_use(note: &AuthorityNote) -> impl Iterator<Item = &Vkey> {
+    let servers = log_roles(note).flat_map(|(_, role)| role.active()).map(|key| &key.vkey);
+    let others = note.authority.keys.iter().chain(&note.witnesses.keys);
+    servers.chain(others).chain(&note.directory.keys)
 }
 
 /// Who holds a log: a distribution by its name, or the collection.

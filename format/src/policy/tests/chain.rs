@@ -1,6 +1,7 @@
 //! The authority: enrolment and the chain of its notes.
 
 use super::*;
+use crate::authority::ServerKey;
 
 fn signed(authority: &AuthorityNote, signers: &[&SeedSigner]) -> Vec<u8> {
     let text = authority.to_text();
@@ -91,6 +92,51 @@ fn a_listed_key_stays_listed_and_a_retired_one_retired() {
     let refused = follow(&chain, &retired(3, Some(11)), &[&key]).err();
     assert!(matches!(refused, Some(Refusal::Chain(ChainError::Revived { until: 10, .. }))));
     assert!(follow(&chain, &retired(3, Some(9)), &[&key]).is_ok());
+}
+
+#[test]
+fn a_retired_key_is_in_use_nowhere_again() {
+    let authority = authority_key(50);
+    let (retired, _) = issue("example.org/collection", 1, 1);
+    let (fresh, _) = issue("example.org/collection", 2, 9);
+    let chain = next(|note| {
+        note.collection.keys[0].until = Some(10);
+        note.collection.keys.push(fresh.clone());
+    });
+    let chain = follow(&enrolled(), &chain, &[&authority]).expect("retired");
+    let moved = |until, change: &dyn Fn(&mut AuthorityNote)| {
+        let keys = vec![ServerKey { until, ..retired.clone() }, fresh.clone()];
+        let third = next(|note| {
+            note.version = 3;
+            note.collection = role("example.org/collection-2", keys);
+            change(note);
+        });
+        follow(&chain, &third, &[&authority]).map(|_| ())
+    };
+    // what it signed is still good in the log that repeats the old one
+    assert!(moved(Some(10), &|_| ()).is_ok());
+    let returned = |refused: Result<(), Refusal>| {
+        assert!(matches!(refused, Err(Refusal::Chain(ChainError::KeyReturned(_)))), "{refused:?}");
+    };
+    returned(moved(None, &|_| ()));
+    returned(moved(None, &|note| {
+        note.directory.keys.push(retired.vkey.clone());
+        note.collection.keys.remove(0);
+    }));
+}
+
+#[test]
+fn a_text_that_nobody_signed_is_not_looked_at() {
+    let unsigned = Note::new(
+        "no authority note\n".into(),
+        vec![sign_note(&stranger(), "no authority note\n").expect("signed")],
+    );
+    let error = enrolled().follow(&unsigned.to_bytes(), "authority/2", 2).expect_err("unsigned");
+    assert!(matches!(error.refusal, Refusal::TooFew(_)), "{error:?}");
+    let text = "no authority note\n";
+    let signed = Note::new(text.into(), vec![sign_note(&authority_key(50), text).expect("signed")]);
+    let error = enrolled().follow(&signed.to_bytes(), "authority/2", 2).expect_err("malformed");
+    assert!(matches!(error.refusal, Refusal::Authority(_)), "{error:?}");
 }
 
 #[test]
