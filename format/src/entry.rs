@@ -127,7 +127,9 @@ impl PatchEntry {
         if bytes.len() > MAX_ENTRY {
             return Err(EntryError::TooLong);
         }
-        line(bytes, PATCH)
+        let patch: Self = line(bytes, PATCH)?;
+        patch.check().map_err(EntryError::Invalid)?;
+        Ok(patch)
     }
 }
 

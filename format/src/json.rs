@@ -43,8 +43,9 @@ pub enum JsonError {
     /// The object is not followed by exactly one newline, which ends the text.
     #[error("JSON does not end with `}}` and one newline")]
     End,
-    /// A text that must be one line has several.
-    #[error("JSON has a line break inside")]
+    /// A text that must be one line has several, or a tab between its members, which no note's text
+    /// may have.
+    #[error("JSON has a line break or a tab inside")]
     LineBreak,
     /// An object has one member twice.
     #[error("JSON has member {0:?} twice in one object")]
@@ -82,8 +83,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, Jso
 
 /// Like [`parse`], for texts that must be one line, as log entries are.
 pub fn parse_line<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, JsonError> {
-    if bytes.strip_suffix(b"\n").is_some_and(|line| line.contains(&b'\n') || line.contains(&b'\r'))
-    {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\t');
+    if bytes.strip_suffix(b"\n").is_some_and(|line| line.iter().any(is_break)) {
         return Err(JsonError::LineBreak);
     }
     parse(bytes, expected)

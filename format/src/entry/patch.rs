@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Announced;
 use crate::hash::Hash32;
+use crate::limits::{MAX_ARCHIVE, MAX_FILES};
 use crate::name::{PatchName, PatchVersion, Platform, Requirement};
 use crate::text::{AdvisoryId, Line};
 use crate::time::Timestamp;
@@ -110,6 +111,18 @@ pub struct PatchIdentity {
 }
 
 impl PatchEntry {
+    /// Sizes that no archive has are no entry's either: sums over many entries stay far from 2^64.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let ArchiveReference { size, unpacked, files, .. } = self.archive;
+        if size > MAX_ARCHIVE || unpacked > MAX_ARCHIVE {
+            return Err("the archive is larger than archives may be");
+        }
+        if files > MAX_FILES {
+            return Err("the archive has more files than archives may have");
+        }
+        Ok(())
+    }
+
     /// What the archive's reader holds the archive to.
     pub fn announced(&self) -> Announced {
         Announced {

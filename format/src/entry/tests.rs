@@ -56,8 +56,25 @@ fn what_is_malformed_is_told_from_what_is_unknown() {
 #[test]
 fn an_entry_is_one_line_with_its_newline() {
     assert!(CollectionEntry::parse(PATCH_LINE.as_bytes()).is_err());
-    let two = PATCH_LINE.replacen(',', ",\n", 1);
-    assert!(matches!(collection(&two), Err(EntryError::Malformed(JsonError::LineBreak))));
+    // nothing that the text of a note may not have
+    for space in ["\n", "\r", "\t"] {
+        let broken = PATCH_LINE.replacen(',', &format!(",{space}"), 1);
+        let read = collection(&broken);
+        assert_eq!(read, Err(EntryError::Malformed(JsonError::LineBreak)), "{space:?}");
+    }
+}
+
+#[test]
+fn sizes_that_no_archive_has_are_refused() {
+    let (bytes, files) = (crate::limits::MAX_ARCHIVE, crate::limits::MAX_FILES);
+    for (member, most) in
+        [("\"size\":1048576", bytes), ("\"unpacked\":4194304", bytes), ("\"files\":37", files)]
+    {
+        let name = member.split(':').next().expect("a name");
+        let with = |value: u64| PATCH_LINE.replacen(member, &format!("{name}:{value}"), 1);
+        assert!(collection(&with(most)).is_ok(), "{member}");
+        assert!(matches!(collection(&with(most + 1)), Err(EntryError::Invalid(_))), "{member}");
+    }
 }
 
 #[test]

@@ -41,13 +41,14 @@ impl Hooks {
     }
 }
 
-/// A hook's member name in the archive: `hooks/` and one part.
+/// A hook's member name in the archive: `hooks/` and one part of visible ASCII characters. So it
+/// always fits into a plain tar header.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HookPath(RelPath);
 
 /// The text is not `hooks/` and one part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("hook is not `hooks/` and one part of at most 64 bytes: {0:?}")]
+#[error("hook is not `hooks/` and one part of at most 64 visible ASCII characters: {0:?}")]
 pub struct HookPathError(String);
 
 impl HookPath {
@@ -67,8 +68,9 @@ impl FromStr for HookPath {
 
     fn from_str(text: &str) -> Result<Self, HookPathError> {
         let part = text.strip_prefix("hooks/").unwrap_or_default();
+        let is_plain = part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
         match text.parse() {
-            Ok(path) if (1..=64).contains(&part.len()) && !part.contains('/') => Ok(Self(path)),
+            Ok(path) if (1..=64).contains(&part.len()) && is_plain => Ok(Self(path)),
             _ => Err(HookPathError(text.chars().take(80).collect())),
         }
     }
@@ -90,5 +92,32 @@ impl<'de> Deserialize<'de> for HookPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_fits_into_a_plain_header() {
+        let longest = format!("hooks/{}", "a".repeat(64));
+        for good in ["hooks/check", "hooks/.x", "hooks/pre-install.sh", &longest] {
+            assert_eq!(good.parse::<HookPath>().expect(good).as_str(), good);
+        }
+        let long = format!("hooks/{}", "a".repeat(65));
+        for bad in [
+            "",
+            "hooks/",
+            "hooks/..",
+            "hooks/a/b",
+            "hook/a",
+            "/hooks/a",
+            "hooks/a b",
+            "hooks/\u{e4}",
+            &long,
+        ] {
+            assert!(bad.parse::<HookPath>().is_err(), "{bad:?}");
+        }
     }
 }
