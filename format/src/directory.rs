@@ -1,5 +1,7 @@
 //! The directory note: where servers are (SPEC §6; the paper's IP management server).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
@@ -8,8 +10,11 @@ use crate::text::DistributionName;
 use crate::time::Timestamp;
 
 const TYPE: &str = "directory/v1";
-/// Most servers in a directory, and most URLs of one.
+/// Most distributions in a directory.
 pub const MAX_SERVERS: usize = 1024;
+/// Most URLs of one distribution. A client tries them one after the other and the enrolled URL last,
+/// so dead ones, however many a stolen key lists, must not keep it from there for hours.
+pub const MAX_URLS: usize = 16;
 /// Longest URL.
 pub const MAX_URL: usize = 2048;
 
@@ -41,9 +46,15 @@ pub enum DirectoryError {
     /// Not strict JSON of the note's shape.
     #[error("directory note is malformed")]
     Json(#[source] JsonError),
-    /// More servers or URLs than [`MAX_SERVERS`].
-    #[error("directory note lists more than {MAX_SERVERS} servers or URLs")]
+    /// More distributions than [`MAX_SERVERS`].
+    #[error("directory note lists more than {MAX_SERVERS} distributions")]
     TooMany,
+    /// More URLs of one distribution than [`MAX_URLS`].
+    #[error("directory note lists more than {MAX_URLS} URLs for {0}")]
+    TooManyUrls(DistributionName),
+    /// One distribution stands there twice.
+    #[error("directory note lists {0} twice")]
+    Twice(DistributionName),
     /// A URL that is not plain `http://` or `https://`, is too long, or has a fragment, a query,
     /// credentials or a control character.
     #[error("directory note has a URL that is not a plain http or https base: {0:?}")]
@@ -57,9 +68,13 @@ impl DirectoryNote {
         if note.servers.len() > MAX_SERVERS {
             return Err(DirectoryError::TooMany);
         }
+        let mut names = BTreeSet::new();
         for server in &note.servers {
-            if server.urls.len() > MAX_SERVERS {
-                return Err(DirectoryError::TooMany);
+            if !names.insert(&server.distribution) {
+                return Err(DirectoryError::Twice(server.distribution.clone()));
+            }
+            if server.urls.len() > MAX_URLS {
+                return Err(DirectoryError::TooManyUrls(server.distribution.clone()));
             }
             if let Some(url) = server.urls.iter().find(|url| !is_plain_base(url)) {
                 return Err(DirectoryError::Url(url.chars().take(80).collect()));
@@ -103,6 +118,21 @@ mod tests {
         let urls: Vec<_> = note.urls(&main).collect();
         assert_eq!(urls, ["https://192.0.2.10/", "https://m1.example.net/patches/"]);
         assert_eq!(DirectoryNote::parse(&note.to_text()), Ok(note));
+    }
+
+    #[test]
+    fn urls_of_a_distribution_are_few() {
+        let listed = "\"https://192.0.2.10/\",\"https://m1.example.net/patches/\"";
+        let with = |count: usize| {
+            let urls: Vec<_> = (0..count).map(|n| format!("\"https://192.0.2.{n}/\"")).collect();
+            DirectoryNote::parse(&TEXT.replace(listed, &urls.join(",")))
+        };
+        assert!(with(MAX_URLS).is_ok());
+        let main: DistributionName = "main".parse().expect("a name");
+        assert_eq!(with(MAX_URLS + 1), Err(DirectoryError::TooManyUrls(main.clone())));
+        let again = "]},{\"distribution\":\"main\",\"urls\":[]}]}\n";
+        let twice = DirectoryNote::parse(&TEXT.replace("]}]}\n", again));
+        assert_eq!(twice, Err(DirectoryError::Twice(main)));
     }
 
     #[test]

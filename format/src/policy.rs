@@ -5,7 +5,8 @@
 //! make: code that installs takes `Verified<PatchNote>` and nothing less. A server that countersigns
 //! works with [`FirstVerified`], which no client accepts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Deref;
 
 use crate::key::{KeyId, KeyName, PublicKey, SignatureType};
@@ -130,17 +131,28 @@ struct Requirement<'a> {
 /// verifies, and each requirement is met by as many different public keys as its threshold says.
 /// Lines of other keys are passed over. Returns what counted.
 fn decide(note: &Note, requirements: &[Requirement<'_>]) -> Result<Vec<Counted>, Refusal> {
-    let mut counted = Vec::new();
+    let mut counted: Vec<Counted> = Vec::new();
     let mut shortfalls = Vec::new();
     for requirement in requirements {
-        let mut keys = BTreeSet::new();
+        let mut keys = BTreeMap::new();
         let mut uncounted = Vec::new();
         for line in note.signatures() {
             let Some((candidate, time)) = requirement.verify(note.text(), line)? else { continue };
             if let Some(reason) = requirement.reason_not_to_count(candidate, time) {
                 uncounted.push(Uncounted { name: line.name.clone(), id: line.id, reason });
-            } else if keys.insert(candidate.key) {
-                counted.push(requirement.counted(candidate, time));
+                continue;
+            }
+            let line = requirement.counted(candidate, time);
+            match keys.entry(candidate.key) {
+                Entry::Vacant(key) => {
+                    key.insert(counted.len());
+                    counted.push(line);
+                }
+                // whoever mixes lines of one signer must not hide the newest of its times
+                Entry::Occupied(key) => {
+                    let first = &mut counted[*key.get()];
+                    first.time = first.time.max(line.time);
+                }
             }
         }
         if keys.len() < requirement.threshold as usize {

@@ -112,6 +112,22 @@ fn one_key_counts_once_however_often_it_signs() {
 }
 
 #[test]
+fn the_newest_line_of_a_signer_is_the_one_that_is_remembered() {
+    let world = World::new();
+    let text = "example.org/collection\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n";
+    let at = |ago: u64| Timestamp::from_seconds(now().seconds() - ago).expect("a time");
+    for times in [[at(9), at(3), at(6)], [at(3), at(6), at(9)], [at(9), at(6), at(3)]] {
+        let lines = times.map(|time| cosign(&world.collection, text, time).expect("cosigned"));
+        let bytes = Note::new(text.into(), lines.to_vec()).to_bytes();
+        let newest = SignerTimes::new();
+        let verified = verify_first_checkpoint(&bytes, &index::context(&world, &newest));
+        let counted = &verified.expect("signed").counted;
+        assert_eq!(counted.len(), 1);
+        assert_eq!(counted[0].time, Some(at(3)));
+    }
+}
+
+#[test]
 fn the_directory_vouches_for_itself_only() {
     let world = World::new();
     let text = "{\"type\":\"directory/v1\",\"name\":\"example.org/directory\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"servers\":[]}\n";
