@@ -102,13 +102,16 @@ pub enum AuthorityError {
     /// The note that the chain begins with is refused.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// No version has the fingerprint.
-    #[error("{source_name} has no authority note with the fingerprint sha256:{fingerprint}")]
+    /// No version has the fingerprint and the signatures of its own keys.
+    #[error("{source_name} has no good authority note with the fingerprint sha256:{fingerprint}")]
     NotFound {
         /// The source's name.
         source_name: String,
         /// What was looked for.
         fingerprint: Hash32,
+        /// Why the note that has the fingerprint is refused, if there is one.
+        #[source]
+        refused: Option<Box<PolicyError>>,
     },
     /// More versions on end than may be passed over.
     #[error("{source_name} has {MAX_PASSED_OVER} authority notes on end that cannot be accepted")]
@@ -234,7 +237,7 @@ impl Failover for AuthorityError {
         match self {
             Self::Get(error) => error.is_worth_another_server(),
             Self::NotFound { .. } | Self::TooManyPassedOver { .. } => true,
-            // the enrolled note is no server's word
+            // an enrolled file is no server's word
             Self::Policy(_) => false,
         }
     }
@@ -258,17 +261,26 @@ async fn get(source: &Source, version: u64) -> Result<Version, GetError> {
 }
 
 /// Looks for the note whose text has this SHA-256, from version 1 up, at most
-/// [`MAX_ENROLL_SEARCH`] versions. Returns its version and its bytes; nothing of it is verified.
+/// [`MAX_ENROLL_SEARCH`] versions. Returns its version and its bytes: a note that begins a chain.
+///
+/// The fingerprint covers neither signatures nor path, so a server that spoils these is passed over
+/// as one without the note is.
 pub async fn find(source: &Source, wanted: &Hash32) -> Result<(u64, Vec<u8>), AuthorityError> {
+    let mut refused = None;
     for version in 1..=MAX_ENROLL_SEARCH {
-        match get(source, version).await? {
-            Version::Note(bytes) if has_fingerprint(&bytes, wanted) => return Ok((version, bytes)),
-            Version::Note(_) | Version::TooLarge => {}
+        let bytes = match get(source, version).await? {
+            Version::Note(bytes) if has_fingerprint(&bytes, wanted) => bytes,
+            Version::Note(_) | Version::TooLarge => continue,
             Version::None => break,
+        };
+        match Chain::enroll(&bytes, layout::authority(version).as_str()) {
+            Ok(chain) if chain.newest().version == version => return Ok((version, bytes)),
+            Ok(_) => {}
+            Err(error) => refused = Some(Box::new(error)),
         }
     }
     let source_name = source.name().to_owned();
-    Err(AuthorityError::NotFound { source_name, fingerprint: *wanted })
+    Err(AuthorityError::NotFound { source_name, fingerprint: *wanted, refused })
 }
 
 fn has_fingerprint(bytes: &[u8], wanted: &Hash32) -> bool {

@@ -4,8 +4,8 @@ use countersign_fixtures::{AuthorityKeys, Repository, RepositoryBuilder};
 use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_format::limits::MAX_PASSED_OVER;
-use countersign_store::Source;
 use countersign_store::authority::{Anchor, AnchorText, AuthorityError, Step, Unacceptable, Walk};
+use countersign_store::{Failover, Source};
 
 /// A repository with `versions` versions of its authority note.
 fn repository(versions: u64) -> Repository {
@@ -49,6 +49,26 @@ fn a_note_is_found_by_its_fingerprint_wherever_the_chain_begins() {
     }
     let error = walk(&repository, &Anchor::Fingerprint(Hash32::of(b"another"))).expect_err("none");
     assert!(matches!(error, AuthorityError::NotFound { .. }));
+}
+
+#[test]
+fn an_enrolled_note_that_a_server_spoiled_is_looked_for_elsewhere() {
+    let repository = repository(2);
+    let path = layout::authority(2);
+    let note = repository.note(&path);
+    let anchor = Anchor::Fingerprint(Hash32::of(note.text().as_bytes()));
+    let mut unsigned = repository.clone();
+    unsigned
+        .edit(&path, |bytes| *bytes = format!("{}\n— x.example AQIDBAU=\n", note.text()).into());
+    let error = walk(&unsigned, &anchor).expect_err("nobody signed it");
+    assert!(error.is_worth_another_server());
+    assert!(matches!(error, AuthorityError::NotFound { refused: Some(_), .. }));
+    // nor under another number than its own
+    let mut moved = repository.clone();
+    moved.edit(&layout::authority(1), |bytes| *bytes = note.to_bytes());
+    moved.edit(&path, |bytes| bytes.clear());
+    let error = walk(&moved, &anchor).expect_err("it is not in its place");
+    assert!(matches!(error, AuthorityError::NotFound { refused: None, .. }));
 }
 
 #[test]
