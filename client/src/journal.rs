@@ -9,7 +9,7 @@
 //! | replace | link path → backup beforehand; rename staged → path | the staged object is gone |
 //! | exchange | new object lies in the backup; swap it with path | the backup is of the old kind |
 //! | remove | rename path → backup | the backup is there |
-//! | remove-directory | the same, if it is empty | the backup is there |
+//! | remove-directory | the same, if it is empty | the backup is there, or nothing is at the path |
 //! | metadata | set owner and mode of a directory | setting the old ones does no harm |
 
 use countersign_format::relpath::RelPath;

@@ -1,10 +1,9 @@
 //! What transactions changed, as rollbacks need it.
 
-use countersign_format::hash::Hash32;
 use countersign_format::name::{PatchName, PatchVersion};
 use rusqlite::{Connection, params};
 
-use super::history::Notice;
+use super::history::{LinkRecord, Notice};
 use super::installed::{Installed, InstalledFile, InstalledHook, parse_hook};
 use super::{DatabaseError, count, parse, parse_json, to_json};
 use crate::hooks::HookRun;
@@ -15,15 +14,6 @@ pub(crate) struct Change {
     pub name: PatchName,
     pub was: Option<Installed>,
     pub becomes: Option<Installed>,
-}
-
-/// One link of a chain of patches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LinkRecord {
-    pub name: PatchName,
-    pub old: Option<PatchVersion>,
-    pub version: PatchVersion,
-    pub archive: Hash32,
 }
 
 /// The whole changes of a transaction, by name.

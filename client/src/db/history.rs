@@ -1,5 +1,6 @@
 //! The history of transactions, for people and for rollbacks.
 
+use countersign_format::hash::Hash32;
 use countersign_format::name::{PatchName, PatchVersion};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,19 @@ pub struct ChangeRecord {
     pub old: Option<PatchVersion>,
     /// Its version after; none where it was removed.
     pub new: Option<PatchVersion>,
+}
+
+/// One link of the chain of patches that led a component to its new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRecord {
+    /// The component.
+    pub name: PatchName,
+    /// The version before the link.
+    pub old: Option<PatchVersion>,
+    /// The version after it.
+    pub version: PatchVersion,
+    /// SHA-256 of its archive; of a rollback, of the archive that once brought the version.
+    pub archive: Hash32,
 }
 
 /// A hook's run, as the history has it.
@@ -183,6 +197,32 @@ impl Database {
         let mut statement = self.connection().prepare(&format!("{SELECT} WHERE id = ?1"))?;
         let row = statement.query_row([id], TransactionRow::read).optional()?;
         row.map(|row| row.complete(self.connection())).transpose()
+    }
+
+    /// The patches that a transaction applied, by name and in order.
+    pub fn links(&self, transaction: i64) -> Result<Vec<LinkRecord>, DatabaseError> {
+        let mut statement = self.connection().prepare(
+            "SELECT name, old_version, version, archive FROM txn_link WHERE txn = ?1
+             ORDER BY name, position",
+        )?;
+        let rows = statement.query_map([transaction], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, Option<String>>(1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (name, old, version, archive) = row?;
+            Ok(LinkRecord {
+                name: parse("txn_link.name", &name)?,
+                old: old.map(|old| parse("txn_link.old_version", &old)).transpose()?,
+                version: parse("txn_link.version", &version)?,
+                archive: parse("txn_link.archive", &archive)?,
+            })
+        })
+        .collect()
     }
 
     /// The hooks that a transaction ran, in order.

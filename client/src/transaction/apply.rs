@@ -12,8 +12,8 @@ use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
 use super::undo::undo_steps;
 use super::{Outcome, Prepared};
 use crate::db::DatabaseError;
-use crate::db::change::{Change, LinkRecord, put_change, put_link};
-use crate::db::history::Notice;
+use crate::db::change::{Change, put_change, put_link};
+use crate::db::history::{LinkRecord, Notice};
 use crate::hooks::HookKind;
 use crate::journal::{self, Operation, Step};
 use crate::object::{self, Identity};
@@ -208,7 +208,8 @@ impl Prepared<'_> {
     }
 
     /// Takes a directory away whole and looks whether it is empty then: what it is made of, and not
-    /// only its name, can so be put back.
+    /// only its name, can so be put back. Where a directory cannot be moved, as from the lower layer
+    /// of an overlay, it is removed, and undoing makes it anew.
     fn remove_directory(&self, work: &Step, parent: &OwnedFd) -> Result<bool, Failure> {
         let area = self.areas.get(work.area);
         let (name, slot) = (work.path.file_name(), stage::name(work.slot));
@@ -218,10 +219,15 @@ impl Prepared<'_> {
         if !is_empty(object::open_directory(parent, name)).map_err(failed("open", work))? {
             return Ok(false);
         }
-        step("transaction.remove-directory", || {
+        let moved = step("transaction.remove-directory", || {
             rename((parent, name), (area.backup(), &slot), RenameFlags::empty())
-        })
-        .map_err(failed("remove", work))?;
+        });
+        match moved {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                return remove_if_empty(parent, name).map_err(failed("remove", work));
+            }
+            moved => moved.map_err(failed("remove", work))?,
+        }
         let empty = is_empty(object::open_directory(area.backup(), &*slot))
             .map_err(failed("open", work))?;
         if !empty {
@@ -276,6 +282,14 @@ impl Prepared<'_> {
             journal::cleaned(self.connection(), self.transaction)?;
         }
         Ok(())
+    }
+}
+
+/// Removes a directory; false where something is in it.
+fn remove_if_empty(parent: &OwnedFd, name: &str) -> io::Result<bool> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => Ok(false),
+        removed => Ok(removed.map(|()| true)?),
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. *Prepare.* Archives are read into working areas on the mounts they are for; every member is
 //!    checked against the manifest and the archive's hash. Chains of incremental patches are folded
 //!    there; only the last tree counts. Then each path is looked at, and what to do about it is
-//!    decided ([`decide`]) as data. Nothing outside the working areas is touched.
+//!    decided as data. Nothing outside the working areas is touched.
 //! 2. *Apply.* The journal is written durably; every `pre-install` runs; what will be replaced is
 //!    hard-linked into the backup; file systems are flushed; new objects are renamed into place, a
 //!    path that is replaced never being absent; file systems are flushed; every `post-install` and
@@ -13,8 +13,9 @@
 //!    does ([`recover`]). Where a transaction was undone, the old version's `post-install` is run
 //!    with `PATCHCTL_ACTION=recover`, since services may have been stopped or started.
 //!
-//! A user without privilege can install under a root of their own: owners are then left alone (all
-//! files are this user's, and that counts as fitting), and hooks are refused.
+//! A user without privilege can install under a root of their own: owners and `security.*`
+//! attributes are then left alone (all files are this user's, and that counts as fitting), hooks are
+//! refused, and files in a directory that the user may not write to cannot be replaced.
 
 mod apply;
 mod backup;

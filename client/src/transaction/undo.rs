@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use countersign_store::crash::step;
-use rustix::fs::RenameFlags;
+use rustix::fs::{Mode, RenameFlags};
 
 use super::apply::set_directory;
 use super::error::UndoError;
@@ -55,7 +55,16 @@ fn undo_step(root: &Root, areas: &Areas<'_>, work: &Step) -> Result<(), UndoErro
         Operation::Create => undo_create(&place, &staging),
         Operation::Replace => undo_replace(&place, &staging, &backup),
         Operation::Exchange => undo_exchange(&place, &backup, work),
-        Operation::Remove | Operation::RemoveDirectory => undo_remove(&place, &staging, &backup),
+        Operation::Remove => undo_remove(&place, &staging, &backup),
+        Operation::RemoveDirectory => {
+            undo_remove(&place, &staging, &backup)?;
+            if place.kind()?.is_some() {
+                return Ok(());
+            }
+            // it could not be moved into the backup, so it is made anew
+            rustix::fs::mkdirat(place.parent, place.name, Mode::RWXU)?;
+            set_directory(place.parent, place.name, work.old.as_ref(), root.is_privileged())
+        }
         Operation::Metadata => match place.kind()? {
             Some(Kind::Directory) => {
                 set_directory(place.parent, place.name, work.old.as_ref(), root.is_privileged())

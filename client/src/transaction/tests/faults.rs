@@ -102,3 +102,26 @@ fn one_failing_call_anywhere_leaves_the_old_state_or_the_new() {
     println!("{injected} failures injected");
     assert!(injected > 100, "{injected}");
 }
+
+#[test]
+fn a_directory_that_cannot_be_moved_is_removed_and_made_anew() {
+    const EXDEV: i32 = 18;
+    let mut reached = 0;
+    for after in 0.. {
+        let mut machine = Machine::new();
+        machine.install(first().full());
+        let failure = Failure { after, errno: EXDEV, done: false };
+        let (result, failed) = with_failure(failure, || remove(&mut machine));
+        if failed == Some("transaction.remove-directory") {
+            reached += 1;
+            assert_eq!(result, Ok(()));
+            assert!(!machine.exists("opt"));
+            machine.rollback(None);
+            assert!(machine.exists("opt/acme/var"));
+        }
+        if failed.is_none() {
+            break;
+        }
+    }
+    assert!(reached > 3, "{reached}");
+}

@@ -81,6 +81,14 @@ fn full_and_incremental_upgrades_end_alike() {
         .try_install(vec![second().since(&first()), third().since(&second())])
         .expect("applied");
     assert_eq!(outcome.changes.len(), 1);
+    let links: Vec<String> = by_chain
+        .database
+        .links(outcome.transaction)
+        .expect("read")
+        .iter()
+        .map(|link| format!("{:?}>{}", link.old.as_ref().map(ToString::to_string), link.version))
+        .collect();
+    assert_eq!(links, ["Some(\"1.0.0\")>1.1.0", "Some(\"1.1.0\")>1.2.0"]);
     for machine in [&by_full, &by_incremental, &by_chain] {
         assert_eq!(machine.version("acme").as_deref(), Some("1.2.0"));
         assert!(differences(machine).is_empty());
