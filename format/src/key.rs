@@ -263,6 +263,9 @@ serde_as_text!(KeyName);
 serde_as_text!(Vkey);
 
 #[cfg(test)]
+mod edge_cases;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

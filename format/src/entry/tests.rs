@@ -125,3 +125,22 @@ fn buckets_are_spread_and_fixed() {
     };
     assert_eq!(bucket(machine, &archive), expected);
 }
+
+#[test]
+fn no_truncation_is_an_entry_and_no_flipped_bit_leaves_it_the_same() {
+    let release = distribution(RELEASE_LINE).expect("a release");
+    let patch = collection(PATCH_LINE).expect("a patch");
+    for line in [PATCH_LINE, RELEASE_LINE] {
+        let mut bytes = format!("{line}\n").into_bytes();
+        for length in 0..bytes.len() {
+            assert!(CollectionEntry::parse(&bytes[..length]).is_err(), "{length}");
+            assert!(DistributionEntry::parse(&bytes[..length]).is_err(), "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(CollectionEntry::parse(&bytes).as_ref(), Ok(&patch), "bit {bit}");
+            assert_ne!(DistributionEntry::parse(&bytes).as_ref(), Ok(&release), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}

@@ -10,6 +10,7 @@ use crate::signature::{SeedSigner, Signer, cosign, countersign, sign_note};
 
 mod archive;
 mod chain;
+mod exhaustive;
 mod index;
 
 /// An authority note with one collection and one distribution, and their keys.
