@@ -142,6 +142,16 @@ impl Manifest {
         Self::checked(json::parse::<RawManifest>(bytes, MANIFEST_TYPE)?.try_into()?)
     }
 
+    /// As [`Manifest::parse`], for a manifest that is announced with so many files: one with another
+    /// number of them is refused before any of them takes memory, since until the end of its archive
+    /// nobody knows whose manifest it is.
+    pub fn parse_announced(bytes: &[u8], files: u64) -> Result<Self, ManifestError> {
+        if let Some(found) = raw::count_files(bytes) {
+            same("number of files", &found, &files)?;
+        }
+        Self::parse(bytes)
+    }
+
     /// Writes `manifest.json`: one line and its newline. The same manifest gives the same bytes.
     pub fn to_json(&self) -> Vec<u8> {
         json::print_line(MANIFEST_TYPE, &RawManifest::from(self.0.clone()))

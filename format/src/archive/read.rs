@@ -129,7 +129,7 @@ impl<R: Read> ArchiveReader<R> {
     fn begin(source: R, announced: Option<&Announced>) -> Result<Self, ArchiveError> {
         let frame = Frame::open(source, announced)?;
         let mut body = Body { frame, time: 0, current: None, failure: None };
-        let manifest = body.read_manifest()?;
+        let manifest = body.read_manifest(announced)?;
         if let Some(announced) = announced {
             manifest.agrees_with(announced)?;
         }
@@ -177,7 +177,7 @@ struct Current {
 
 impl<R: Read> Body<R> {
     /// The manifest's size and time are the only things that are read from a header.
-    fn read_manifest(&mut self) -> Result<Manifest, ArchiveError> {
+    fn read_manifest(&mut self, announced: Option<&Announced>) -> Result<Manifest, ArchiveError> {
         let found = self.read_block()?;
         let (size, time) = (octal(&found[field::SIZE]), octal(&found[field::TIME]));
         let (Some(size), Some(time)) = (size, time) else { return Err(ArchiveError::NoManifest) };
@@ -193,7 +193,10 @@ impl<R: Read> Body<R> {
         Content(self).read_to_end(&mut bytes).map_err(|error| {
             ArchiveError::from_io(error).expect("reading content gives archive errors only")
         })?;
-        Ok(Manifest::parse(&bytes)?)
+        Ok(match announced {
+            Some(announced) => Manifest::parse_announced(&bytes, announced.files)?,
+            None => Manifest::parse(&bytes)?,
+        })
     }
 
     /// A hook's size stands in no manifest, so it is read from the header.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr as _;
 
 use data_encoding::BASE64;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::excerpt;
@@ -104,6 +104,41 @@ where
     }
 
     deserializer.deserialize_seq(Bounded(std::marker::PhantomData))
+}
+
+/// How many elements `files` has; none where that cannot be said. Holds none of them in memory.
+pub(super) fn count_files(manifest: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Counts {
+        #[serde(default)]
+        files: Count,
+    }
+
+    #[derive(Default)]
+    struct Count(u64);
+
+    impl<'de> Deserialize<'de> for Count {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_seq(Self(0))
+        }
+    }
+
+    impl<'de> Visitor<'de> for Count {
+        type Value = Self;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut values: A) -> Result<Self, A::Error> {
+            while values.next_element::<IgnoredAny>()?.is_some() {
+                self.0 += 1;
+            }
+            Ok(self)
+        }
+    }
+
+    serde_json::from_slice(manifest).ok().map(|counts: Counts| counts.files.0)
 }
 
 /// A file as JSON has it.

@@ -213,3 +213,16 @@ fn the_log_entry_is_agreed_with() {
     assert_eq!(field(&Announced { unpacked: 1, ..announced.clone() }), "unpacked size");
     assert_eq!(field(&Announced { files: 2, ..announced }), "number of files");
 }
+
+#[test]
+fn more_files_than_announced_are_counted_and_not_read() {
+    let bytes =
+        format!("{{\"type\":\"manifest/v1\",\"files\":[{}]}}\n", vec!["{}"; 1000].join(","));
+    // none of these is a file, which nobody comes to see
+    let refused = Manifest::parse_announced(bytes.as_bytes(), 1);
+    assert!(matches!(refused, Err(ManifestError::Disagrees { field: "number of files", .. })));
+    let refused = Manifest::parse_announced(bytes.as_bytes(), 1000);
+    assert!(matches!(refused, Err(ManifestError::Json(JsonError::Shape(_)))));
+    let good = with_files(FILE).expect("a manifest").to_json();
+    assert!(Manifest::parse_announced(&good, 1).is_ok());
+}
