@@ -26,6 +26,10 @@ use raw::RawManifest;
 /// The manifest's `type`.
 pub const MANIFEST_TYPE: &str = "manifest/v1";
 
+/// A part that no path of a manifest may have: the client's own directories, where it keeps what it
+/// stages and what it would put back.
+pub const RESERVED_PART: &str = ".patchctl";
+
 /// Why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
@@ -62,6 +66,9 @@ pub enum ManifestError {
         /// The file or symlink above it.
         above: RelPath,
     },
+    /// A path leads into the client's own directories.
+    #[error("manifest path {0:?} has the part `{RESERVED_PART}`, which is the client's own")]
+    Reserved(RelPath),
     /// A path is both brought and removed.
     #[error("manifest removes {0:?}, which it also brings")]
     RemovedAndBrought(RelPath),
@@ -191,6 +198,10 @@ impl Manifest {
         ascending("files", parts.files.iter().map(|entry| &entry.path))?;
         ascending("remove", parts.remove.iter())?;
         nothing_below_files(&parts.files)?;
+        let mut paths = parts.files.iter().map(|entry| &entry.path).chain(&parts.remove);
+        if let Some(path) = paths.find(|path| path.parts().any(|part| part == RESERVED_PART)) {
+            return Err(ManifestError::Reserved(path.clone()));
+        }
         let mut unpacked = 0_u64;
         for entry in &parts.files {
             // each is at most MAX_ARCHIVE, so the sum of two cannot overflow

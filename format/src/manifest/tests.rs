@@ -83,6 +83,16 @@ fn paths_are_in_order_and_apart() {
 }
 
 #[test]
+fn the_clients_own_directories_are_no_payload() {
+    for bad in [".patchctl", ".patchctl/journal", "opt/.patchctl/x"] {
+        let reserved = Err(ManifestError::Reserved(path(bad)));
+        assert_eq!(with_files(&format!(r#"{{"path":"{bad}","target":"x"}}"#)), reserved);
+        assert_eq!(incremental(&format!(",\"remove\":[\"{bad}\"]")), reserved);
+    }
+    assert!(with_files(r#"{"path":"opt/.patchctl2","target":"x"}"#).is_ok());
+}
+
+#[test]
 fn a_full_patch_removes_nothing() {
     let text = format!(
         "{{\"type\":\"manifest/v1\",\"name\":\"acme\",\"version\":\"1.0.0\",\"platform\":\"any\",\
