@@ -66,7 +66,7 @@ fn an_enrolled_note_that_a_server_spoiled_is_looked_for_elsewhere() {
     // nor under another number than its own
     let mut moved = repository.clone();
     moved.edit(&layout::authority(1), |bytes| *bytes = note.to_bytes());
-    moved.edit(&path, |bytes| bytes.clear());
+    moved.edit(&path, Vec::clear);
     let error = walk(&moved, &anchor).expect_err("it is not in its place");
     assert!(matches!(error, AuthorityError::NotFound { refused: None, .. }));
 }
