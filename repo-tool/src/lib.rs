@@ -19,4 +19,5 @@ pub mod publish;
 pub mod role_dir;
 pub mod serve;
 pub mod server;
+pub mod tree_scan;
 pub mod verify;
