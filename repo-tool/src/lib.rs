@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod blocking;
 pub mod cli;
+pub mod collection;
 pub mod commands;
 pub mod config;
 pub mod directory;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod key_store;
 pub mod known_authority;
 pub mod lab;
+pub mod patch_selector;
 pub mod publish;
 pub mod role_dir;
 pub mod serve;

@@ -163,6 +163,11 @@ impl<'a> Publisher<'a> {
         &self.published
     }
 
+    /// An entry that readers see.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, PublishError> {
+        growth::entry(self.sink, self.log, self.published.size, index)
+    }
+
     /// When the head was signed last, if ever.
     pub fn signed(&self) -> Option<Timestamp> {
         self.record.newest().map(|head| head.time)

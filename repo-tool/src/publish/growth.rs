@@ -122,3 +122,21 @@ fn check_bundle(bundle: &[u8], width: u16, tile: &[u8]) -> Result<(), Option<Til
 fn read(sink: &dyn Sink, path: &RepoPath, limit: usize) -> Result<Vec<u8>, PublishError> {
     sink.read(path, limit as u64)?.ok_or_else(|| PublishError::Missing(path.clone()))
 }
+
+/// Entry `index` of a log of `size` entries, which is larger than that.
+pub(super) fn entry(
+    sink: &dyn Sink,
+    log: Log,
+    size: u64,
+    index: u64,
+) -> Result<Vec<u8>, PublishError> {
+    let (bundle, place) = (index / WIDTH, index % WIDTH);
+    let width = tile::tile_width(size, 0, bundle);
+    let path = layout::bundle(log, bundle, width);
+    let bytes = read(sink, &path, MAX_BUNDLE)?;
+    let entries = tile::parse_entries(&bytes, width.into())
+        .map_err(|source| PublishError::Damaged { path: path.clone(), source })?;
+    let place = usize::try_from(place).expect("below 256");
+    let entry = entries.get(place).ok_or(PublishError::Missing(path))?;
+    Ok(entry.to_vec())
+}

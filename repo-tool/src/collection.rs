@@ -1,0 +1,107 @@
+//! What the collection does: it takes patches in, has them tested, and gives the first signature.
+//!
+//! Its directory holds, besides what every server has:
+//!
+//! - `incoming/<name>-<version>-<hash>/`: a patch that is not published yet: `archive.patch`,
+//!   `entry.json` (its log entry to be, byte for byte) and `draft.json` (what only the collection
+//!   needs to know);
+//! - `evidence/`: the documents of tests, and what the tests printed;
+//! - `state/published/<name>/<version>/`: a file for each published patch with its index, so that
+//!   neither a repeated identity nor `NAME@VERSION` needs a look at the whole log.
+
+use std::path::Path;
+
+use countersign_format::layout::Log;
+
+use crate::config::ServerConfig;
+use crate::patch_selector::PatchSelector;
+use crate::role_dir::{RoleDir, RoleDirError};
+use crate::server;
+
+mod add;
+mod draft;
+mod error;
+mod evidence;
+mod publish;
+mod published;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod unpack;
+mod watch;
+
+pub use add::{Addition, Against, PackProgress, Packed};
+pub use draft::Draft;
+pub use error::CollectionError;
+pub use evidence::{Outcome, TestLimits, TestOutput, TestRecord, TestRun};
+pub use publish::{Publication, Revocation, Session};
+pub use published::Published;
+pub use spec::{HookFiles, PatchSpec};
+pub use watch::Unwatched;
+
+/// A collection's directory and settings.
+#[derive(Debug)]
+pub struct Collection {
+    directory: RoleDir,
+    config: ServerConfig,
+}
+
+impl Collection {
+    /// Opens a collection's directory.
+    pub fn open(path: &Path) -> Result<Self, RoleDirError> {
+        let (directory, config) = server::open(path, Log::Collection)?;
+        Ok(Self { directory, config })
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &RoleDir {
+        &self.directory
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// The patches that are not published yet, by name and version.
+    pub fn drafts(&self) -> Result<Vec<Draft>, CollectionError> {
+        Draft::all(&self.directory.incoming())
+    }
+
+    /// Those of them that `selector` means; an error if there are none.
+    pub fn select_drafts(&self, selector: &PatchSelector) -> Result<Vec<Draft>, CollectionError> {
+        let mut drafts = self.drafts()?;
+        drafts.retain(|draft| draft.is_meant(selector));
+        if drafts.is_empty() {
+            return Err(CollectionError::NotIncoming(selector.clone()));
+        }
+        Ok(drafts)
+    }
+
+    /// The one of them that `selector` means.
+    pub fn select_draft(&self, selector: &PatchSelector) -> Result<Draft, CollectionError> {
+        let mut drafts = self.select_drafts(selector)?;
+        match drafts.len() {
+            1 => Ok(drafts.remove(0)),
+            _ => Err(CollectionError::Several(selector.clone())),
+        }
+    }
+
+    /// The published patches that `selector` means.
+    pub fn select_published(
+        &self,
+        selector: &PatchSelector,
+    ) -> Result<Vec<Published>, CollectionError> {
+        published::find(&self.directory, selector)
+    }
+
+    /// All published patches.
+    pub fn published(&self) -> Result<Vec<Published>, CollectionError> {
+        published::all(&self.directory)
+    }
+
+    /// Gives up a patch that is not published yet.
+    pub fn discard(&self, draft: &Draft) -> Result<(), CollectionError> {
+        draft.remove()
+    }
+}

@@ -1,0 +1,372 @@
+//! Taking a patch in: packing a tree, or checking an archive that was packed elsewhere.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use countersign_format::archive::{ArchiveReader, WriteOptions, write_archive};
+use countersign_format::entry::{ArchiveReference, PatchEntry};
+use countersign_format::limits::MAX_HOOK;
+use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest, ManifestParts};
+use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
+use countersign_format::relpath::RelPath;
+use countersign_format::time::Timestamp;
+use countersign_format::tree::{Difference, Tree};
+use countersign_format::{archive::Announced, layout};
+
+use super::draft::Staging;
+use super::{Collection, CollectionError, Draft, PatchSpec, published};
+use crate::patch_selector::PatchSelector;
+use crate::role_dir;
+use crate::tree_scan::{self, Settings};
+
+/// A patch to be taken in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Addition {
+    /// What is said of it.
+    pub spec: PatchSpec,
+    /// What an incremental patch is made against, or checked against.
+    pub against: Option<Against>,
+    /// How the archive is written.
+    pub options: WriteOptions,
+}
+
+/// What an incremental patch goes on from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Against {
+    /// The tree as it was before.
+    Tree(PathBuf),
+    /// A full patch that was published or taken in.
+    Patch(PatchSelector),
+}
+
+/// Who is told how far packing is, in bytes of the tree. The first is told by several threads.
+#[derive(Clone, Copy)]
+pub struct PackProgress<'a> {
+    /// So many more bytes were hashed.
+    pub hashed: &'a (dyn Fn(u64) + Sync),
+    /// So many more bytes were packed.
+    pub packed: &'a dyn Fn(u64),
+}
+
+/// A patch that is packed and checked, and that nobody sees yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Packed {
+    staging: Staging,
+    entry: PatchEntry,
+    manifest: Manifest,
+}
+
+impl FromStr for Against {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if Path::new(text).is_dir() {
+            return Ok(Self::Tree(text.into()));
+        }
+        text.parse().map(Self::Patch).map_err(|error| format!("no directory, and {error}"))
+    }
+}
+
+impl Collection {
+    /// Prepares a patch: packs `source`, the tree that is to be installed, or copies and checks it
+    /// if it is an archive.
+    pub fn pack(
+        &self,
+        source: &Path,
+        addition: &Addition,
+        now: Timestamp,
+        progress: PackProgress<'_>,
+    ) -> Result<Packed, CollectionError> {
+        let incoming = self.directory.incoming();
+        let staging = Draft::staging(&incoming)?;
+        let (announced, manifest) = if source.is_dir() {
+            self.pack_tree(source, addition, &staging, progress)?
+        } else {
+            self.take_archive(source, addition, &staging)?
+        };
+        let entry = entry(&addition.spec, &announced, now);
+        Ok(Packed { staging, entry, manifest })
+    }
+
+    /// Takes a prepared patch in. Whoever does holds the role's lock.
+    pub fn add(&self, packed: Packed) -> Result<Draft, CollectionError> {
+        let Packed { staging, entry, manifest } = packed;
+        let incoming = self.directory.incoming();
+        Draft::clean(&incoming)?;
+        self.check_new(&entry, &manifest)?;
+        Draft::create(staging.path(), &incoming, entry, manifest.tree)
+    }
+
+    fn pack_tree(
+        &self,
+        source: &Path,
+        addition: &Addition,
+        staging: &Staging,
+        progress: PackProgress<'_>,
+    ) -> Result<(Announced, Manifest), CollectionError> {
+        let (spec, against) = (&addition.spec, addition.against.as_ref());
+        let (name, version, base) = (name(addition)?, version(spec)?, base(addition)?);
+        let scanned = tree_scan::scan(source, &spec.settings(), progress.hashed)?;
+        let before = against.map(|against| self.tree_of(against, spec)).transpose()?;
+        let (tree, difference) = match &before {
+            None => {
+                let tree = Tree::from_entries(scanned.clone());
+                (tree, Difference { files: scanned, remove: Vec::new() })
+            }
+            Some(before) => {
+                let tree = tree_after(before, scanned, &spec.remove)?;
+                let difference = before.difference(&tree);
+                (tree, difference)
+            }
+        };
+        if difference.files.is_empty() && difference.remove.is_empty() {
+            return Err(CollectionError::NothingToPack(source.to_owned()));
+        }
+        let (hooks, contents) = read_hooks(spec)?;
+        let Difference { files, remove } = difference;
+        let platform = spec.platform.clone().unwrap_or_else(Platform::any);
+        let tree = tree.hash();
+        let parts = ManifestParts { name, version, base, platform, tree, files, remove, hooks };
+        let manifest = Manifest::new(parts)?;
+        if let Some(before) = &before {
+            before.apply(&manifest)?;
+        }
+        let open = |entry: &FileEntry| Counted::open(&source.join(&entry.path), progress.packed);
+        let path = staging.archive();
+        let file = File::create(&path).map_err(CollectionError::io("make", &path))?;
+        let mut file = BufWriter::new(file);
+        let announced = write_archive(&manifest, &contents, open, addition.options, &mut file)
+            .map_err(|source| CollectionError::Pack { path: path.clone(), source })?;
+        file.flush().map_err(CollectionError::io("write", &path))?;
+        Ok((announced, manifest))
+    }
+
+    fn take_archive(
+        &self,
+        source: &Path,
+        addition: &Addition,
+        staging: &Staging,
+    ) -> Result<(Announced, Manifest), CollectionError> {
+        let path = staging.archive();
+        fs::copy(source, &path).map_err(CollectionError::io("copy", source))?;
+        let file = File::open(&path).map_err(CollectionError::io("read", &path))?;
+        let checked = ArchiveReader::open_unannounced(BufReader::new(file))
+            .and_then(ArchiveReader::finish)
+            .map_err(CollectionError::archive(source))?;
+        let (announced, manifest) = (checked.announced().clone(), checked.into_manifest());
+        let spec = &addition.spec;
+        agrees("name", spec.name.as_ref(), &manifest.name)?;
+        agrees("version", spec.version.as_ref(), &manifest.version)?;
+        agrees("platform", spec.platform.as_ref(), &manifest.platform)?;
+        if let Some(said) = &spec.base {
+            match &manifest.base {
+                Some(base) => agrees("base", Some(said), base)?,
+                None => agrees("base", Some(&said.to_string()), &"none".to_owned())?,
+            }
+        }
+        if let Some(against) = &addition.against {
+            self.tree_of(against, spec)?.apply(&manifest)?;
+        }
+        Ok((announced, manifest))
+    }
+
+    /// The tree that an incremental patch goes on from.
+    fn tree_of(&self, against: &Against, spec: &PatchSpec) -> Result<Tree, CollectionError> {
+        match against {
+            Against::Tree(root) => {
+                // a config file may be new
+                let is_there = |path: &&RelPath| root.join(path).is_file();
+                let settings = spec.settings();
+                let config_files = settings.config_files.iter().filter(is_there).cloned().collect();
+                let settings = Settings { config_files, ..settings };
+                Ok(Tree::from_entries(tree_scan::scan(root, &settings, &|_| ())?))
+            }
+            Against::Patch(selector) => {
+                let path = self.full_archive(selector, spec.platform.as_ref())?;
+                Ok(Tree::of(&read_manifest(&path)?)?)
+            }
+        }
+    }
+
+    /// The archive of the full patch that a person means, published or not.
+    pub(super) fn full_archive(
+        &self,
+        selector: &PatchSelector,
+        platform: Option<&Platform>,
+    ) -> Result<PathBuf, CollectionError> {
+        let any = Platform::any();
+        let is_meant = |base: Option<&Requirement>, of: &Platform| {
+            base.is_none() && (of == &any || of == platform.unwrap_or(&any))
+        };
+        for patch in self.select_published(selector)? {
+            if is_meant(patch.base.as_ref(), &patch.platform) {
+                return Ok(self.directory.public().join(layout::archive(&patch.archive)));
+            }
+        }
+        for draft in self.drafts()?.iter().filter(|draft| draft.is_meant(selector)) {
+            if is_meant(draft.entry.base.as_ref(), &draft.entry.platform) {
+                return Ok(draft.archive());
+            }
+        }
+        Err(CollectionError::NoFullPatch(selector.clone()))
+    }
+
+    /// Refuses what readers would pass over, and what contradicts another patch to that version.
+    fn check_new(&self, entry: &PatchEntry, manifest: &Manifest) -> Result<(), CollectionError> {
+        let identity = entry.identity();
+        if let Some(patch) = published::get(&self.directory, entry)? {
+            return Err(CollectionError::Published { identity, index: patch.index });
+        }
+        let archive = layout::archive(&entry.archive.sha256);
+        if self.directory.public().join(&archive).exists() {
+            return Err(CollectionError::ArchivePublished(archive));
+        }
+        let drafts = self.drafts()?;
+        if drafts.iter().any(|draft| draft.entry.identity() == identity) {
+            return Err(CollectionError::Incoming(identity));
+        }
+        let selector = PatchSelector {
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            platform: Some(entry.platform.clone()),
+            base: None,
+        };
+        let published = self.select_published(&selector)?.into_iter().map(|patch| patch.tree);
+        let incoming = drafts.iter().filter(|draft| draft.is_meant(&selector)).map(Draft::tree);
+        match published.chain(incoming).find(|tree| *tree != manifest.tree) {
+            Some(other) => Err(CollectionError::OtherTree { made: manifest.tree, other }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The manifest of an archive of the collection's own, which was checked when it was taken in.
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, CollectionError> {
+    let file = File::open(path).map_err(CollectionError::io("read", path))?;
+    let reader = ArchiveReader::open_unannounced(BufReader::new(file));
+    Ok(reader.map_err(CollectionError::archive(path))?.manifest().clone())
+}
+
+/// The tree after the patch: the scanned one, or where `remove` is given the one before with what
+/// was scanned laid over it.
+fn tree_after(
+    before: &Tree,
+    scanned: Vec<FileEntry>,
+    remove: &[RelPath],
+) -> Result<Tree, CollectionError> {
+    if remove.is_empty() {
+        return Ok(Tree::from_entries(scanned));
+    }
+    if let Some(path) = remove.iter().find(|path| before.get(path).is_none()) {
+        return Err(CollectionError::RemoveNotThere(path.clone()));
+    }
+    let kept = before.iter().filter(|(path, _)| !remove.contains(path));
+    let kept = kept.map(|(path, kind)| FileEntry { path: path.clone(), kind: kind.clone() });
+    Ok(Tree::from_entries(kept.chain(scanned)))
+}
+
+fn name(addition: &Addition) -> Result<PatchName, CollectionError> {
+    match (&addition.spec.name, &addition.against) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(Against::Patch(selector))) => Ok(selector.name.clone()),
+        _ => Err(CollectionError::NotSaid("name")),
+    }
+}
+
+fn version(spec: &PatchSpec) -> Result<PatchVersion, CollectionError> {
+    spec.version.clone().ok_or(CollectionError::NotSaid("version"))
+}
+
+/// What must be installed: what is said, or exactly the version that the patch is made against.
+fn base(addition: &Addition) -> Result<Option<Requirement>, CollectionError> {
+    match (&addition.spec.base, &addition.against) {
+        (Some(base), Some(_)) => Ok(Some(base.clone())),
+        (Some(_), None) => Err(CollectionError::BaseWithoutAgainst),
+        (None, Some(Against::Patch(selector))) => {
+            let exactly = format!("={}", selector.version).parse();
+            Ok(Some(exactly.expect("a version behind `=` is a requirement")))
+        }
+        (None, Some(Against::Tree(_))) => Err(CollectionError::NotSaid("base")),
+        (None, None) if addition.spec.remove.is_empty() => Ok(None),
+        (None, None) => Err(CollectionError::BaseWithoutAgainst),
+    }
+}
+
+fn entry(spec: &PatchSpec, announced: &Announced, now: Timestamp) -> PatchEntry {
+    PatchEntry {
+        name: announced.name.clone(),
+        version: announced.version.clone(),
+        base: announced.base.clone(),
+        platform: announced.platform.clone(),
+        summary: spec.summary.clone().unwrap_or_default(),
+        severity: spec.severity.unwrap_or_default(),
+        advisories: spec.advisories.clone(),
+        requires: spec.requires.clone(),
+        conflicts: spec.conflicts.clone(),
+        archive: ArchiveReference {
+            sha256: announced.sha256,
+            size: announced.size,
+            unpacked: announced.unpacked,
+            files: announced.files,
+        },
+        restart: spec.restart.clone(),
+        reboot: spec.reboot,
+        collected: now,
+        evidence: Vec::new(),
+    }
+}
+
+fn read_hooks(spec: &PatchSpec) -> Result<(Hooks, BTreeMap<HookPath, Vec<u8>>), CollectionError> {
+    let (mut hooks, mut contents) = (Hooks::default(), BTreeMap::new());
+    for (name, file) in spec.hooks.each() {
+        let bytes = role_dir::read_file(file, usize::try_from(MAX_HOOK).expect("1 MiB"))?;
+        let path: HookPath = format!("hooks/{name}").parse().expect("a short name");
+        contents.insert(path.clone(), bytes);
+        let hook = match name {
+            "pre-install" => &mut hooks.pre_install,
+            "post-install" => &mut hooks.post_install,
+            "check" => &mut hooks.check,
+            _ => &mut hooks.pre_remove,
+        };
+        *hook = Some(path);
+    }
+    Ok((hooks, contents))
+}
+
+fn agrees<T: PartialEq + ToString>(
+    field: &'static str,
+    said: Option<&T>,
+    found: &T,
+) -> Result<(), CollectionError> {
+    match said {
+        Some(said) if said != found => Err(CollectionError::Disagrees {
+            field,
+            said: said.to_string(),
+            found: found.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A file that tells how much of it was read.
+struct Counted<'a> {
+    file: File,
+    progress: &'a dyn Fn(u64),
+}
+
+impl<'a> Counted<'a> {
+    fn open(path: &Path, progress: &'a dyn Fn(u64)) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, progress })
+    }
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        (self.progress)(read as u64);
+        Ok(read)
+    }
+}

@@ -1,0 +1,304 @@
+//! Publishing: patch notes with the first signature, the log, its head.
+
+use std::fs::File;
+
+use countersign_format::authority::AuthorityNote;
+use countersign_format::entry::{CollectionEntry, PatchEntry, Revoke};
+use countersign_format::implicit_key::ImplicitSigner;
+use countersign_format::layout::{self, Log};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::note::Note;
+use countersign_format::signature::sign_note;
+use countersign_format::text::Line;
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+use countersign_store::durable;
+use countersign_store::{DirectoryWriter, Sink};
+
+use super::watch::Unwatched;
+use super::{Collection, CollectionError, Draft, Published, published};
+use crate::key_store::Passphrases;
+use crate::known_authority::{KnownAuthority, mark_announced};
+use crate::patch_selector::PatchSelector;
+use crate::publish::{Assurances, Batch, Publisher, Refreshed};
+use crate::server;
+
+/// A collection that is about to publish: it knows its authority and has opened its key. Whoever
+/// publishes holds the role's lock.
+#[derive(Debug)]
+pub struct Session<'a> {
+    collection: &'a Collection,
+    authority: KnownAuthority,
+    signer: ImplicitSigner,
+    unwatched: Vec<Unwatched>,
+}
+
+/// What was published.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Publication {
+    /// The patches, with their indexes; those of an interrupted run among them.
+    pub patches: Vec<(u64, PatchEntry)>,
+    /// Versions of the authority that the log names from now on.
+    pub authority: Vec<u64>,
+    /// Patches that are revoked from now on, by index.
+    pub revoked: Vec<u64>,
+    /// Entries of the log now.
+    pub size: u64,
+}
+
+/// Which patches are revoked, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Revocation {
+    /// The patches.
+    pub patches: PatchSelector,
+    /// Why, for people.
+    pub reason: Line,
+}
+
+impl Collection {
+    /// Learns what the authority published and opens the key with which the collection signs.
+    pub fn session(&self, passphrases: &Passphrases) -> Result<Session<'_>, CollectionError> {
+        let authority = KnownAuthority::learn(&self.directory, &self.config)?;
+        let listed = &authority.chain().newest().collection;
+        let signer = server::open_signer(&self.directory, listed, passphrases)?;
+        Ok(Session { collection: self, authority, signer, unwatched: Vec::new() })
+    }
+}
+
+impl Session<'_> {
+    /// What the collection knows of its authority.
+    pub fn authority(&self) -> &KnownAuthority {
+        &self.authority
+    }
+
+    /// Places of the configuration's `published_at` that could not be looked at.
+    pub fn unwatched(&self) -> &[Unwatched] {
+        &self.unwatched
+    }
+
+    /// Publishes `drafts`, after what an interrupted run left to be completed, and along with the
+    /// authority notes that the log does not name yet.
+    pub fn publish(
+        &mut self,
+        drafts: &[Draft],
+        now: Timestamp,
+    ) -> Result<Publication, CollectionError> {
+        if let Some(draft) = drafts.iter().find(|draft| draft.failed().is_some()) {
+            return Err(CollectionError::TestFailed(draft.entry.identity()));
+        }
+        self.append(now, |collection| {
+            let mut entries = Vec::new();
+            for draft in drafts {
+                // one that the interrupted run published is done
+                if published::get(&collection.directory, &draft.entry)?.is_none() {
+                    entries.push(draft.entry_bytes()?);
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Revokes published patches: they are never installed again.
+    pub fn revoke(
+        &mut self,
+        revocation: &Revocation,
+        now: Timestamp,
+    ) -> Result<Publication, CollectionError> {
+        let Revocation { patches, reason } = revocation;
+        self.append(now, |collection| {
+            let meant = collection.select_published(patches)?;
+            if meant.is_empty() {
+                return Err(CollectionError::NotPublished(patches.clone()));
+            }
+            let revoke = |patch: &Published| {
+                let revoke = Revoke { patch: patch.index, reason: reason.clone() };
+                CollectionEntry::Revoke(revoke).to_bytes()
+            };
+            let entries: Vec<_> = meant
+                .iter()
+                .filter(|patch| patch.revoked.is_none())
+                .map(revoke)
+                .collect::<Result<_, _>>()?;
+            if entries.is_empty() {
+                return Err(CollectionError::Revoked(patches.clone()));
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Signs the head anew, after publishing what an interrupted run left and what the authority
+    /// said since; makes missing packs and tidies up.
+    pub fn refresh(
+        &mut self,
+        now: Timestamp,
+        assurances: Assurances,
+    ) -> Result<(Publication, Refreshed), CollectionError> {
+        let publication = self.append(now, |_| Ok(Vec::new()))?;
+        let mut writer = self.writer();
+        let mut publisher = self.open(&mut writer)?;
+        let refreshed = publisher.refresh(&[&self.signer], now, assurances)?;
+        Draft::clean(&self.collection.directory.incoming())?;
+        let public = self.collection.directory.public();
+        durable::clean_temporaries(&public)
+            .map_err(CollectionError::io("remove temporaries below", &public))?;
+        Ok((publication, refreshed))
+    }
+
+    /// Takes the published head for the newest, since a person says so.
+    pub fn adopt_public_head(&self) -> Result<(), CollectionError> {
+        let keys: Vec<_> = self.note().collection.keys.iter().map(|key| key.vkey.clone()).collect();
+        let state = self.collection.directory.state();
+        Publisher::adopt(&self.writer(), &state, Log::Collection, &keys)?;
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        now: Timestamp,
+        entries: impl FnOnce(&Collection) -> Result<Vec<Vec<u8>>, CollectionError>,
+    ) -> Result<Publication, CollectionError> {
+        let mut writer = self.writer();
+        let mut publisher = self.open(&mut writer)?;
+        let mut publication = Publication::default();
+        if publisher.pending().is_some() {
+            self.complete(&mut publisher, &mut publication)?;
+        }
+        self.unwatched = self.collection.watch(publisher.head(), self.note())?;
+        let mut all = Vec::new();
+        for reference in self.authority.unannounced(&self.collection.directory)? {
+            all.push(CollectionEntry::Authority(reference).to_bytes()?);
+        }
+        all.extend(entries(self.collection)?);
+        publisher.prepare(all, now)?;
+        self.complete(&mut publisher, &mut publication)?;
+        publication.size = publisher.size();
+        Ok(publication)
+    }
+
+    /// Does all that the journal says, whatever of it was done before.
+    fn complete(
+        &self,
+        publisher: &mut Publisher<'_>,
+        publication: &mut Publication,
+    ) -> Result<(), CollectionError> {
+        let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
+        let entries = parse(&batch)?;
+        for (_, bytes, entry) in &entries {
+            if let CollectionEntry::Patch(patch) = entry {
+                self.put_patch(publisher.sink(), patch, bytes)?;
+            }
+        }
+        crash_point("publish.patches");
+        publisher.commit(&[&self.signer])?;
+        for (index, _, entry) in &entries {
+            self.mark(*index, entry, publisher, publication)?;
+        }
+        crash_point("publish.marked");
+        for (_, _, entry) in &entries {
+            if let CollectionEntry::Patch(patch) = entry
+                && let Some(draft) = self.draft(patch)?
+            {
+                draft.remove()?;
+            }
+        }
+        crash_point("publish.cleaned");
+        Ok(publisher.finish()?)
+    }
+
+    /// Puts archive and note where readers look for them. Nobody looks before the log says so.
+    fn put_patch(
+        &self,
+        sink: &mut dyn Sink,
+        patch: &PatchEntry,
+        entry: &[u8],
+    ) -> Result<(), CollectionError> {
+        let archive = layout::archive(&patch.archive.sha256);
+        match self.draft(patch)? {
+            Some(draft) => {
+                let path = draft.archive();
+                let mut file = File::open(&path).map_err(CollectionError::io("read", &path))?;
+                sink.put_immutable_file(&archive, &mut file)?;
+            }
+            // the interrupted run came as far as removing the draft
+            None if sink.size(&archive)? == Some(patch.archive.size) => {}
+            None => {
+                let path = self.collection.directory.public().join(&archive);
+                return Err(CollectionError::Damaged(path));
+            }
+        }
+        let path = layout::patch_note(&patch.archive.sha256);
+        let text = std::str::from_utf8(entry).expect("an entry that was parsed").to_owned();
+        let bytes = match sink.read(&path, MAX_NOTE as u64)? {
+            // signed before the interruption, and perhaps with a key that was replaced since
+            Some(bytes) if Note::parse(&bytes, MAX_NOTE).is_ok_and(|n| n.text() == text) => bytes,
+            _ => {
+                let line = sign_note(&self.signer, &text)?;
+                Note::new(text, vec![line]).to_bytes()
+            }
+        };
+        sink.put_immutable(&path, &bytes)?;
+        Ok(())
+    }
+
+    /// Remembers what was published, for all that asks for it by name.
+    fn mark(
+        &self,
+        index: u64,
+        entry: &CollectionEntry,
+        publisher: &mut Publisher<'_>,
+        publication: &mut Publication,
+    ) -> Result<(), CollectionError> {
+        let directory = &self.collection.directory;
+        match entry {
+            CollectionEntry::Patch(patch) => {
+                if published::get(directory, patch)?.is_none() {
+                    let draft = self.draft(patch)?;
+                    let path = directory.state();
+                    let draft = draft.ok_or_else(|| CollectionError::Damaged(path))?;
+                    Published::new(patch, index, draft.tree()).save(directory)?;
+                }
+                publication.patches.push((index, (**patch).clone()));
+            }
+            CollectionEntry::Revoke(revoke) => {
+                let bytes = publisher.entry(revoke.patch)?;
+                if let CollectionEntry::Patch(patch) = CollectionEntry::parse(&bytes)?
+                    && let Some(mut patch) = published::get(directory, &patch)?
+                {
+                    patch.revoked = Some(index);
+                    patch.save(directory)?;
+                }
+                publication.revoked.push(revoke.patch);
+            }
+            CollectionEntry::Authority(reference) => {
+                mark_announced(directory, reference.version)?;
+                publication.authority.push(reference.version);
+            }
+        }
+        Ok(())
+    }
+
+    fn draft(&self, patch: &PatchEntry) -> Result<Option<Draft>, CollectionError> {
+        Draft::of(&self.collection.directory.incoming(), patch)
+    }
+
+    fn note(&self) -> &AuthorityNote {
+        self.authority.chain().newest()
+    }
+
+    fn writer(&self) -> DirectoryWriter {
+        DirectoryWriter::new(&self.collection.directory.public())
+    }
+
+    fn open<'s>(&self, writer: &'s mut DirectoryWriter) -> Result<Publisher<'s>, CollectionError> {
+        let state = self.collection.directory.state();
+        Ok(Publisher::open(writer, &state, Log::Collection, &self.note().collection.origin)?)
+    }
+}
+
+/// The entries of the journal, with their indexes.
+fn parse(batch: &Batch) -> Result<Vec<(u64, &[u8], CollectionEntry)>, CollectionError> {
+    batch
+        .indexed()
+        .map(|(index, bytes)| Ok((index, bytes, CollectionEntry::parse(bytes)?)))
+        .collect()
+}

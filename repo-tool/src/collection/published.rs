@@ -1,0 +1,139 @@
+//! The index of what is published: one small file a patch.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use countersign_format::entry::PatchEntry;
+use countersign_format::hash::Hash32;
+use countersign_format::json;
+use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
+use countersign_store::durable::{self, Access};
+use serde::{Deserialize, Serialize};
+
+use super::CollectionError;
+use crate::patch_selector::PatchSelector;
+use crate::role_dir::{RoleDir, RoleDirError};
+
+const TYPE: &str = "published/v1";
+/// Below the collection's directory.
+const FOLDER: &str = "state/published";
+/// Largest of the files: a few short members.
+const MAX_FILE: usize = 8 * 1024;
+
+/// A published patch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Published {
+    /// The component.
+    pub name: PatchName,
+    /// The version.
+    pub version: PatchVersion,
+    /// What must be installed for an incremental patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Requirement>,
+    /// The machines that it is for.
+    pub platform: Platform,
+    /// Leaf index of its entry.
+    pub index: u64,
+    /// SHA-256 of its archive.
+    pub archive: Hash32,
+    /// Hash of the tree that it leads to.
+    pub tree: Hash32,
+    /// Leaf index of the entry that revokes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+}
+
+impl Published {
+    pub(super) fn new(entry: &PatchEntry, index: u64, tree: Hash32) -> Self {
+        Self {
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            base: entry.base.clone(),
+            platform: entry.platform.clone(),
+            index,
+            archive: entry.archive.sha256,
+            tree,
+            revoked: None,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        let folder = folder(&self.name, &self.version);
+        folder.join(file_name(self.base.as_ref(), &self.platform))
+    }
+
+    /// Writes the file, durably.
+    pub(super) fn save(&self, directory: &RoleDir) -> Result<(), CollectionError> {
+        let bytes = json::print_line(TYPE, self);
+        Ok(directory.write(&self.path(), &bytes, Access::Public)?)
+    }
+}
+
+/// The published patch of the identity that `entry` has.
+pub(super) fn get(
+    directory: &RoleDir,
+    entry: &PatchEntry,
+) -> Result<Option<Published>, CollectionError> {
+    let folder = folder(&entry.name, &entry.version);
+    load(directory, &folder.join(file_name(entry.base.as_ref(), &entry.platform)))
+}
+
+/// The published patches that a person means.
+pub(super) fn find(
+    directory: &RoleDir,
+    selector: &PatchSelector,
+) -> Result<Vec<Published>, CollectionError> {
+    let folder = folder(&selector.name, &selector.version);
+    let mut found = Vec::new();
+    for file in list(&directory.path().join(&folder))? {
+        found.extend(load(directory, &file)?);
+    }
+    found.retain(|patch| selector.admits(&patch.platform, patch.base.as_ref()));
+    found.sort_by_key(|patch| patch.index);
+    Ok(found)
+}
+
+/// All published patches, in the log's order.
+pub(super) fn all(directory: &RoleDir) -> Result<Vec<Published>, CollectionError> {
+    let mut found = Vec::new();
+    for name in list(&directory.path().join(FOLDER))? {
+        for version in list(&name)? {
+            for file in list(&version)? {
+                found.extend(load(directory, &file)?);
+            }
+        }
+    }
+    found.sort_by_key(|patch| patch.index);
+    Ok(found)
+}
+
+fn load(directory: &RoleDir, path: &Path) -> Result<Option<Published>, CollectionError> {
+    let Some(bytes) = directory.read(path, MAX_FILE)? else { return Ok(None) };
+    let damaged = |_| CollectionError::Damaged(directory.path().join(path));
+    json::parse(&bytes, TYPE).map(Some).map_err(damaged)
+}
+
+/// What is in a folder; nothing if there is no folder.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, CollectionError> {
+    let failed = |source| RoleDirError::Io { action: "list", path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let is_file = |path: &PathBuf| !durable::is_temporary(path.file_name().unwrap_or_default());
+    let paths: Vec<_> =
+        entries.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
+    Ok(paths.into_iter().filter(is_file).collect())
+}
+
+fn folder(name: &PatchName, version: &PatchVersion) -> PathBuf {
+    Path::new(FOLDER).join(name.as_str()).join(version.to_string())
+}
+
+/// Base and platform, as a file name.
+fn file_name(base: Option<&Requirement>, platform: &Platform) -> String {
+    let text = base.map(ToString::to_string).unwrap_or_default();
+    let hash = Hash32::of_parts(&[platform.as_str().as_bytes(), b"\n", text.as_bytes()]);
+    format!("{}.json", &hash.to_string()[..16])
+}
