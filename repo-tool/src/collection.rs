@@ -9,13 +9,17 @@
 //! - `state/published/<name>/<version>/`: a file for each published patch with its index, so that
 //!   neither a repeated identity nor `NAME@VERSION` needs a look at the whole log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use countersign_format::layout::Log;
+use countersign_format::entry::PatchEntry;
+use countersign_format::layout::{self, Log};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::note::Note;
+use countersign_store::durable;
 
 use crate::config::ServerConfig;
 use crate::patch_selector::PatchSelector;
-use crate::role_dir::{RoleDir, RoleDirError};
+use crate::role_dir::{self, RoleDir, RoleDirError};
 use crate::server;
 
 mod add;
@@ -100,8 +104,36 @@ impl Collection {
         published::all(&self.directory)
     }
 
+    /// What the patch note of a published patch says, and where its archive is.
+    pub fn published_entry(
+        &self,
+        published: &Published,
+    ) -> Result<(PatchEntry, PathBuf), CollectionError> {
+        let public = self.directory.public();
+        let path = public.join(layout::patch_note(&published.archive));
+        let bytes = role_dir::read_file(&path, MAX_NOTE)?;
+        let entry = Note::parse(&bytes, MAX_NOTE)
+            .ok()
+            .and_then(|note| PatchEntry::parse(note.text().as_bytes()).ok())
+            .ok_or(CollectionError::Damaged(path))?;
+        Ok((entry, public.join(layout::archive(&published.archive))))
+    }
+
     /// Gives up a patch that is not published yet.
     pub fn discard(&self, draft: &Draft) -> Result<(), CollectionError> {
         draft.remove()
+    }
+
+    /// Removes what killed runs left. Whoever does holds the role's lock.
+    fn clean(&self) -> Result<(), CollectionError> {
+        Draft::clean(&self.directory.incoming())?;
+        let evidence = self.directory.path().join("evidence");
+        let drafts = self.drafts()?.into_iter().map(|draft| draft.directory().to_owned());
+        let folders = [self.directory.public(), self.directory.state(), evidence];
+        for folder in folders.into_iter().chain(drafts).filter(|folder| folder.is_dir()) {
+            durable::clean_temporaries(&folder)
+                .map_err(CollectionError::io("remove temporaries below", &folder))?;
+        }
+        Ok(())
     }
 }

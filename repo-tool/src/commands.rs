@@ -12,10 +12,12 @@ use serde::Serialize;
 use crate::role_dir::{self, RoleDir};
 
 pub mod authority;
+pub mod collection;
 pub mod completions;
 pub mod directory;
 pub mod init;
 pub mod man;
+pub mod narrow;
 pub mod server;
 pub mod trust;
 pub mod verify;

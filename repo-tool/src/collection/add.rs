@@ -284,14 +284,13 @@ fn version(spec: &PatchSpec) -> Result<PatchVersion, CollectionError> {
 fn base(addition: &Addition) -> Result<Option<Requirement>, CollectionError> {
     match (&addition.spec.base, &addition.against) {
         (Some(base), Some(_)) => Ok(Some(base.clone())),
-        (Some(_), None) => Err(CollectionError::BaseWithoutAgainst),
         (None, Some(Against::Patch(selector))) => {
             let exactly = format!("={}", selector.version).parse();
             Ok(Some(exactly.expect("a version behind `=` is a requirement")))
         }
         (None, Some(Against::Tree(_))) => Err(CollectionError::NotSaid("base")),
         (None, None) if addition.spec.remove.is_empty() => Ok(None),
-        (None, None) => Err(CollectionError::BaseWithoutAgainst),
+        (_, None) => Err(CollectionError::BaseWithoutAgainst),
     }
 }
 

@@ -117,6 +117,10 @@ impl Draft {
         Ok(Staging(path))
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The archive's file.
     pub fn archive(&self) -> PathBuf {
         self.directory.join(ARCHIVE)

@@ -128,6 +128,9 @@ pub enum CollectionError {
         /// The other's.
         other: Hash32,
     },
+    /// No patch that a person means is here.
+    #[error("no patch {0} was taken in or published")]
+    NotThere(PatchSelector),
     /// No patch that a person means was taken in.
     #[error("no patch {0} waits to be published")]
     NotIncoming(PatchSelector),
@@ -188,9 +191,10 @@ impl CollectionError {
                 ExitStatus::Privilege
             }
             Self::NotSaid(_) | Self::BaseWithoutAgainst | Self::Several(_) => ExitStatus::Usage,
-            Self::NotIncoming(_) | Self::NotPublished(_) | Self::NoFullPatch(_) => {
-                ExitStatus::NotFound
-            }
+            Self::NotThere(_)
+            | Self::NotIncoming(_)
+            | Self::NotPublished(_)
+            | Self::NoFullPatch(_) => ExitStatus::NotFound,
             Self::OtherHead { .. } => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         }
@@ -216,7 +220,7 @@ impl CollectionError {
                  modes and owners",
             ),
             Self::NotIncoming(_) => Some("patchrepo collection list DIR shows what there is"),
-            Self::NotPublished(_) => {
+            Self::NotPublished(_) | Self::NotThere(_) => {
                 Some("patchrepo collection list DIR --published shows what there is")
             }
             Self::Several(_) => Some("narrow it down with --platform or --base"),

@@ -12,7 +12,6 @@ use countersign_format::signature::sign_note;
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
-use countersign_store::durable;
 use countersign_store::{DirectoryWriter, Sink};
 
 use super::watch::Unwatched;
@@ -53,6 +52,13 @@ pub struct Revocation {
     pub patches: PatchSelector,
     /// Why, for people.
     pub reason: Line,
+}
+
+/// An entry of the journal.
+struct Pending<'a> {
+    index: u64,
+    bytes: &'a [u8],
+    entry: CollectionEntry,
 }
 
 impl Collection {
@@ -137,10 +143,7 @@ impl Session<'_> {
         let mut writer = self.writer();
         let mut publisher = self.open(&mut writer)?;
         let refreshed = publisher.refresh(&[&self.signer], now, assurances)?;
-        Draft::clean(&self.collection.directory.incoming())?;
-        let public = self.collection.directory.public();
-        durable::clean_temporaries(&public)
-            .map_err(CollectionError::io("remove temporaries below", &public))?;
+        self.collection.clean()?;
         Ok((publication, refreshed))
     }
 
@@ -183,19 +186,19 @@ impl Session<'_> {
     ) -> Result<(), CollectionError> {
         let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
         let entries = parse(&batch)?;
-        for (_, bytes, entry) in &entries {
-            if let CollectionEntry::Patch(patch) = entry {
-                self.put_patch(publisher.sink(), patch, bytes)?;
+        for pending in &entries {
+            if let CollectionEntry::Patch(patch) = &pending.entry {
+                self.put_patch(publisher.sink(), patch, pending.bytes)?;
             }
         }
         crash_point("publish.patches");
         publisher.commit(&[&self.signer])?;
-        for (index, _, entry) in &entries {
+        for Pending { index, entry, .. } in &entries {
             self.mark(*index, entry, publisher, publication)?;
         }
         crash_point("publish.marked");
-        for (_, _, entry) in &entries {
-            if let CollectionEntry::Patch(patch) = entry
+        for pending in &entries {
+            if let CollectionEntry::Patch(patch) = &pending.entry
                 && let Some(draft) = self.draft(patch)?
             {
                 draft.remove()?;
@@ -215,20 +218,20 @@ impl Session<'_> {
         let archive = layout::archive(&patch.archive.sha256);
         match self.draft(patch)? {
             Some(draft) => {
-                let path = draft.archive();
-                let mut file = File::open(&path).map_err(CollectionError::io("read", &path))?;
-                sink.put_immutable_file(&archive, &mut file)?;
+                let source = draft.archive();
+                let failed = CollectionError::io("read", &source);
+                sink.put_immutable_file(&archive, &mut File::open(&source).map_err(failed)?)?;
             }
             // the interrupted run came as far as removing the draft
             None if sink.size(&archive)? == Some(patch.archive.size) => {}
             None => {
-                let path = self.collection.directory.public().join(&archive);
-                return Err(CollectionError::Damaged(path));
+                let missing = self.collection.directory.public().join(&archive);
+                return Err(CollectionError::Damaged(missing));
             }
         }
-        let path = layout::patch_note(&patch.archive.sha256);
+        let note = layout::patch_note(&patch.archive.sha256);
         let text = std::str::from_utf8(entry).expect("an entry that was parsed").to_owned();
-        let bytes = match sink.read(&path, MAX_NOTE as u64)? {
+        let bytes = match sink.read(&note, MAX_NOTE as u64)? {
             // signed before the interruption, and perhaps with a key that was replaced since
             Some(bytes) if Note::parse(&bytes, MAX_NOTE).is_ok_and(|n| n.text() == text) => bytes,
             _ => {
@@ -236,7 +239,7 @@ impl Session<'_> {
                 Note::new(text, vec![line]).to_bytes()
             }
         };
-        sink.put_immutable(&path, &bytes)?;
+        sink.put_immutable(&note, &bytes)?;
         Ok(())
     }
 
@@ -253,8 +256,8 @@ impl Session<'_> {
             CollectionEntry::Patch(patch) => {
                 if published::get(directory, patch)?.is_none() {
                     let draft = self.draft(patch)?;
-                    let path = directory.state();
-                    let draft = draft.ok_or_else(|| CollectionError::Damaged(path))?;
+                    let draft =
+                        draft.ok_or_else(|| CollectionError::Damaged(directory.incoming()))?;
                     Published::new(patch, index, draft.tree()).save(directory)?;
                 }
                 publication.patches.push((index, (**patch).clone()));
@@ -296,9 +299,8 @@ impl Session<'_> {
 }
 
 /// The entries of the journal, with their indexes.
-fn parse(batch: &Batch) -> Result<Vec<(u64, &[u8], CollectionEntry)>, CollectionError> {
-    batch
-        .indexed()
-        .map(|(index, bytes)| Ok((index, bytes, CollectionEntry::parse(bytes)?)))
-        .collect()
+fn parse(batch: &Batch) -> Result<Vec<Pending<'_>>, CollectionError> {
+    let parse =
+        |(index, bytes)| Ok(Pending { index, bytes, entry: CollectionEntry::parse(bytes)? });
+    batch.indexed().map(parse).collect()
 }

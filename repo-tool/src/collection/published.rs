@@ -1,5 +1,6 @@
 //! The index of what is published: one small file a patch.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CollectionError;
 use crate::patch_selector::PatchSelector;
-use crate::role_dir::{RoleDir, RoleDirError};
+use crate::role_dir::RoleDir;
 
 const TYPE: &str = "published/v1";
 /// Below the collection's directory.
@@ -84,9 +85,8 @@ pub(super) fn find(
     directory: &RoleDir,
     selector: &PatchSelector,
 ) -> Result<Vec<Published>, CollectionError> {
-    let folder = folder(&selector.name, &selector.version);
     let mut found = Vec::new();
-    for file in list(&directory.path().join(&folder))? {
+    for file in list(directory, &folder(&selector.name, &selector.version))? {
         found.extend(load(directory, &file)?);
     }
     found.retain(|patch| selector.admits(&patch.platform, patch.base.as_ref()));
@@ -97,9 +97,9 @@ pub(super) fn find(
 /// All published patches, in the log's order.
 pub(super) fn all(directory: &RoleDir) -> Result<Vec<Published>, CollectionError> {
     let mut found = Vec::new();
-    for name in list(&directory.path().join(FOLDER))? {
-        for version in list(&name)? {
-            for file in list(&version)? {
+    for name in list(directory, Path::new(FOLDER))? {
+        for version in list(directory, &name)? {
+            for file in list(directory, &version)? {
                 found.extend(load(directory, &file)?);
             }
         }
@@ -114,17 +114,18 @@ fn load(directory: &RoleDir, path: &Path) -> Result<Option<Published>, Collectio
     json::parse(&bytes, TYPE).map(Some).map_err(damaged)
 }
 
-/// What is in a folder; nothing if there is no folder.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, CollectionError> {
-    let failed = |source| RoleDirError::Io { action: "list", path: folder.to_owned(), source };
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
+/// What is in a folder below the collection's directory; nothing if there is no folder.
+fn list(directory: &RoleDir, folder: &Path) -> Result<Vec<PathBuf>, CollectionError> {
+    let path = directory.path().join(folder);
+    let names = || -> io::Result<Vec<OsString>> {
+        fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect()
     };
-    let is_file = |path: &PathBuf| !durable::is_temporary(path.file_name().unwrap_or_default());
-    let paths: Vec<_> =
-        entries.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
-    Ok(paths.into_iter().filter(is_file).collect())
+    let names = match names() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(CollectionError::io("list", &path))?,
+    };
+    let whole = names.iter().filter(|name| !durable::is_temporary(name));
+    Ok(whole.map(|name| folder.join(name)).collect())
 }
 
 fn folder(name: &PatchName, version: &PatchVersion) -> PathBuf {

@@ -155,7 +155,7 @@ fn a_tree_becomes_a_published_patch() {
     let lab = Lab::new();
     let (one, _) = lab.trees();
     let draft = lab.add(&one, &addition(ACME_1, None)).expect("taken in");
-    assert_eq!(lab.collection().drafts().expect("listed"), [draft.clone()]);
+    assert_eq!(lab.collection().drafts().expect("listed"), std::slice::from_ref(&draft));
     let publication = lab.publish().expect("published");
     assert_eq!(publication.patches, [(1, draft.entry.clone())]);
     assert_eq!((publication.authority, publication.size), (vec![1], 2));

@@ -1,0 +1,134 @@
+//! What a collection's person does.
+
+use countersign_format::entry::PatchEntry;
+use countersign_format::hash::Hash32;
+use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
+use countersign_format::policy::{Clock, check_unexpired};
+use countersign_format::time::Timestamp;
+use countersign_terminal::{Output, Report, Table};
+use serde::Serialize;
+
+use crate::collection::{Publication, Session};
+use crate::config::Fingerprint;
+use crate::known_authority::KnownAuthority;
+
+pub mod add;
+pub mod discard;
+pub mod list;
+pub mod publish;
+pub mod refresh;
+pub mod revoke;
+pub mod show;
+pub mod test;
+
+/// A patch in a report.
+#[derive(Serialize)]
+struct PatchLine {
+    /// Leaf index, once it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    name: PatchName,
+    version: PatchVersion,
+    /// None for a full patch.
+    base: Option<Requirement>,
+    platform: Platform,
+    sha256: Hash32,
+}
+
+impl PatchLine {
+    fn new(index: Option<u64>, entry: &PatchEntry) -> Self {
+        Self {
+            index,
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            base: entry.base.clone(),
+            platform: entry.platform.clone(),
+            sha256: entry.archive.sha256,
+        }
+    }
+}
+
+/// The report of `publish` and `revoke`.
+#[derive(Serialize)]
+struct PublishedReport {
+    patches: Vec<PatchLine>,
+    authority: Vec<u64>,
+    revoked: Vec<u64>,
+    size: u64,
+}
+
+impl PublishedReport {
+    fn new(publication: &Publication) -> Self {
+        let line = |(index, entry): &(u64, PatchEntry)| PatchLine::new(Some(*index), entry);
+        Self {
+            patches: publication.patches.iter().map(line).collect(),
+            authority: publication.authority.clone(),
+            revoked: publication.revoked.clone(),
+            size: publication.size,
+        }
+    }
+}
+
+impl Report for PublishedReport {
+    fn print(&self, output: &Output) {
+        let mut table = Table::new(["INDEX", "PATCH", "BASE", "PLATFORM"]).right(0);
+        for patch in &self.patches {
+            let index = patch.index.map(|index| index.to_string()).unwrap_or_default();
+            let base = patch.base.as_ref().map_or("full", Requirement::as_str);
+            let name = format!("{}@{}", patch.name, patch.version);
+            table.row([index.as_str(), &name, base, patch.platform.as_str()]);
+        }
+        output.print_table(&table);
+        for index in &self.revoked {
+            output.print_line(format!("entry {index} is revoked"));
+        }
+        for version in &self.authority {
+            output.note(format!("The log names version {version} of the authority now."));
+        }
+        if self.patches.is_empty() && self.revoked.is_empty() && self.authority.is_empty() {
+            output.note("Nothing waits to be published.");
+        }
+        output.note(format!("The log has {} entries.", self.size));
+    }
+}
+
+/// Says what a person should know of the authority before anything is signed.
+fn say_authority(authority: &KnownAuthority, now: Timestamp, output: &Output) {
+    if let Some(fingerprint) = authority.trusted_now() {
+        let fingerprint = Fingerprint(fingerprint);
+        output.warning(format!(
+            "trusting the authority note {fingerprint} that was found; compare it with what the \
+             authority's people say"
+        ));
+    }
+    for version in authority.passed_over() {
+        let (number, why) = (version.version, &version.why);
+        output.warning(format!("authority note {number} is passed over: {why}"));
+    }
+    if let Some(error) = authority.unreachable() {
+        output.warning(format!("the authority was not asked for newer notes: {}", chain(error)));
+    }
+    let newest = authority.chain().newest();
+    let file = format!("authority/{}", newest.version);
+    if let Err(error) = check_unexpired(newest, &file, Clock::local(now)) {
+        output.warning(format!("clients refuse everything: {}", chain(&error)));
+    }
+}
+
+/// Says which places could not be looked at.
+fn say_unwatched(session: &Session<'_>, output: &Output) {
+    for place in session.unwatched() {
+        output.warning(chain(place));
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

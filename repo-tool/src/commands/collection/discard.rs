@@ -1,0 +1,54 @@
+//! `patchrepo collection discard`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use serde::Serialize;
+
+use super::PatchLine;
+use crate::collection::Collection;
+use crate::commands::lock;
+use crate::commands::narrow::NarrowArgs;
+use crate::patch_selector::PatchSelector;
+
+/// What is given up.
+#[derive(Args, Debug)]
+pub struct DiscardArgs {
+    /// The collection's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Patches that were taken in and are not published
+    #[arg(value_name = "NAME@VERSION", required = true)]
+    patches: Vec<PatchSelector>,
+    #[command(flatten)]
+    narrow: NarrowArgs,
+}
+
+#[derive(Serialize)]
+struct Discarded {
+    patches: Vec<PatchLine>,
+}
+
+impl Report for Discarded {
+    fn print(&self, output: &Output) {
+        for patch in &self.patches {
+            output.note(format!("{}@{} is given up.", patch.name, patch.version));
+        }
+    }
+}
+
+/// Gives them up.
+pub fn run(arguments: &DiscardArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let collection = Collection::open(&arguments.directory)?;
+    let _lock = lock(collection.directory(), output)?;
+    let mut patches = Vec::new();
+    for selector in &arguments.patches {
+        for draft in collection.select_drafts(&arguments.narrow.narrow(selector))? {
+            collection.discard(&draft)?;
+            patches.push(PatchLine::new(None, &draft.entry));
+        }
+    }
+    output.report(&Discarded { patches });
+    Ok(ExitStatus::Done)
+}
