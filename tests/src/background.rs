@@ -1,7 +1,7 @@
 //! A program that runs until the test ends.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -16,32 +16,42 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Background {
     child: Child,
     url: String,
+    said: String,
 }
 
 impl Background {
     /// Starts a web server that prints the URL at which it can be reached, and waits for that.
     pub fn serve(run: Run) -> Self {
-        let (mut command, shown) = run.into_command();
+        let (command, shown) = run.into_command();
+        Self::start(command).unwrap_or_else(|said| panic!("$ {shown}\nis not up:\n{said}"))
+    }
+
+    /// The same with a command of another kind. Returns what it said if it does not come up.
+    pub fn start(mut command: Command) -> Result<Self, String> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
         let (sender, receiver) = mpsc::channel();
         let standard_output = child.stdout.take().expect("it is piped");
         let standard_error = child.stderr.take().expect("it is piped");
         forward(BufReader::new(standard_output), sender.clone());
         forward(BufReader::new(standard_error), sender);
         let mut said = String::new();
-        let url = loop {
-            let Ok(line) = receiver.recv_timeout(PATIENCE) else {
-                let _ = child.kill();
-                panic!("$ {shown}\nnever said where it listens:\n{said}");
-            };
-            if let Some(url) = url_in(&line) {
-                break url;
-            }
+        while let Ok(line) = receiver.recv_timeout(PATIENCE) {
             said.push_str(&line);
             said.push('\n');
-        };
-        Self { child, url }
+            if let Some(url) = url_in(&line) {
+                return Ok(Self { child, url, said });
+            }
+        }
+        // it may have ended by itself
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(said)
+    }
+
+    /// What it said until it was up.
+    pub fn said(&self) -> &str {
+        self.said.trim_end()
     }
 
     /// The base URL of the server, with a slash at its end.

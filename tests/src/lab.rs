@@ -1,13 +1,21 @@
 //! A laboratory: all parties of a repository in one temporary directory.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use countersign_fixtures::{Repository, RepositoryBuilder};
+use countersign_format::time::Timestamp;
 use tempfile::TempDir;
 
 use crate::background::Background;
 use crate::programs::{Program, Programs};
 use crate::run::Run;
 use crate::tree::{Snapshot, Tree, snapshot};
+
+/// Where an endpoint's client keeps its own records, below the endpoint's root.
+pub const RECORDS: &[&str] =
+    &[".patchctl", "etc/patchctl", "var/lib/patchctl", "var/cache/patchctl"];
 
 /// A temporary directory in which commands are run; paths in their command lines are below it.
 #[derive(Debug)]
@@ -64,13 +72,40 @@ impl Lab {
         Background::serve(self.patchrepo("serve --listen 127.0.0.1:0").arg(path))
     }
 
-    /// What lies below a directory of the laboratory, but for the names in `without`.
-    pub fn snapshot(&self, path: &str, without: &[&str]) -> Snapshot {
-        snapshot(&self.path(path), without)
+    /// Writes what a repository of the fixtures publishes to `public`, new and changed files over
+    /// what is there, and its first authority note to `authority.note`.
+    pub fn publish(&self, repository: &Repository) {
+        repository.write_to(&self.path("public"));
+        fs::write(self.path("authority.note"), repository.enrolment()).expect("it can be written");
+    }
+
+    /// The endpoint's `patchctl`, its root being `endpoint`, answering every question with yes.
+    pub fn endpoint(&self, line: &str) -> Run {
+        self.patchctl(&format!("--root endpoint --yes {line}"))
+    }
+
+    /// An endpoint that trusts `authority.note` and fetches from `url`.
+    pub fn enroll(&self, url: &str) {
+        fs::create_dir_all(self.path("endpoint")).expect("a test's directory can be made");
+        self.endpoint("enroll --authority authority.note").arg(url).done();
+    }
+
+    /// What is installed at the endpoint: all files but the client's own records.
+    pub fn installed(&self) -> Snapshot {
+        snapshot(&self.path("endpoint"), RECORDS)
     }
 
     /// The laboratory's directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
+}
+
+/// Fixtures that are published at the present moment, as the programs under test know no other.
+pub fn present() -> RepositoryBuilder {
+    let since =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
+    // a minute ago, so that a test can publish again without a signature of the future
+    let moment = Timestamp::from_seconds(since.as_secs() - 60).expect("a moment of this century");
+    RepositoryBuilder::new().now(moment)
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod background;
+pub mod crash;
 pub mod lab;
 pub mod programs;
 pub mod proxy;

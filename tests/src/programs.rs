@@ -50,22 +50,34 @@ impl Programs {
 
     fn build() -> Self {
         let directory = profile_directory();
-        let target = directory.parent().expect("the target directory is above the profile's");
-        let profile = directory.file_name().expect("it has a name").to_string_lossy();
-        let profile = if profile == "debug" { "dev" } else { &profile };
-        // the same packages as `cargo test --workspace` selects, so that nothing is built twice
-        // with other features
-        let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .current_dir(workspace())
-            .args(["build", "--quiet", "--bin", "patchctl", "--bin", "patchrepo"])
-            .args(["--profile", profile])
-            .arg("--target-dir")
-            .arg(target)
-            .output()
-            .expect("cargo, which runs the tests, can be run");
-        let messages = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the programs cannot be built:\n{messages}");
+        if let Err(messages) = build(workspace()) {
+            panic!("the programs cannot be built:\n{messages}");
+        }
         Self { directory }
+    }
+}
+
+/// Builds both programs from the source tree at `source`, with the profile and into the directory
+/// of the running program. Returns what cargo says if it fails.
+pub fn build(source: &Path) -> Result<(), String> {
+    let directory = profile_directory();
+    let target = directory.parent().expect("the target directory is above the profile's");
+    let profile = directory.file_name().expect("it has a name").to_string_lossy();
+    let profile = if profile == "debug" { "dev" } else { &profile };
+    // the same packages as `cargo test --workspace` selects, so that nothing is built twice with
+    // other features
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(source)
+        .args(["build", "--quiet", "--bin", "patchctl", "--bin", "patchrepo"])
+        .args(["--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .output()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 

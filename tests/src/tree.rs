@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -81,11 +82,15 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// All that lies below `root`. A name in `without` is passed over along with what is below it, if
-/// it stands directly below `root`.
+/// All that lies below `root` but for the paths in `without` and what is below them. The directories
+/// above those are passed over too where nothing else is in them.
 pub fn snapshot(root: &Path, without: &[&str]) -> Snapshot {
     let mut found = Snapshot::new();
     collect(root, Path::new(""), without, &mut found);
+    found.retain(|path, description| {
+        let is_above = without.iter().any(|skipped| Path::new(skipped).starts_with(path));
+        !(is_above && description.starts_with("directory"))
+    });
     found
 }
 
@@ -94,16 +99,15 @@ fn collect(root: &Path, below: &Path, without: &[&str], found: &mut Snapshot) {
     let entries =
         fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     for entry in entries {
-        let name = entry.expect("a readable directory").file_name();
-        if below.as_os_str().is_empty() && without.iter().any(|skip| name == **skip) {
+        let path = below.join(entry.expect("a readable directory").file_name());
+        if without.iter().any(|skipped| path == Path::new(skipped)) {
             continue;
         }
-        let path = below.join(name);
         let full = root.join(&path);
         let metadata = full.symlink_metadata().expect("it was just listed");
         let mode = metadata.mode() & 0o7777;
         let description = if metadata.is_dir() {
-            collect(root, &path, &[], found);
+            collect(root, &path, without, found);
             format!("directory {mode:04o}")
         } else if metadata.is_symlink() {
             let target = fs::read_link(&full).expect("it was just listed");
@@ -114,4 +118,29 @@ fn collect(root: &Path, below: &Path, without: &[&str], found: &mut Snapshot) {
         };
         found.insert(path, description);
     }
+}
+
+/// Copies a tree with its modes and links.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    // last, since a directory may not be writable
+    fs::set_permissions(to, from.metadata()?.permissions())
+}
+
+/// Puts a copy of the tree `from` in the place of the one at `to`.
+pub fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::remove_dir_all(to)?;
+    copy(from, to)
 }

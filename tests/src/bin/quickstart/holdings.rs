@@ -1,0 +1,68 @@
+//! What each party holds, file by file.
+
+use std::fs;
+use std::path::Path;
+
+use crate::stage::{NotAsTold, Stage};
+
+/// Prints the files below a role's directory, each with what it is. Secrets are marked.
+pub fn show(stage: &Stage, role: &str) -> Result<(), NotAsTold> {
+    let root = stage.path(role);
+    let mut files = Vec::new();
+    collect(&root, Path::new(""), &mut files)?;
+    files.sort();
+    println!();
+    for file in files {
+        let shown = if file.len() > 56 {
+            format!("{}…{}", &file[..24], &file[file.len() - 10..])
+        } else {
+            file.clone()
+        };
+        let is_secret = file.starts_with("keys/") && ending(&file) != "pub";
+        let mark = if is_secret { "secret: " } else { "" };
+        if let Some(what) = what(role, &file) {
+            println!("  {role}/{shown}\n      {mark}{what}");
+        }
+    }
+    Ok(())
+}
+
+/// What a file is, in one line; nothing for what readers need not know.
+fn what(role: &str, file: &str) -> Option<&'static str> {
+    let (room, rest) = file.split_once('/')?;
+    Some(match (room, rest) {
+        ("keys", "master.pem") => "the seed from which servers' partial keys are issued",
+        ("keys", name) if ending(name) == "pub" => "its public half",
+        ("keys", _) if role.ends_with("authority") => "signs who may sign",
+        ("keys", name) if ending(name) == "pem" => "this server's half of its key; never leaves",
+        ("keys", name) if ending(name) == "grant" => {
+            "the authority's half; no key without the other"
+        }
+        ("public", name) if name.starts_with("authority/") => "which keys hold which role, signed",
+        ("public", "collection/checkpoint") => "the index's signed head",
+        ("public", "distribution/checkpoint") => "the signed head of what is released",
+        ("public", name) if name.contains("/tile/entries/") => "entries of a log",
+        ("public", name) if name.contains("/tile/") => "hashes of a log's tree",
+        ("public", name) if name.contains("/pack/") => "entries again, compressed",
+        ("public", name) if ending(name) == "patch" => "an archive",
+        ("public", name) if ending(name) == "note" => "its note, with the signatures",
+        _ => return None,
+    })
+}
+
+fn ending(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
+fn collect(root: &Path, below: &Path, files: &mut Vec<String>) -> Result<(), NotAsTold> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            collect(root, &path, files)?;
+        } else {
+            files.push(path.display().to_string());
+        }
+    }
+    Ok(())
+}

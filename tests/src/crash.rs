@@ -1,0 +1,81 @@
+//! Killing a program at each of its named points, and running it again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::lab::Lab;
+use crate::run::Run;
+use crate::tree::{copy, replace};
+
+/// A place in a program's run at which it is killed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Point {
+    /// The name in the source.
+    pub name: String,
+    /// The how manieth time it is reached, from 1.
+    pub count: u32,
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}:{}", self.name, self.count)
+    }
+}
+
+/// Of a point that is reached more often, the first, second and last time are tried and these many
+/// in between.
+const BETWEEN: u32 = 3;
+
+/// Kills `run` at every point that it reaches, each time beginning with the directory `state` of
+/// the laboratory as it is now, and calls `check` with the point after each. At the end the
+/// directory is as one run that was not disturbed leaves it. Returns how many points were tried.
+pub fn at_every_point(
+    lab: &Lab,
+    state: &str,
+    run: impl Fn() -> Run,
+    mut check: impl FnMut(&Point),
+) -> usize {
+    let (state, template) = (lab.path(state), lab.path("template"));
+    copy(&state, &template).expect("a test's directory can be copied");
+    let points = points(lab, run());
+    let after = lab.path("after");
+    copy(&state, &after).expect("a test's directory can be copied");
+    for point in &points {
+        replace(&template, &state).expect("a test's directory can be replaced");
+        let outcome = run().env("COUNTERSIGN_CRASH_AT", point.to_string()).outcome();
+        assert_eq!(outcome.code, None, "it was not killed at {point}\n{outcome}");
+        check(point);
+    }
+    replace(&after, &state).expect("a test's directory can be replaced");
+    for directory in [&template, &after] {
+        fs::remove_dir_all(directory).expect("a test's directory can be removed");
+    }
+    points.len()
+}
+
+/// The points that a run reaches.
+fn points(lab: &Lab, run: Run) -> Vec<Point> {
+    let list = lab.path("reached");
+    run.env("COUNTERSIGN_CRASH_LIST", &list).done();
+    let points = chosen(&list);
+    fs::remove_file(&list).expect("it was just written");
+    points
+}
+
+fn chosen(list: &Path) -> Vec<Point> {
+    let text = fs::read_to_string(list).unwrap_or_default();
+    let mut counts = BTreeMap::<&str, u32>::new();
+    for name in text.lines() {
+        *counts.entry(name).or_default() += 1;
+    }
+    assert!(!counts.is_empty(), "no point was reached: these tests need debug assertions");
+    let mut points = Vec::new();
+    for (name, total) in counts {
+        let stride = (total / (BETWEEN + 1)).max(1);
+        let is_tried = |count: &u32| *count <= 2 || *count == total || count.is_multiple_of(stride);
+        let tried = (1..=total).filter(is_tried);
+        points.extend(tried.map(|count| Point { name: name.to_owned(), count }));
+    }
+    points
+}
