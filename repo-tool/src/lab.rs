@@ -21,6 +21,8 @@ use crate::server::{self, ServerError};
 
 /// Where a server finds the authority's notes, seen from its own directory.
 const AUTHORITY: &str = "../authority/public";
+/// Where the collection finds its log as the distribution serves it, seen from its own directory.
+const DISTRIBUTION: &str = "../distribution/public";
 /// For how long the authority's versions are valid.
 const VALID_FOR: Span = Span(365 * 86_400);
 
@@ -102,6 +104,10 @@ fn join(
     let config = ServerConfig {
         kgc: Some(kgc),
         authority: Some(AUTHORITY.parse().expect("a path")),
+        published_at: match role {
+            Log::Collection => vec![DISTRIBUTION.parse().expect("a path")],
+            Log::Distribution => Vec::new(),
+        },
         ..ServerConfig::new(role, id.clone())
     };
     let (directory, request) = server::init(path, role, &config, passphrases)?;

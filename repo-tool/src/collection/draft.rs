@@ -144,9 +144,11 @@ impl Draft {
             && selector.admits(platform, base.as_ref())
     }
 
-    /// The entry as it goes into the log.
+    /// The entry as it goes into the log, and as every reader accepts it.
     pub fn entry_bytes(&self) -> Result<Vec<u8>, CollectionError> {
-        Ok(CollectionEntry::Patch(Box::new(self.entry.clone())).to_bytes()?)
+        let bytes = CollectionEntry::Patch(Box::new(self.entry.clone())).to_bytes()?;
+        PatchEntry::parse(&bytes)?;
+        Ok(bytes)
     }
 
     /// Keeps the outcome of a test.

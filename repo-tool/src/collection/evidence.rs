@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 use super::unpack::unpack;
-use super::{Collection, CollectionError, Draft};
+use super::{Collection, CollectionError, Draft, published};
 
 const TYPE: &str = "test/v1";
 /// How often a running test is looked at.
@@ -194,12 +194,11 @@ impl Collection {
     ) -> Result<Option<Hash32>, CollectionError> {
         let Some(base) = &draft.entry.base else { return Ok(None) };
         let manifest = super::add::read_manifest(&draft.archive())?;
-        let published = self.published()?;
-        let mut candidates: Vec<_> = published
-            .iter()
-            .filter(|patch| patch.name == draft.entry.name && patch.base.is_none())
-            .filter(|patch| base.matches(&patch.version) && patch.platform == draft.entry.platform)
-            .collect();
+        let mut candidates = published::of(&self.directory, &draft.entry.name)?;
+        candidates.retain(|patch| {
+            let is_full = patch.base.is_none() && patch.platform == draft.entry.platform;
+            is_full && base.matches(&patch.version)
+        });
         candidates.sort_by(|left, right| right.version.cmp(&left.version));
         for patch in candidates {
             let archive = countersign_format::layout::archive(&patch.archive);

@@ -98,13 +98,24 @@ pub(super) fn find(
 pub(super) fn all(directory: &RoleDir) -> Result<Vec<Published>, CollectionError> {
     let mut found = Vec::new();
     for name in list(directory, Path::new(FOLDER))? {
-        for version in list(directory, &name)? {
-            for file in list(directory, &version)? {
-                found.extend(load(directory, &file)?);
-            }
-        }
+        found.extend(below(directory, &name)?);
     }
     found.sort_by_key(|patch| patch.index);
+    Ok(found)
+}
+
+/// All published patches of one component.
+pub(super) fn of(directory: &RoleDir, name: &PatchName) -> Result<Vec<Published>, CollectionError> {
+    below(directory, &Path::new(FOLDER).join(name.as_str()))
+}
+
+fn below(directory: &RoleDir, name: &Path) -> Result<Vec<Published>, CollectionError> {
+    let mut found = Vec::new();
+    for version in list(directory, name)? {
+        for file in list(directory, &version)? {
+            found.extend(load(directory, &file)?);
+        }
+    }
     Ok(found)
 }
 

@@ -69,6 +69,12 @@ impl Lab {
         Collection::open(&self.path("repo/collection")).expect("opened")
     }
 
+    fn copy(&self, from: &str, to: &str) {
+        let both = [self.path(from), self.path(to)];
+        let status = std::process::Command::new("cp").arg("-a").args(both).status();
+        assert!(status.expect("cp runs").success());
+    }
+
     /// A tree of these files.
     fn tree(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let root = self.path(name);
@@ -346,13 +352,16 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
 fn a_publication_that_fails_anywhere_is_completed_by_the_next() {
     let mut failed_steps = BTreeSet::new();
     let mut count = 0;
+    let lab = Lab::new();
+    let (one, two) = lab.trees();
+    lab.add(&one, &addition(ACME_1, None)).expect("taken in");
+    lab.publish().expect("published");
+    lab.add(&two, &addition(ACME_2, None)).expect("taken in");
+    lab.copy("repo/collection", "before");
     for done in [false, true] {
         for after in 0.. {
-            let lab = Lab::new();
-            let (one, two) = lab.trees();
-            lab.add(&one, &addition(ACME_1, None)).expect("taken in");
-            lab.publish().expect("published");
-            lab.add(&two, &addition(ACME_2, None)).expect("taken in");
+            fs::remove_dir_all(lab.path("repo/collection")).expect("removed");
+            lab.copy("before", "repo/collection");
             let failure = Failure { after, errno: 5, done };
             let (result, step) = with_failure(failure, || lab.publish());
             let Some(step) = step else { break };
@@ -377,26 +386,18 @@ fn a_publication_that_fails_anywhere_is_completed_by_the_next() {
 fn a_collection_restored_whole_from_a_backup_notices_elsewhere() {
     let lab = Lab::new();
     let (one, two) = lab.trees();
-    let copy = |from: &str, to: &str| {
-        let status = std::process::Command::new("cp")
-            .args(["-a"])
-            .args([lab.path(from), lab.path(to)])
-            .status();
-        assert!(status.expect("cp runs").success());
-    };
-    let config = lab.path("repo/collection/config.toml");
-    let mut text = fs::read_to_string(&config).expect("read");
-    text.push_str("published_at = [\"../distribution/public\"]\n");
-    fs::write(&config, text).expect("written");
+    let collection = lab.collection();
+    let place = "../distribution/public".parse().expect("a place");
+    assert_eq!(collection.config().published_at, [place]);
     lab.add(&one, &addition(ACME_1, None)).expect("taken in");
     lab.publish().expect("published");
-    copy("repo/collection", "backup");
+    lab.copy("repo/collection", "backup");
     lab.add(&two, &addition(ACME_2, None)).expect("taken in");
     lab.publish().expect("published");
     // the distribution serves the newer head
-    copy("repo/collection/public/collection", "repo/distribution/public/collection");
+    lab.copy("repo/collection/public/collection", "repo/distribution/public/collection");
     fs::remove_dir_all(lab.path("repo/collection")).expect("removed");
-    copy("backup", "repo/collection");
+    lab.copy("backup", "repo/collection");
     lab.add(&two, &addition("name = \"acme\"\nversion = \"1.2.0\"", None)).expect("taken in");
     let refused = lab.publish().expect_err("refused");
     assert!(
