@@ -1,0 +1,339 @@
+//! Bringing patches to this machine: their notes, which must carry both signatures, and their
+//! archives, into the cache.
+
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek as _};
+use std::path::{Path, PathBuf};
+
+use countersign_format::hash::{Hash32, Hasher};
+use countersign_format::layout::{self, RepoPath};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::policy::{PatchContext, PatchNote, PolicyError, Verified, verify_patch};
+use countersign_store::durable::{Access, write_atomic};
+use countersign_store::{AllFailed, Download, Failover, Get, GetError, Got, Mirrors, Source};
+
+use crate::catalogue::{KnownSource, Offer};
+use crate::report::{Event, Reporter};
+use crate::trust::TrustError;
+
+mod join;
+
+use join::join_all;
+
+/// Bytes hashed at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// A patch that is on this machine: its note carries both signatures, its archive is open.
+#[derive(Debug)]
+pub struct Obtained {
+    /// The note.
+    pub note: Verified<PatchNote>,
+    /// The archive. It is hashed once more while it is unpacked from this very file.
+    pub archive: File,
+}
+
+/// Why a patch could not be brought here.
+#[derive(Debug, thiserror::Error)]
+pub enum ObtainError {
+    /// A file could not be read from a server.
+    #[error(transparent)]
+    Get(#[from] GetError),
+    /// A server does not have it.
+    #[error("{server} has no {path}")]
+    Missing {
+        /// The server.
+        server: String,
+        /// The file.
+        path: RepoPath,
+    },
+    /// The note's signatures do not suffice.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The archive is not the one that the note names.
+    #[error("layer 2 (archive): {path} from {server} has another SHA-256 than its note says")]
+    Hash {
+        /// The server.
+        server: String,
+        /// The file.
+        path: RepoPath,
+    },
+    /// The patch is not in the cache, and the network may not be used.
+    #[error("{0} is not in the cache, and --offline forbids fetching it")]
+    Offline(RepoPath),
+    /// The index does not know by which entry the patch was released.
+    #[error("{0} was released by no entry of the held distribution log")]
+    NotReleased(RepoPath),
+    /// The authority does not list the distribution.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A file of the cache.
+    #[error("cannot {doing} {}", path.display())]
+    Cache {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A patch that could not be brought here.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot obtain {name} {version}")]
+pub struct DownloadError {
+    /// The patch's name.
+    pub name: String,
+    /// The patch's version.
+    pub version: String,
+    /// What each server did, or what is wrong here.
+    #[source]
+    pub why: AllFailed<ObtainError>,
+}
+
+/// Brings patches of one source.
+#[derive(Debug)]
+pub struct Downloader<'a> {
+    /// The source.
+    pub source: &'a KnownSource,
+    /// Its servers; none where the network may not be used.
+    pub mirrors: Option<&'a Mirrors>,
+    /// The cache.
+    pub cache: &'a Path,
+}
+
+/// Brings all patches, `side_by_side` at a time, each by the downloader at its source's position.
+/// Nothing is returned unless all came.
+pub async fn obtain_all(
+    downloaders: &[Downloader<'_>],
+    offers: &[&Offer],
+    side_by_side: usize,
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Obtained>, DownloadError> {
+    let reporter = RefCell::new(reporter);
+    let results: Vec<RefCell<Option<Result<Obtained, DownloadError>>>> =
+        offers.iter().map(|_| RefCell::new(None)).collect();
+    let (next, has_failed) = (Cell::new(0), Cell::new(false));
+    let work = async || {
+        while let Some(offer) = offers.get(next.get()).filter(|_| !has_failed.get()) {
+            let at = next.replace(next.get() + 1);
+            let obtained = downloaders[offer.source].obtain(offer, &reporter).await;
+            has_failed.set(has_failed.get() || obtained.is_err());
+            results[at].replace(Some(obtained));
+        }
+    };
+    join_all((0..side_by_side.min(offers.len())).map(|_| work())).await;
+    // what was not begun comes after what failed, so the error is found first
+    results.into_iter().filter_map(RefCell::into_inner).collect()
+}
+
+impl Downloader<'_> {
+    async fn obtain(
+        &self,
+        offer: &Offer,
+        reporter: &RefCell<&mut dyn Reporter>,
+    ) -> Result<Obtained, DownloadError> {
+        let entry = offer.entry();
+        let failed = |why| DownloadError {
+            name: entry.name.to_string(),
+            version: entry.version.to_string(),
+            why,
+        };
+        let here = |error| AllFailed { failures: vec![("cache".to_owned(), error)] };
+        let note = match self.cached_note(offer) {
+            Some(note) => note,
+            None => self
+                .each_mirror(&layout::patch_note(&entry.archive.sha256), async |server| {
+                    self.fetch_note(server, offer).await
+                })
+                .await
+                .map_err(failed)?,
+        };
+        let version = entry.version.to_string();
+        let tell = |done| {
+            let (name, total) = (entry.name.as_str(), entry.archive.size);
+            let event = Event::Downloading { name, version: &version, done, total };
+            reporter.borrow_mut().report(&event);
+        };
+        let archive = match self.cached_archive(offer).map_err(here).map_err(failed)? {
+            Some(archive) => archive,
+            None => self
+                .each_mirror(&layout::archive(&entry.archive.sha256), async |server| {
+                    self.fetch_archive(server, offer, &tell).await
+                })
+                .await
+                .map_err(failed)?,
+        };
+        tell(entry.archive.size);
+        Ok(Obtained { note, archive })
+    }
+
+    async fn each_mirror<T>(
+        &self,
+        path: &RepoPath,
+        attempt: impl AsyncFn(&Source) -> Result<T, ObtainError>,
+    ) -> Result<T, AllFailed<ObtainError>> {
+        let Some(mirrors) = self.mirrors else {
+            let error = ObtainError::Offline(path.clone());
+            return Err(AllFailed { failures: vec![("cache".to_owned(), error)] });
+        };
+        mirrors.try_each(attempt).await.map(|(value, _)| value)
+    }
+
+    /// A note of the cache that verifies; others are fetched anew.
+    fn cached_note(&self, offer: &Offer) -> Option<Verified<PatchNote>> {
+        let path = layout::patch_note(&offer.entry().archive.sha256);
+        let mut bytes = Vec::new();
+        let file = File::open(self.cache.join(&path)).ok()?;
+        file.take(MAX_NOTE as u64 + 1).read_to_end(&mut bytes).ok()?;
+        self.verify(offer, &path, &bytes).ok()
+    }
+
+    async fn fetch_note(
+        &self,
+        server: &Source,
+        offer: &Offer,
+    ) -> Result<Verified<PatchNote>, ObtainError> {
+        let path = layout::patch_note(&offer.entry().archive.sha256);
+        let Got::Whole { bytes, .. } = server.get(&path, &Get::up_to(MAX_NOTE as u64)).await?
+        else {
+            return Err(ObtainError::Missing { server: server.name().to_owned(), path });
+        };
+        let note = self.verify(offer, &path, &bytes)?;
+        self.make_folder(&path)?;
+        write_atomic(self.cache, path.as_ref(), &bytes, Access::Public)
+            .map_err(cache_error("write", &self.cache.join(&path)))?;
+        Ok(note)
+    }
+
+    fn verify(
+        &self,
+        offer: &Offer,
+        path: &RepoPath,
+        bytes: &[u8],
+    ) -> Result<Verified<PatchNote>, ObtainError> {
+        let leaf = offer.patch.leaf;
+        let released = self.source.first_release(leaf);
+        let released = released.ok_or_else(|| ObtainError::NotReleased(path.clone()))?;
+        let context = PatchContext {
+            file: path.as_str(),
+            authority: self.source.trust.authority(),
+            entry: &offer.patch.bytes,
+            index: leaf,
+        };
+        Ok(verify_patch(bytes, &context, self.source.trust.distribution()?, released)?)
+    }
+
+    /// An archive of the cache with the right hash; one with another is dropped.
+    fn cached_archive(&self, offer: &Offer) -> Result<Option<File>, ObtainError> {
+        let reference = offer.entry().archive;
+        let path = self.cache.join(layout::archive(&reference.sha256));
+        let Ok(mut file) = File::open(&path) else { return Ok(None) };
+        let sound = is_sound(&mut file, &reference.sha256, reference.size);
+        if sound.map_err(cache_error("read", &path))? {
+            return Ok(Some(file));
+        }
+        fs::remove_file(&path).map_err(cache_error("remove", &path))?;
+        Ok(None)
+    }
+
+    async fn fetch_archive(
+        &self,
+        server: &Source,
+        offer: &Offer,
+        tell: &impl Fn(u64),
+    ) -> Result<File, ObtainError> {
+        let reference = offer.entry().archive;
+        let path = layout::archive(&reference.sha256);
+        let whole = self.cache.join(&path);
+        let part = whole.with_extension("part");
+        self.make_folder(&path)?;
+        let mut file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&part)
+            .map_err(cache_error("open", &part))?;
+        let held = file.metadata().map_err(cache_error("look at", &part))?.len();
+        let request = Download { size: reference.size };
+        for was_begun in [held > 0, false] {
+            if !server.download(&path, &request, &mut file, tell).await? {
+                return Err(ObtainError::Missing { server: server.name().to_owned(), path });
+            }
+            let sound = is_sound(&mut file, &reference.sha256, reference.size);
+            if sound.map_err(cache_error("read", &part))? {
+                fs::rename(&part, &whole).map_err(cache_error("name", &whole))?;
+                return File::open(&whole).map_err(cache_error("open", &whole));
+            }
+            file.set_len(0).map_err(cache_error("empty", &part))?;
+            if !was_begun {
+                break;
+            }
+            // what another server or another day began may be what is wrong
+        }
+        Err(ObtainError::Hash { server: server.name().to_owned(), path })
+    }
+
+    fn make_folder(&self, path: &RepoPath) -> Result<(), ObtainError> {
+        let path = self.cache.join(path);
+        let folder = path.parent().expect("a repository path lies in a folder");
+        fs::create_dir_all(folder).map_err(cache_error("make", folder))
+    }
+}
+
+/// Removes archives and notes of patches from the cache; what is not there is as good.
+pub fn forget(cache: &Path, offers: &[&Offer]) -> io::Result<()> {
+    for offer in offers {
+        let hash = &offer.entry().archive.sha256;
+        for path in [layout::archive(hash), layout::patch_note(hash)] {
+            match fs::remove_file(cache.join(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of these patches' archives that are not in the cache yet.
+pub fn missing(cache: &Path, offers: &[&Offer]) -> u64 {
+    let lacks = |offer: &&&Offer| {
+        let reference = offer.entry().archive;
+        let path = cache.join(layout::archive(&reference.sha256));
+        path.metadata().map_or(true, |there| there.len() != reference.size)
+    };
+    offers.iter().filter(lacks).map(|offer| offer.entry().archive.size).sum()
+}
+
+/// Whether a file has this size and this hash.
+fn is_sound(file: &mut File, sha256: &Hash32, size: u64) -> io::Result<bool> {
+    if file.metadata()?.len() != size {
+        return Ok(false);
+    }
+    file.rewind()?;
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hasher.update(&chunk[..read]),
+        }
+    }
+    file.rewind()?;
+    Ok(hasher.finish() == *sha256)
+}
+
+fn cache_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ObtainError {
+    move |source| ObtainError::Cache { doing, path: path.to_owned(), source }
+}
+
+impl Failover for ObtainError {
+    fn is_worth_another_server(&self) -> bool {
+        match self {
+            Self::Get(error) => error.is_worth_another_server(),
+            Self::Missing { .. } | Self::Policy(_) | Self::Hash { .. } => true,
+            Self::Offline(_) | Self::NotReleased(_) | Self::Trust(_) | Self::Cache { .. } => false,
+        }
+    }
+}
