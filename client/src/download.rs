@@ -312,16 +312,24 @@ fn is_sound(file: &mut File, sha256: &Hash32, size: u64) -> io::Result<bool> {
         return Ok(false);
     }
     file.rewind()?;
-    let mut hasher = Hasher::new();
+    let (found, hash) = hash(file)?;
+    file.rewind()?;
+    Ok(found == size && hash == *sha256)
+}
+
+/// The size and the hash of what is left of a file.
+pub fn hash(file: &mut File) -> io::Result<(u64, Hash32)> {
+    let (mut hasher, mut size) = (Hasher::new(), 0);
     let mut chunk = vec![0; CHUNK];
     loop {
         match file.read(&mut chunk)? {
-            0 => break,
-            read => hasher.update(&chunk[..read]),
+            0 => return Ok((size, hasher.finish())),
+            read => {
+                hasher.update(&chunk[..read]);
+                size += read as u64;
+            }
         }
     }
-    file.rewind()?;
-    Ok(hasher.finish() == *sha256)
 }
 
 fn cache_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ObtainError {

@@ -21,6 +21,7 @@ mod parallel;
 pub mod places;
 pub mod plan;
 pub mod report;
+pub mod restart;
 pub mod root;
 pub mod select;
 pub mod stage;

@@ -209,8 +209,8 @@ fn prove(
     }
     let platform = entry.platform.clone();
     let gate = if catalogue.fits(&entry) { Gate::Open } else { Gate::Platform(platform) };
-    let patch = IndexedPatch { leaf: proof.index, entry, bytes: text.to_vec() };
-    Ok(Offer { source, patch, gate })
+    let indexed = IndexedPatch { leaf: proof.index, entry, bytes: text.to_vec() };
+    Ok(Offer { source, patch: indexed, gate })
 }
 
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, LocalError> {

@@ -1,2 +1,13 @@
-//! The program.
-fn main() {}
+//! `patchctl`: the endpoint.
+
+use std::process::ExitCode;
+
+mod cli;
+mod commands;
+mod explain;
+mod progress;
+mod session;
+
+fn main() -> ExitCode {
+    countersign_terminal::run(|cli: &cli::Cli| &cli.global, cli::Cli::run)
+}

@@ -1,0 +1,141 @@
+//! The command line of `patchctl`. Completions and man pages are made from these definitions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_duration};
+
+use crate::commands::{
+    check, completions, enroll, files, history, inspect, install, list, man, remove, rollback,
+    search, show, status, update, upgrade, verify,
+};
+use crate::session::Session;
+
+/// Install patches that carry two signatures: the collection's and the distribution's
+///
+/// Whatever is installed was signed by both servers, on the index and on the archive, by keys that
+/// the authority vouches for. A server that is taken over can withhold patches for a while; it can
+/// install nothing.
+#[derive(Parser, Debug)]
+#[command(
+    name = "patchctl",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        patchctl enroll https://patches.example.org --authority sha256:2f1c…\n  \
+        patchctl update\n  \
+        patchctl upgrade\n  \
+        patchctl rollback\n  \
+        patchctl man /usr/local/share/man/man1\n\n\
+        patchctl COMMAND --help shows what a command takes, with examples."
+)]
+pub struct Cli {
+    /// What every command of both programs takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What every command of this one takes.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The arguments that every command takes.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Global options")]
+pub struct ClientArgs {
+    /// Install below this directory; configuration, state and cache are below it too unless named
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Settings, with sources in sources.d beside it [default: /etc/patchctl/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What this machine trusts and has installed [default: /var/lib/patchctl]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Fetched archives [default: /var/cache/patchctl]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Do not use the network
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Show what would be done and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// How long to wait for another patchctl [default: 5min]
+    #[arg(long, global = true, value_name = "SPAN", value_parser = parse_duration)]
+    pub lock_timeout: Option<Duration>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Enroll(enroll::EnrollArgs),
+    Update(update::UpdateArgs),
+    Upgrade(upgrade::UpgradeArgs),
+    Install(install::InstallArgs),
+    Remove(remove::RemoveArgs),
+    Rollback(rollback::RollbackArgs),
+    List(list::ListArgs),
+    Search(search::SearchArgs),
+    Show(show::ShowArgs),
+    Files(files::FilesArgs),
+    Check(check::CheckArgs),
+    Status(status::StatusArgs),
+    Verify(verify::VerifyArgs),
+    History(history::HistoryArgs),
+    Inspect(inspect::InspectArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+impl Cli {
+    /// Carries out the command.
+    pub fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
+        match &self.command {
+            Command::Completions(arguments) => return Ok(completions::run(arguments, output)),
+            Command::Man(arguments) => return man::run(arguments, output),
+            _ => {}
+        }
+        let session = Session::new(self.client, output)?;
+        match self.command {
+            Command::Enroll(arguments) => enroll::run(&session, arguments),
+            Command::Update(arguments) => update::run(&session, &arguments),
+            Command::Upgrade(arguments) => upgrade::run(&session, &arguments),
+            Command::Install(arguments) => install::run(&session, &arguments),
+            Command::Remove(arguments) => remove::run(&session, &arguments),
+            Command::Rollback(arguments) => rollback::run(&session, &arguments),
+            Command::List(arguments) => list::run(&session, &arguments),
+            Command::Search(arguments) => search::run(&session, &arguments),
+            Command::Show(arguments) => show::run(&session, &arguments),
+            Command::Files(arguments) => files::run(&session, &arguments),
+            Command::Check(arguments) => check::run(&session, &arguments),
+            Command::Status(arguments) => status::run(&session, &arguments),
+            Command::Verify(arguments) => verify::run(&session, &arguments),
+            Command::History(arguments) => history::run(&session, &arguments),
+            Command::Inspect(arguments) => inspect::run(&session, &arguments),
+            Command::Completions(_) | Command::Man(_) => unreachable!("carried out above"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        Cli::command().debug_assert();
+        for (name, command) in countersign_terminal::leaf_commands(Cli::command()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:") && help.contains(&name), "{name}: {help}");
+        }
+    }
+}

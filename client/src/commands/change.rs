@@ -1,0 +1,232 @@
+//! What `install` and `upgrade` have in common: showing a plan, asking, fetching, installing.
+
+use std::collections::BTreeMap;
+
+use countersign_format::hash::Hash32;
+use countersign_store::Mirrors;
+use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
+use patchctl::catalogue::{Catalogue, Offer};
+use patchctl::download::{Downloader, Obtained, forget, missing, obtain_all};
+use patchctl::local::LocalPatch;
+use patchctl::plan::Plan;
+use patchctl::root::Root;
+use patchctl::state::State;
+use patchctl::transaction::{ComponentChange, Outcome, PlannedPatch, prepare_install};
+use serde::Serialize;
+
+use super::filter::ChangeArgs;
+use super::or_nothing;
+use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
+use crate::explain::OrExplain as _;
+use crate::session::{Session, block_on};
+
+/// What was done, or in a dry run would be.
+#[derive(Serialize)]
+struct ChangeReport {
+    dry_run: bool,
+    downloaded_only: bool,
+    transaction: Option<i64>,
+    steps: Vec<StepReport>,
+    skipped: Vec<SkippedReport>,
+    changes: Vec<ChangeLine>,
+    notices: Vec<String>,
+    restart: Vec<String>,
+    reboot: bool,
+}
+
+/// One component's versions before and after.
+#[derive(Serialize)]
+pub struct ChangeLine {
+    name: String,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl ChangeLine {
+    /// What is said of a change.
+    pub fn new(change: &ComponentChange) -> Self {
+        Self {
+            name: change.name.to_string(),
+            from: change.old.as_ref().map(ToString::to_string),
+            to: change.new.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// In words.
+    pub fn text(&self) -> String {
+        let Self { name, from, to } = self;
+        match (from, to) {
+            (None, Some(to)) => format!("{name} {to} installed"),
+            (Some(from), None) => format!("{name} {from} removed"),
+            (from, to) => {
+                format!("{name} {} → {}", or_nothing(from.as_ref()), or_nothing(to.as_ref()))
+            }
+        }
+    }
+}
+
+impl Report for ChangeReport {
+    fn print(&self, output: &Output) {
+        for change in &self.changes {
+            output.print_line(change.text());
+        }
+        for notice in &self.notices {
+            output.warning(notice);
+        }
+        if let Some(transaction) = self.transaction {
+            output.note(format!("transaction {transaction} is done; undo: patchctl rollback"));
+        }
+        if self.transaction.is_some() && !self.restart.is_empty() {
+            output.print_line(format!("restart: {}", self.restart.join(", ")));
+        }
+        if self.transaction.is_some() && self.reboot {
+            output.print_line("the machine must restart");
+        }
+    }
+}
+
+/// Shows the plan, asks, fetches, verifies and installs.
+pub fn carry_out(
+    session: &Session<'_>,
+    mut state: State,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    local: Vec<LocalPatch>,
+    arguments: &ChangeArgs,
+) -> Result<ExitStatus, Failure> {
+    let mut report = ChangeReport {
+        dry_run: session.arguments.dry_run,
+        downloaded_only: arguments.download_only,
+        transaction: None,
+        steps: plan.steps.iter().map(StepReport::new).collect(),
+        skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
+        changes: Vec::new(),
+        notices: Vec::new(),
+        restart: plan.restarts().into_iter().map(ToOwned::to_owned).collect(),
+        reboot: plan.needs_reboot(),
+    };
+    show_plan(session, plan, &report);
+    let skipped =
+        if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped };
+    if plan.steps.is_empty() || session.arguments.dry_run {
+        session.output.report(&report);
+        return Ok(skipped);
+    }
+    let question = if arguments.download_only { "fetch these?" } else { "install these?" };
+    if !session.output.confirm(question, session.arguments.yes)? {
+        return Err(not_confirmed());
+    }
+    let patches = bring(session, &state, catalogue, plan, local)?;
+    if arguments.download_only {
+        session
+            .output
+            .note(format!("fetched and verified into {}", session.places.cache.display()));
+        session.output.report(&report);
+        return Ok(skipped);
+    }
+    let outcome = install(session, &mut state, patches, arguments.allow_stale)?;
+    // what is installed need not lie in the cache too; what cannot be removed only takes space
+    if let Err(error) = forget(&session.places.cache, &plan.links().collect::<Vec<_>>()) {
+        session.output.warning(format!("cannot clean the cache: {error}"));
+    }
+    report.transaction = Some(outcome.transaction);
+    report.changes = outcome.changes.iter().map(ChangeLine::new).collect();
+    report.notices = outcome.notices.iter().map(ToString::to_string).collect();
+    session.output.report(&report);
+    let restart = if report.reboot { ExitStatus::RestartNeeded } else { ExitStatus::Done };
+    Ok(skipped.and(restart))
+}
+
+/// A person said no.
+pub fn not_confirmed() -> Failure {
+    Failure::new(ExitStatus::Failed, "not confirmed; nothing was changed")
+}
+
+fn show_plan(session: &Session<'_>, plan: &Plan, report: &ChangeReport) {
+    let output = session.output;
+    print_skipped(output, &report.skipped);
+    if plan.steps.is_empty() {
+        output.note("nothing to do");
+        return;
+    }
+    print_steps(output, &report.steps);
+    let links: Vec<&Offer> = plan.links().collect();
+    let fetched = missing(&session.places.cache, &links);
+    output.print_line(format!("{} to fetch, {} on disk", bytes(fetched), bytes(plan.unpacked())));
+    if !report.restart.is_empty() {
+        output.print_line(format!("will need a restart: {}", report.restart.join(", ")));
+    }
+    if report.reboot {
+        output.print_line("will need a restart of the machine");
+    }
+}
+
+/// Brings every patch of the plan here and verifies its note, in the order to apply them.
+fn bring(
+    session: &Session<'_>,
+    state: &State,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    local: Vec<LocalPatch>,
+) -> Result<Vec<PlannedPatch>, Failure> {
+    let key = |offer: &Offer| offer.entry().archive.sha256;
+    let mut here: BTreeMap<Hash32, Obtained> =
+        local.into_iter().map(|patch| (key(&patch.offer), patch.obtained)).collect();
+    let wanted: Vec<&Offer> = plan.links().filter(|link| !here.contains_key(&key(link))).collect();
+    if !wanted.is_empty() {
+        let obtained = fetch(session, state, catalogue, &wanted)?;
+        here.extend(wanted.iter().map(|offer| key(offer)).zip(obtained));
+    }
+    let planned = |link: &Offer| {
+        let Obtained { note, archive } =
+            here.remove(&key(link)).expect("every link is from a file or was fetched");
+        PlannedPatch::new(&note, archive)
+    };
+    Ok(plan.links().map(planned).collect())
+}
+
+fn fetch(
+    session: &Session<'_>,
+    state: &State,
+    catalogue: &Catalogue,
+    wanted: &[&Offer],
+) -> Result<Vec<Obtained>, Failure> {
+    let mirrors: Vec<Option<Mirrors>> = catalogue
+        .sources()
+        .iter()
+        .map(|source| {
+            let is_online = !session.arguments.offline;
+            is_online.then(|| session.mirrors(&state.database, &source.config)).transpose()
+        })
+        .collect::<Result<_, _>>()?;
+    let downloaders: Vec<Downloader<'_>> = catalogue
+        .sources()
+        .iter()
+        .zip(&mirrors)
+        .map(|(source, mirrors)| Downloader {
+            source,
+            mirrors: mirrors.as_ref(),
+            cache: &session.places.cache,
+        })
+        .collect();
+    let mut bars = session.bars();
+    let side_by_side = session.config.downloads;
+    let obtained = block_on(obtain_all(&downloaders, wanted, side_by_side, &mut bars));
+    for passed in mirrors.iter().flatten().flat_map(Mirrors::failures) {
+        session.output.warning(format!("{}: {}", passed.source, passed.why));
+    }
+    obtained.or_explain()
+}
+
+fn install(
+    session: &Session<'_>,
+    state: &mut State,
+    patches: Vec<PlannedPatch>,
+    allow_stale: bool,
+) -> Result<Outcome, Failure> {
+    let root = Root::open(&session.places.root).or_explain()?;
+    let mut bars = session.bars();
+    let context = session.context(allow_stale);
+    let prepared = prepare_install(&mut state.database, &root, patches, context, &mut bars);
+    prepared.or_explain()?.apply(&mut bars).or_explain()
+}

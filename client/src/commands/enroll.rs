@@ -1,0 +1,111 @@
+//! `patchctl enroll`.
+
+use clap::Args;
+use countersign_format::text::{DistributionName, RingName};
+use countersign_store::Location;
+use countersign_store::authority::AnchorText;
+use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use patchctl::config::{SourceName, USUAL_RING};
+use patchctl::enroll::Enrolment;
+use serde::Serialize;
+
+use super::update::SourceReport;
+use crate::explain::{OrExplain as _, io_exit};
+use crate::session::{Session, block_on};
+
+/// Bind this machine to a repository, and fetch its index for the first time
+///
+/// From then on this machine believes what the given authority note says, and what follows from
+/// it. Take it, or its hash, from somewhere else than from the repository's web server.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchctl enroll https://patches.example.org --authority sha256:2f1c…\n  \
+    patchctl enroll https://patches.example.org --authority /media/stick/authority --ring canary\n  \
+    patchctl enroll /mnt/patches --authority authority.note --root /srv/image")]
+pub struct EnrollArgs {
+    /// The repository's base URL, or its directory
+    #[arg(value_name = "URL")]
+    url: Location,
+    /// The authority note that trust begins with, or the SHA-256 of its text
+    #[arg(long, value_name = "FILE|sha256:HEX")]
+    authority: AnchorText,
+    /// The distribution to take patches from; the only one unless named
+    #[arg(long, value_name = "NAME")]
+    distribution: Option<DistributionName>,
+    /// The ring that this machine is in
+    #[arg(long, default_value = USUAL_RING)]
+    ring: RingName,
+    /// What to call this source; after the authority unless named
+    #[arg(long, value_name = "NAME")]
+    name: Option<SourceName>,
+}
+
+#[derive(Serialize)]
+struct Enrolled {
+    source: String,
+    url: String,
+    authority: String,
+    version: u64,
+    sha256: String,
+    distribution: String,
+    ring: String,
+    update: Option<SourceReport>,
+}
+
+impl Report for Enrolled {
+    fn print(&self, output: &Output) {
+        output.print_field("source", &self.source);
+        output.print_field("url", &self.url);
+        output.print_field("authority", format!("{}, version {}", self.authority, self.version));
+        output.print_field("begins with", format!("sha256:{}", self.sha256));
+        output.print_field("distribution", &self.distribution);
+        output.print_field("ring", &self.ring);
+        if let Some(update) = &self.update {
+            update.print(output);
+        }
+    }
+}
+
+/// Binds the machine.
+pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, Failure> {
+    session.refuse_dry_run("enroll")?;
+    let anchor = arguments.authority.read().map_err(|error| {
+        Failure::new(io_exit(&error), format!("cannot read the authority note: {error}"))
+            .hint("give a file or sha256:HEX")
+    })?;
+    let url = match arguments.url {
+        // the file in sources.d must mean the same from everywhere
+        Location::Directory(path) => {
+            let whole = path.canonicalize().map_err(|error| {
+                Failure::new(ExitStatus::Unreachable, format!("{}: {error}", path.display()))
+            })?;
+            Location::Directory(whole)
+        }
+        url @ Location::Http(_) => url,
+    };
+    let enrolment = Enrolment {
+        url,
+        anchor,
+        distribution: arguments.distribution,
+        ring: arguments.ring,
+        name: arguments.name,
+        offline: session.arguments.offline,
+    };
+    let http = &session.config.http;
+    let checked = block_on(enrolment.check(&session.places, http)).or_explain()?;
+    let mut state = session.open_or_create()?;
+    let mut bars = session.bars();
+    let enrolled = checked.enroll(&mut state, &session.places, http, session.now, &mut bars);
+    let updated = block_on(enrolled).or_explain()?;
+    session.output.report(&Enrolled {
+        source: checked.config.name.to_string(),
+        url: checked.config.url.to_string(),
+        authority: checked.authority.clone(),
+        version: checked.version,
+        sha256: checked.config.authority.to_string(),
+        distribution: checked.config.distribution.to_string(),
+        ring: checked.config.ring.to_string(),
+        update: updated.map(|updated| SourceReport::new(&checked.config.name, &updated)),
+    });
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,64 @@
+//! The arguments that choose among patches.
+
+use clap::Args;
+use countersign_format::entry::Severity;
+use countersign_format::text::AdvisoryId;
+use patchctl::select::Filter;
+
+/// Which patches a command is about.
+#[derive(Args, Debug, Clone, Default)]
+pub struct FilterArgs {
+    /// Only what mends something of this severity at least: low, medium, high or critical
+    #[arg(long, value_name = "LEVEL", value_parser = parse_severity)]
+    severity: Option<Severity>,
+    /// Only what closes this advisory; may be given several times
+    #[arg(long = "advisory", value_name = "ID")]
+    advisories: Vec<AdvisoryId>,
+    /// Only what has a severity or an advisory
+    #[arg(long)]
+    security: bool,
+}
+
+/// What `install` and `upgrade` take.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Fetch and verify, install nothing
+    #[arg(long)]
+    pub download_only: bool,
+    /// Accept older versions than the installed ones
+    #[arg(long)]
+    pub allow_downgrade: bool,
+    /// Go on although the index is older than it may be; the history records it
+    #[arg(long)]
+    pub allow_stale: bool,
+}
+
+impl FilterArgs {
+    /// The filter.
+    pub fn filter(&self) -> Filter {
+        Filter {
+            severity: self.severity,
+            advisories: self.advisories.iter().cloned().collect(),
+            security: self.security,
+        }
+    }
+}
+
+/// The word for a severity.
+pub fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::None => "none",
+        Severity::Low => "low",
+        Severity::Medium => "medium",
+        Severity::High => "high",
+        Severity::Critical => "critical",
+    }
+}
+
+fn parse_severity(text: &str) -> Result<Severity, String> {
+    let all = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    let found = all.into_iter().find(|severity| severity_word(*severity) == text);
+    found.ok_or_else(|| "not low, medium, high or critical".to_owned())
+}

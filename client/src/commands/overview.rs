@@ -1,0 +1,117 @@
+//! What several commands tell of patches and plans.
+
+use countersign_terminal::{Output, Table, bytes};
+use patchctl::catalogue::Catalogue;
+use patchctl::db::Database;
+use patchctl::plan::{Plan, PlanError, Planner};
+use patchctl::select::{Filter, Skipped, Step};
+use serde::Serialize;
+
+use super::filter::severity_word;
+use super::or_nothing;
+
+/// A component's way to another version.
+#[derive(Serialize)]
+pub struct StepReport {
+    name: String,
+    from: Option<String>,
+    to: String,
+    severity: &'static str,
+    advisories: Vec<String>,
+    summary: String,
+    patches: Vec<LinkReport>,
+    download: u64,
+    unpacked: u64,
+    restart: Vec<String>,
+    reboot: bool,
+}
+
+/// One patch on the way.
+#[derive(Serialize)]
+pub struct LinkReport {
+    version: String,
+    base: Option<String>,
+    archive: String,
+    size: u64,
+}
+
+/// Something that is offered and not taken.
+#[derive(Serialize)]
+pub struct SkippedReport {
+    name: String,
+    version: String,
+    why: String,
+}
+
+/// What is installed and has something newer that can be installed now.
+pub fn waiting(database: &Database, catalogue: &Catalogue) -> Result<Plan, PlanError> {
+    Planner::new(database, catalogue, Filter::default(), false)?.upgrade(&[])
+}
+
+impl StepReport {
+    /// What is said of a step.
+    pub fn new(step: &Step) -> Self {
+        let links = step.links.iter();
+        let last = step.links.last().map(patchctl::catalogue::Offer::entry);
+        Self {
+            name: step.name.to_string(),
+            from: step.from.as_ref().map(ToString::to_string),
+            to: step.to.to_string(),
+            severity: severity_word(step.severity),
+            advisories: step.advisories.iter().map(ToString::to_string).collect(),
+            summary: last.map(|entry| entry.summary.to_string()).unwrap_or_default(),
+            download: links.clone().map(|link| link.entry().archive.size).sum(),
+            unpacked: links.clone().map(|link| link.entry().archive.unpacked).sum(),
+            restart: links
+                .clone()
+                .flat_map(|link| link.entry().restart.iter().map(ToString::to_string))
+                .collect(),
+            reboot: links.clone().any(|link| link.entry().reboot),
+            patches: links
+                .map(|link| LinkReport {
+                    version: link.version().to_string(),
+                    base: link.entry().base.as_ref().map(ToString::to_string),
+                    archive: link.entry().archive.sha256.to_string(),
+                    size: link.entry().archive.size,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl SkippedReport {
+    /// What is said of something that is skipped.
+    pub fn new(skipped: &Skipped) -> Self {
+        Self {
+            name: skipped.name.to_string(),
+            version: skipped.version.to_string(),
+            why: skipped.why.to_string(),
+        }
+    }
+}
+
+/// Prints steps as a table, with the advisories that they close below it.
+pub fn print_steps(output: &Output, steps: &[StepReport]) {
+    let mut table = Table::new(["NAME", "FROM", "TO", "SEVERITY", "SIZE", "SUMMARY"]).right(4);
+    for step in steps {
+        table.row([
+            &step.name,
+            &or_nothing(step.from.as_ref()),
+            &step.to,
+            step.severity,
+            &bytes(step.download),
+            &step.summary,
+        ]);
+    }
+    output.print_table(&table);
+    for step in steps.iter().filter(|step| !step.advisories.is_empty()) {
+        output.print_line(format!("{} closes {}", step.name, step.advisories.join(", ")));
+    }
+}
+
+/// Says what is offered and not taken.
+pub fn print_skipped(output: &Output, skipped: &[SkippedReport]) {
+    for SkippedReport { name, version, why } in skipped {
+        output.print_line(format!("skipped: {name} {version}: {why}"));
+    }
+}

@@ -1,0 +1,124 @@
+//! Errors of choosing and fetching patches.
+
+use countersign_terminal::{ExitStatus, Failure};
+use patchctl::download::{DownloadError, ObtainError};
+use patchctl::local::LocalError;
+use patchctl::plan::PlanError;
+
+use super::{Explain, Servers, io_exit, privilege_hint, worst};
+
+impl Explain for ObtainError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::Get(error) => error.exit(),
+            Self::Missing { .. } | Self::Offline(_) => ExitStatus::Unreachable,
+            Self::Policy(error) => error.exit(),
+            Self::Hash { .. } | Self::NotReleased(_) => ExitStatus::Signature,
+            Self::Trust(error) => error.exit(),
+            Self::Cache { source, .. } => io_exit(source),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Get(error) => return error.hint(),
+            Self::Policy(error) => return error.hint(),
+            Self::Trust(error) => return error.hint(),
+            Self::Missing { .. } => "the server is incomplete: tell its operators",
+            Self::Offline(_) => "fetch it first: patchctl install NAME --download-only",
+            Self::Hash { .. } | Self::NotReleased(_) => {
+                "nothing was installed; do not trust this server, and tell the repository's \
+                 operators: it may have been taken over"
+            }
+            Self::Cache { .. } => return privilege_hint(self.exit()),
+        };
+        Some(text.into())
+    }
+}
+
+impl Explain for DownloadError {
+    fn exit(&self) -> ExitStatus {
+        worst(&self.why).0
+    }
+
+    fn hint(&self) -> Option<String> {
+        worst(&self.why).1.and_then(Explain::hint)
+    }
+
+    fn explain(self) -> Failure {
+        let doing = self.to_string();
+        Servers::failure(&doing, self.why)
+    }
+}
+
+impl Explain for LocalError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::File { source, .. } => io_exit(source),
+            Self::Note { .. }
+            | Self::Entry { .. }
+            | Self::NotInLog { .. }
+            | Self::Proof { .. }
+            | Self::Inclusion { .. }
+            | Self::OtherLog { .. }
+            | Self::PassedOver { .. } => ExitStatus::Signature,
+            Self::Policy(error) => error.exit(),
+            Self::Trust(error) => error.exit(),
+            Self::Database(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::File { .. } => "the .note must lie beside the .patch, under the same name",
+            Self::NotInLog { .. } => {
+                "run patchctl update, or bring the proof that patchrepo prove makes"
+            }
+            Self::Policy(error) => return error.hint(),
+            Self::Trust(error) => return error.hint(),
+            Self::Database(error) => return error.hint(),
+            Self::Note { .. }
+            | Self::Entry { .. }
+            | Self::Proof { .. }
+            | Self::Inclusion { .. }
+            | Self::OtherLog { .. }
+            | Self::PassedOver { .. } => "do not use this patch; get it anew from its publisher",
+        };
+        Some(text.into())
+    }
+}
+
+impl Explain for PlanError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::Unknown(_) | Self::NoSuchVersion { .. } | Self::NotInstalled(_) => {
+                ExitStatus::NotFound
+            }
+            Self::NotOffered { .. } | Self::Impossible { .. } => ExitStatus::Unsatisfiable,
+            Self::Database(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        use patchctl::select::SkipReason;
+        match self {
+            Self::Unknown(name) => Some(format!("look for it: patchctl search {name}")),
+            Self::NoSuchVersion { name, .. } | Self::NotOffered { name, .. } => {
+                Some(format!("see what there is: patchctl show {name}"))
+            }
+            Self::NotInstalled(name) => Some(format!("install it: patchctl install {name}")),
+            Self::Impossible { why, .. } => match &**why {
+                SkipReason::Requires { name, .. } => {
+                    Some(format!("install {name} in the same command"))
+                }
+                SkipReason::Downgrade(_) => Some("allow it: --allow-downgrade".into()),
+                SkipReason::Conflicts { name, .. } => {
+                    Some(format!("remove it first: patchctl remove {name}"))
+                }
+                SkipReason::HeldBack => Some("name the version to install it all the same".into()),
+                SkipReason::NoPath(_) | SkipReason::Breaks { .. } => None,
+            },
+            Self::Database(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Errors of settings and of the state.
+
+use std::io;
+
+use countersign_store::LockError;
+use countersign_terminal::ExitStatus;
+use patchctl::config::ConfigError;
+use patchctl::db::DatabaseError;
+use patchctl::state::StateError;
+
+use super::{Explain, io_exit, privilege_hint};
+
+impl Explain for ConfigError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ExitStatus::Privilege
+            }
+            Self::File { .. }
+            | Self::TooLong(_)
+            | Self::Form { .. }
+            | Self::UnknownKey { .. }
+            | Self::Value { .. } => ExitStatus::Configuration,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownKey { suggestion: Some(word), .. } => {
+                Some(format!("did you mean {word}?"))
+            }
+            _ => privilege_hint(self.exit()),
+        }
+    }
+}
+
+impl Explain for DatabaseError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::File { source, .. } => io_exit(source),
+            Self::Sqlite(error) => sqlite_exit(error),
+            Self::Missing(_)
+            | Self::Exists(_)
+            | Self::Corrupt { .. }
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Value { .. } => ExitStatus::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Missing(_) => {
+                "begin with: patchctl enroll URL --authority FILE|sha256:HEX; \
+                 if this machine was enrolled, restore the state from a backup"
+            }
+            Self::Corrupt { .. } | Self::Value { .. } => {
+                "restore it from a backup; or move it away and enrol again, which forgets what is \
+                 installed and which versions were seen"
+            }
+            Self::Newer { .. } => "use the newer patchctl that wrote it",
+            Self::Older { .. } => "run patchctl update once, which brings it up to date",
+            Self::Exists(_) | Self::File { .. } | Self::Sqlite(_) => {
+                return privilege_hint(self.exit());
+            }
+        };
+        Some(text.into())
+    }
+}
+
+fn sqlite_exit(error: &rusqlite::Error) -> ExitStatus {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::PermissionDenied | Code::ReadOnly | Code::CannotOpen) => ExitStatus::Privilege,
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => ExitStatus::Locked,
+        _ => ExitStatus::Failed,
+    }
+}
+
+impl Explain for StateError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::Lock(LockError::Held { .. }) => ExitStatus::Locked,
+            Self::Directory { source, .. } | Self::Lock(LockError::File { source, .. }) => {
+                io_exit(source)
+            }
+            Self::Database(error) => error.exit(),
+            Self::Root(error) => error.exit(),
+            Self::Recover(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Lock(LockError::Held { .. }) => {
+                Some("wait for it to end, or wait longer with --lock-timeout".into())
+            }
+            Self::Database(error) => error.hint(),
+            Self::Root(error) => error.hint(),
+            Self::Recover(error) => error.hint(),
+            Self::Directory { .. } | Self::Lock(_) => privilege_hint(self.exit()),
+        }
+    }
+}

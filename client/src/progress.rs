@@ -1,0 +1,68 @@
+//! What the library reports, as progress bars and messages.
+
+use std::collections::BTreeMap;
+
+use countersign_terminal::{Output, Task, Unit};
+use patchctl::report::{Event, Reporter};
+
+/// Shows what the library reports.
+pub struct Bars<'o> {
+    output: &'o Output,
+    /// Bars under way, by their labels.
+    tasks: BTreeMap<String, Task>,
+}
+
+impl<'o> Bars<'o> {
+    /// Shows it on this output.
+    pub fn new(output: &'o Output) -> Self {
+        Self { output, tasks: BTreeMap::new() }
+    }
+
+    fn show(&mut self, label: String, done: u64, total: u64, unit: Unit) {
+        if done >= total {
+            self.tasks.remove(&label);
+            return;
+        }
+        let progress = self.output.progress();
+        let task = self
+            .tasks
+            .entry(label)
+            .or_insert_with_key(|label| progress.task(label, Some(total), unit));
+        task.set_position(done);
+    }
+}
+
+impl Reporter for Bars<'_> {
+    fn report(&mut self, event: &Event<'_>) {
+        let items = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        match *event {
+            Event::Following { log, done, total } => {
+                self.show(format!("{log} log"), done, total, Unit::Items);
+            }
+            Event::Downloading { name, version, done, total } => {
+                self.show(format!("fetching {name} {version}"), done, total, Unit::Bytes);
+            }
+            Event::Unpacking { name, version, done, total } => {
+                self.show(format!("verifying {name} {version}"), done, total, Unit::Bytes);
+            }
+            Event::Placing { done, total } => {
+                self.show("placing files".into(), items(done), items(total), Unit::Items);
+            }
+            Event::Undoing { done, total } => {
+                self.show("undoing".into(), items(done), items(total), Unit::Items);
+            }
+            Event::Verifying { done, total } => {
+                self.show("comparing files".into(), items(done), items(total), Unit::Items);
+            }
+            Event::HookStarted { name, hook } => {
+                self.output.detail(format!("running {hook} of {name}"));
+            }
+            Event::HookEnded { name, hook, success, took } => {
+                let how = if success { "ended well" } else { "failed" };
+                self.output.detail(format!("{hook} of {name} {how} after {took:.1?}"));
+            }
+            Event::Flushing => self.output.detail("flushing to disk"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What every command begins with: places, settings, sources, the state.
+
+use std::future::Future;
+use std::time::Duration;
+
+use countersign_format::time::Timestamp;
+use countersign_store::{Holder, Mirrors, Source};
+use countersign_terminal::{ExitStatus, Failure, Output, duration, time};
+use patchctl::catalogue::Catalogue;
+use patchctl::config::{Config, SourceConfig};
+use patchctl::db::Database;
+use patchctl::hooks::HookLimits;
+use patchctl::places::{NamedPlaces, Places};
+use patchctl::state::{Opening, State};
+use patchctl::transaction::{Context, Recovered};
+use patchctl::trust::{Heads, Trust};
+use patchctl::{clock, machine};
+
+use crate::cli::ClientArgs;
+use crate::explain::{Explain as _, OrExplain as _};
+use crate::progress::Bars;
+
+/// What a command works with.
+pub struct Session<'o> {
+    /// Where it prints.
+    pub output: &'o Output,
+    /// The arguments that every command takes.
+    pub arguments: ClientArgs,
+    /// The directories.
+    pub places: Places,
+    /// The settings.
+    pub config: Config,
+    /// The sources that this machine is enrolled with.
+    pub sources: Vec<SourceConfig>,
+    /// What the clock said when the command began.
+    pub now: Timestamp,
+    /// The command as it was typed.
+    command: String,
+}
+
+impl<'o> Session<'o> {
+    /// Reads the settings.
+    pub fn new(arguments: ClientArgs, output: &'o Output) -> Result<Self, Failure> {
+        let working = std::env::current_dir().map_err(|error| {
+            Failure::new(ExitStatus::Failed, error).hint("go to a directory that exists")
+        })?;
+        let named = NamedPlaces {
+            root: arguments.root.clone(),
+            config: arguments.config.clone(),
+            state: arguments.state.clone(),
+            cache: arguments.cache.clone(),
+        };
+        let file = named.clone().settle(&working).config;
+        let config = Config::read(&file, named.config.is_some()).or_explain()?;
+        // a root on the command line brings its own state and cache, whatever the settings say
+        let places = match named.root {
+            Some(_) => named,
+            None => named.or(config.places.clone()),
+        };
+        let places = places.settle(&working);
+        let sources = SourceConfig::read_all(&places).or_explain()?;
+        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        Ok(Self { output, arguments, places, config, sources, now: clock::now(), command })
+    }
+
+    /// Bars and messages for the library's reports.
+    pub fn bars(&self) -> Bars<'o> {
+        Bars::new(self.output)
+    }
+
+    /// What a transaction is told of the outside world.
+    pub fn context(&self, allow_stale: bool) -> Context<'_> {
+        let usual = HookLimits::default();
+        let time = self.config.hook_timeout.unwrap_or(usual.time);
+        Context {
+            command: &self.command,
+            allow_stale,
+            clock: &|| clock::now().seconds(),
+            hooks: HookLimits { time, ..usual },
+        }
+    }
+
+    /// Opens the state to change it: waits for whoever holds it, and first of all puts right what
+    /// was interrupted.
+    pub fn open(&self) -> Result<State, Failure> {
+        self.with_opening(State::open)
+    }
+
+    /// As [`Self::open`], and makes the state if there is none.
+    pub fn open_or_create(&self) -> Result<State, Failure> {
+        self.with_opening(State::open_or_create)
+    }
+
+    fn with_opening(
+        &self,
+        open: impl FnOnce(
+            Opening<'_>,
+            &mut dyn patchctl::report::Reporter,
+        ) -> Result<State, patchctl::state::StateError>,
+    ) -> Result<State, Failure> {
+        let patience = self.arguments.lock_timeout.unwrap_or(self.config.lock_timeout);
+        let opening = Opening {
+            places: &self.places,
+            context: self.context(false),
+            now: self.now,
+            patience,
+            on_wait: &mut |holder| self.output.note(waiting_for(holder, patience)),
+        };
+        let state = open(opening, &mut self.bars()).or_explain()?;
+        for recovered in &state.recovered {
+            self.say_recovered(recovered);
+        }
+        Ok(state)
+    }
+
+    fn say_recovered(&self, recovered: &Recovered) {
+        let Recovered { transaction, command, changes, notices } = recovered;
+        self.output.warning(format!(
+            "transaction {transaction} ({command}) was interrupted; everything is as before it"
+        ));
+        for change in changes {
+            let version = change.old.as_ref().map_or("not installed".into(), ToString::to_string);
+            self.output.note(format!("{} is {version}", change.name));
+        }
+        for notice in notices {
+            self.output.warning(notice);
+        }
+    }
+
+    /// Opens the state to read it. Never waits.
+    pub fn open_to_read(&self) -> Result<Database, Failure> {
+        let database = Database::open_read_only(&self.places.database()).or_explain()?;
+        if let Some(transaction) = database.unfinished().or_explain()? {
+            self.output.warning(format!(
+                "transaction {transaction} is under way or was interrupted; \
+                 the next command that changes something ends it"
+            ));
+        }
+        Ok(database)
+    }
+
+    /// What is known of all sources.
+    pub fn catalogue(&self, database: &Database) -> Result<Catalogue, Failure> {
+        if self.sources.is_empty() {
+            return Err(no_sources(&self.places));
+        }
+        let platform =
+            machine::platform().map_err(|error| Failure::new(ExitStatus::Failed, error))?;
+        Catalogue::load(database, &self.sources, platform, self.now).or_explain()
+    }
+
+    /// Checks that the index of every source is fresh; with `allow_stale` it is only said.
+    pub fn check_fresh(&self, catalogue: &Catalogue, allow_stale: bool) -> Result<(), Failure> {
+        for source in catalogue.sources() {
+            let Err(error) = source.trust.check_fresh(&source.heads, self.now) else { continue };
+            let failure = error.explain();
+            if !allow_stale || failure.exit() != ExitStatus::Expired {
+                return Err(failure);
+            }
+            let causes = failure.causes().join(": ");
+            self.output.warning(format!("{}: {causes}; going on as asked", failure.error()));
+        }
+        Ok(())
+    }
+
+    /// The servers of a source.
+    pub fn mirrors(&self, database: &Database, config: &SourceConfig) -> Result<Mirrors, Failure> {
+        let trust = Trust::load(database, config).or_explain()?;
+        let heads = Heads::load(database, &trust).or_explain()?;
+        let locations = trust.locations(database, &heads, config, self.now).or_explain()?;
+        let open = |location| Source::open(location, &self.config.http);
+        Ok(Mirrors::new(locations.iter().map(open).collect()))
+    }
+
+    /// Refuses `--dry-run` where there is nothing to be shown without doing it.
+    pub fn refuse_dry_run(&self, command: &str) -> Result<(), Failure> {
+        if self.arguments.dry_run {
+            return Err(Failure::usage(format!("{command} cannot be tried without doing it"))
+                .hint("leave --dry-run out: nothing is installed by it"));
+        }
+        Ok(())
+    }
+}
+
+/// There is nothing to ask.
+pub fn no_sources(places: &Places) -> Failure {
+    let text = format!("no source is configured in {}", places.sources().display());
+    Failure::new(ExitStatus::Configuration, text)
+        .hint("begin with: patchctl enroll URL --authority FILE|sha256:HEX")
+}
+
+fn waiting_for(holder: Option<&Holder>, patience: Duration) -> String {
+    let who = holder.map_or("another process".into(), |holder| {
+        let since = i64::try_from(holder.since).unwrap_or(i64::MAX);
+        format!("{holder}, which began at {}", time(since))
+    });
+    format!("waiting for {who}, at most {}", duration(patience))
+}
+
+/// Runs `future` to its end on this thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime needs an event queue, which the system has").block_on(future)
+}
