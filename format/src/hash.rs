@@ -10,6 +10,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::base64;
+
 /// A SHA-256 value: 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash32(pub [u8; 32]);
@@ -51,7 +53,9 @@ impl Hash32 {
 
     /// Reads standard base64 with padding; anything but the canonical form is refused.
     pub fn from_base64(text: &str) -> Result<Self, HashError> {
-        decode(&BASE64, text).ok_or_else(|| HashError::new("base64 of 32 bytes", text))
+        let bytes = if text.len() > 64 { None } else { base64::decode(text) };
+        let hash = bytes.and_then(|bytes| bytes.try_into().ok()).map(Self);
+        hash.ok_or_else(|| HashError::new("base64 of 32 bytes", text))
     }
 }
 
@@ -61,19 +65,13 @@ impl HashError {
     }
 }
 
-fn decode(encoding: &data_encoding::Encoding, text: &str) -> Option<Hash32> {
-    if text.len() > 64 {
-        return None;
-    }
-    let bytes = encoding.decode(text.as_bytes()).ok()?;
-    bytes.try_into().ok().map(Hash32)
-}
-
 impl FromStr for Hash32 {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        decode(&HEXLOWER, text).ok_or_else(|| HashError::new("64 lowercase hex digits", text))
+        let bytes = if text.len() > 64 { None } else { HEXLOWER.decode(text.as_bytes()).ok() };
+        let hash = bytes.and_then(|bytes| bytes.try_into().ok()).map(Self);
+        hash.ok_or_else(|| HashError::new("64 lowercase hex digits", text))
     }
 }
 
@@ -150,6 +148,8 @@ mod tests {
         let text = hash.to_base64();
         assert_eq!(Hash32::from_base64(&text), Ok(hash));
         assert!(Hash32::from_base64(text.trim_end_matches('=')).is_err());
+        let pieces = [BASE64.encode(&hash.0[..16]), BASE64.encode(&hash.0[16..])].concat();
+        assert!(Hash32::from_base64(&pieces).is_err());
         // the last character before the padding carries two bits that must be zero
         let mut loose = text.into_bytes();
         loose[42] += 1;

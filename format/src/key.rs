@@ -9,6 +9,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base64;
 use crate::hash::Hash32;
 use crate::limits::MAX_KEY_NAME;
 
@@ -214,7 +215,7 @@ impl FromStr for Vkey {
             return Err(KeyError::Form(shown()));
         };
         let name: KeyName = name.parse()?;
-        let bytes = BASE64.decode(body.as_bytes()).map_err(|_| KeyError::Form(shown()))?;
+        let bytes = base64::decode(body).ok_or_else(|| KeyError::Form(shown()))?;
         let (kind, key) = match bytes.split_first() {
             Some((0x01, key)) => (SignatureType::Note, key),
             Some((0x04, key)) => (SignatureType::Cosignature, key),

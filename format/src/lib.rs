@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod authority;
+mod base64;
 pub mod checkpoint;
 pub mod directory;
 pub mod entry;

@@ -13,6 +13,7 @@ use super::{
     FileEntry, FileError, FileKind, FileMeta, Hooks, ManifestError, ManifestParts, Mode, Owner,
     Xattrs,
 };
+use crate::base64;
 use crate::hash::Hash32;
 use crate::limits::{MAX_ARCHIVE, MAX_FILES};
 use crate::name::{PatchName, PatchVersion, Platform, Requirement};
@@ -223,9 +224,9 @@ fn absent(member: &'static str, is_absent: bool) -> Result<(), FileError> {
 }
 
 fn decode_xattrs(values: BTreeMap<String, String>) -> Result<Xattrs, FileError> {
-    let decode = |(name, value): (String, String)| match BASE64.decode(value.as_bytes()) {
-        Ok(bytes) => Ok((name, bytes)),
-        Err(_) => Err(FileError::XattrValue(excerpt(&name))),
+    let decode = |(name, value): (String, String)| match base64::decode(&value) {
+        Some(bytes) => Ok((name, bytes)),
+        None => Err(FileError::XattrValue(excerpt(&name))),
     };
     Xattrs::new(values.into_iter().map(decode).collect::<Result<_, _>>()?)
 }
