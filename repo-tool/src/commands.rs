@@ -15,6 +15,7 @@ pub mod authority;
 pub mod collection;
 pub mod completions;
 pub mod directory;
+pub mod distribution;
 pub mod init;
 pub mod man;
 pub mod narrow;

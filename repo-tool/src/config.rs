@@ -66,6 +66,9 @@ pub struct ServerConfig {
     /// The authority note that trust begins with; the first that is found unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Fingerprint>,
+    /// Where a distribution's collection publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<Place>,
     /// Where others serve this server's log: looked at before a head is signed, so that a server
     /// that was restored from a backup notices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +128,7 @@ impl ServerConfig {
             kgc: None,
             authority: None,
             anchor: None,
+            collection: None,
             published_at: Vec::new(),
         }
     }

@@ -101,6 +101,18 @@ impl KnownAuthority {
         }
     }
 
+    /// Looks for newer notes at another place that publishes them, such as the collection's public
+    /// directory, and keeps them too.
+    pub fn learn_from(
+        &mut self,
+        directory: &RoleDir,
+        place: &Location,
+    ) -> Result<(), KnownAuthorityError> {
+        let mut writer = DirectoryWriter::new(&directory.public());
+        block_on(self.go_on(&open(place), &mut writer))?;
+        Ok(writer.sync()?)
+    }
+
     /// The chain.
     pub fn chain(&self) -> &Chain {
         self.walk.chain()

@@ -23,6 +23,8 @@ use crate::server::{self, ServerError};
 const AUTHORITY: &str = "../authority/public";
 /// Where the collection finds its log as the distribution serves it, seen from its own directory.
 const DISTRIBUTION: &str = "../distribution/public";
+/// Where the distribution finds what the collection publishes, seen from its own directory.
+const COLLECTION: &str = "../collection/public";
 /// For how long the authority's versions are valid.
 const VALID_FOR: Span = Span(365 * 86_400);
 
@@ -104,11 +106,15 @@ fn join(
     let config = ServerConfig {
         kgc: Some(kgc),
         authority: Some(AUTHORITY.parse().expect("a path")),
-        published_at: match role {
-            Log::Collection => vec![DISTRIBUTION.parse().expect("a path")],
-            Log::Distribution => Vec::new(),
-        },
         ..ServerConfig::new(role, id.clone())
+    };
+    let config = match role {
+        Log::Collection => {
+            ServerConfig { published_at: vec![DISTRIBUTION.parse().expect("a path")], ..config }
+        }
+        Log::Distribution => {
+            ServerConfig { collection: Some(COLLECTION.parse().expect("a path")), ..config }
+        }
     };
     let (directory, request) = server::init(path, role, &config, passphrases)?;
     let grant = authority.issue(&request.to_bytes(), passphrases, now)?.grant.to_bytes();

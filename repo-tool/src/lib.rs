@@ -12,6 +12,7 @@ pub mod collection;
 pub mod commands;
 pub mod config;
 pub mod directory;
+pub mod distribution;
 pub mod history;
 pub mod key_store;
 pub mod known_authority;

@@ -30,6 +30,8 @@ use countersign_format::time::Timestamp;
 use countersign_store::Sink;
 use countersign_store::crash::crash_point;
 
+mod copy;
+mod entries;
 mod error;
 mod growth;
 mod head;
@@ -39,6 +41,8 @@ mod superseded;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{LogCopy, copy_growth, refresh_copy};
+pub use entries::{read_entries, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead};
 pub use journal::Batch;
@@ -214,18 +218,17 @@ impl<'a> Publisher<'a> {
             return Ok(());
         };
         let mut tail = self.tail.clone();
-        let growth = tail.append(self.log, &batch.entries)?;
+        let growth = tail.append(&batch.entries);
         let (origin, size, root) = (batch.base.origin.clone(), tail.size(), tail.root());
         let next = SignedHead { origin, size, root, time: batch.time };
         self.record.check(&next)?;
-        for (path, bytes) in &growth.files {
-            self.sink.put_immutable(path, bytes)?;
+        for tile in &growth.tiles {
+            let path = layout::tile(self.log, tile.level, tile.index, tile.width);
+            self.sink.put_immutable(&path, &tile.bytes)?;
         }
-        for (path, bytes) in &growth.packs {
-            // one that an interrupted run of another version made is as good
-            if self.sink.size(path)?.is_none() {
-                self.sink.put_immutable(path, bytes)?;
-            }
+        for bundle in &growth.bundles {
+            self.sink.put_immutable(&bundle.path(self.log), &bundle.bytes)?;
+            packs::add_single(self.sink, self.log, bundle)?;
         }
         crash_point("publish.staged");
         self.sink.sync()?;
@@ -255,21 +258,27 @@ impl<'a> Publisher<'a> {
         now: Timestamp,
         assurances: Assurances,
     ) -> Result<Refreshed, PublishError> {
-        if let Some(batch) = &self.pending {
-            return Err(PublishError::Pending(batch.entries.len()));
-        }
-        if assurances.clock_was_wrong
-            && let Some(head) = self.record.newest().filter(|head| head.time > now)
-        {
-            let head = SignedHead { time: now, ..head.clone() };
-            self.record.replace(&head)?;
-        }
-        let time = self.record.time(now)?;
-        self.sign(&SignedHead::new(&self.published, time), signers)?;
+        let time = self.sign_anew(signers, now, assurances)?;
         let packs = packs::add_missing(self.sink, self.log, self.published.size)?;
         self.sink.sync()?;
         let removed = self.superseded.remove(self.sink, self.log, now)?;
         Ok(Refreshed { time, packs, removed })
+    }
+
+    /// Signs the published head anew at `now`, and returns the time that is signed.
+    pub fn sign_anew(
+        &mut self,
+        signers: &[&dyn Signer],
+        now: Timestamp,
+        assurances: Assurances,
+    ) -> Result<Timestamp, PublishError> {
+        if let Some(batch) = &self.pending {
+            return Err(PublishError::Pending(batch.entries.len()));
+        }
+        self.record.assure(now, assurances)?;
+        let time = self.record.time(now)?;
+        self.sign(&SignedHead::new(&self.published, time), signers)?;
+        Ok(time)
     }
 
     /// Records `next`, then signs and publishes it: never the other way round.
@@ -315,6 +324,11 @@ pub fn sign_checkpoint(
 
 fn record_name(log: Log) -> String {
     format!("{log}-head")
+}
+
+/// The head below a public directory, whoever signed it; `None` if there is none.
+pub fn read_head(sink: &dyn Sink, log: Log) -> Result<Option<Checkpoint>, PublishError> {
+    Ok(read_checkpoint(sink, log)?.map(|(_, checkpoint)| checkpoint))
 }
 
 /// The published checkpoint as bytes and as what its text says.

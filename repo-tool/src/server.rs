@@ -156,17 +156,42 @@ pub fn open_signer(
     listed: &LogRole,
     passphrases: &Passphrases,
 ) -> Result<ImplicitSigner, ServerError> {
+    let (key, grant) = listed_keys(directory, listed)?.swap_remove(0);
+    key.open(&grant, passphrases)
+}
+
+/// Opens all key pairs of this server that the authority lists as in use, the newest first: while a
+/// key is being replaced, or where a threshold asks for several.
+pub fn open_signers(
+    directory: &RoleDir,
+    listed: &LogRole,
+    passphrases: &Passphrases,
+) -> Result<Vec<ImplicitSigner>, ServerError> {
+    let keys = listed_keys(directory, listed)?;
+    keys.into_iter().map(|(key, grant)| key.open(&grant, passphrases)).collect()
+}
+
+/// The keys of this server that the authority lists as in use, the newest first; at least one.
+fn listed_keys(
+    directory: &RoleDir,
+    listed: &LogRole,
+) -> Result<Vec<(NumberedKey, Grant)>, ServerError> {
+    let mut found = Vec::new();
     let mut key = NumberedKey::newest(directory)?;
     while let Some(candidate) = key {
+        key = candidate.clone().before();
         if let Some(grant) = read_grant(directory, &candidate)? {
             let binding = grant.partial_key().binding;
             if listed.active().any(|active| active.binding().as_ref() == Some(&binding)) {
-                return candidate.open(&grant, passphrases);
+                found.push((candidate, grant));
             }
         }
-        key = candidate.before();
     }
-    Err(ServerError::NotListed { origin: listed.origin.clone(), keys: directory.keys() })
+    if found.is_empty() {
+        let (origin, keys) = (listed.origin.clone(), directory.keys());
+        return Err(ServerError::NotListed { origin, keys });
+    }
+    Ok(found)
 }
 
 fn ask(

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
+use crate::commands::distribution::{list, publish, refresh, release, show, sync, withdraw};
 use crate::commands::server::{accept, init, renew};
 
 /// The commands of a distribution.
@@ -23,6 +24,13 @@ pub(super) enum DistributionCommand {
     #[command(after_help = "Examples:\n  \
         patchrepo distribution renew /srv/distribution -o request.json")]
     Renew(renew::RenewArgs),
+    Sync(sync::SyncArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Release(release::ReleaseArgs),
+    Withdraw(withdraw::WithdrawArgs),
+    Publish(publish::PublishArgs),
+    Refresh(refresh::RefreshArgs),
 }
 
 impl DistributionCommand {
@@ -31,6 +39,13 @@ impl DistributionCommand {
             Self::Init(arguments) => init::run(Log::Distribution, &arguments, output),
             Self::Accept(arguments) => accept::run(Log::Distribution, &arguments, output),
             Self::Renew(arguments) => renew::run(Log::Distribution, &arguments, output),
+            Self::Sync(arguments) => sync::run(&arguments, output),
+            Self::List(arguments) => list::run(&arguments, output),
+            Self::Show(arguments) => show::run(&arguments, output),
+            Self::Release(arguments) => release::run(&arguments, output),
+            Self::Withdraw(arguments) => withdraw::run(&arguments, output),
+            Self::Publish(arguments) => publish::run(&arguments, output),
+            Self::Refresh(arguments) => refresh::run(&arguments, output),
         }
     }
 }

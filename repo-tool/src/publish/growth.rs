@@ -6,7 +6,7 @@ use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::{MAX_BUNDLE, TILE_WIDTH};
 use countersign_format::merkle::leaf_hash;
 use countersign_format::pack;
-use countersign_format::tile::{self, Edge, TILE_HEIGHT, TileError};
+use countersign_format::tile::{self, Edge, TILE_HEIGHT, Tile, TileError};
 use countersign_store::Sink;
 
 use super::{LEVEL, PublishError};
@@ -25,10 +25,18 @@ pub(super) struct Tail {
 /// The files that a log gains.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    /// Tiles and bundles.
-    pub(super) files: Vec<(RepoPath, Vec<u8>)>,
-    /// Packs of one bundle each. Unlike the files, their bytes depend on the compressor.
-    pub(super) packs: Vec<(RepoPath, Vec<u8>)>,
+    /// The tiles.
+    pub(super) tiles: Vec<Tile>,
+    /// The bundles, of each of which there is a pack too.
+    pub(super) bundles: Vec<Bundle>,
+}
+
+/// An entry bundle.
+#[derive(Debug)]
+pub(super) struct Bundle {
+    index: u64,
+    width: u16,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Tail {
@@ -76,39 +84,48 @@ impl Tail {
 
     /// Appends entries and returns the new files. The work grows with the entries, not with the
     /// log.
-    pub(super) fn append(&mut self, log: Log, entries: &[Vec<u8>]) -> Result<Growth, PublishError> {
+    pub(super) fn append(&mut self, entries: &[Vec<u8>]) -> Growth {
+        let leaves = entries.iter().map(|entry| leaf_hash(entry));
         let mut size = self.size();
-        let mut growth = Growth::default();
-        for tile in self.edge.append(entries.iter().map(|entry| leaf_hash(entry))) {
-            let path = layout::tile(log, tile.level, tile.index, tile.width);
-            growth.files.push((path, tile.bytes));
-        }
+        let mut growth = Growth { tiles: self.edge.append(leaves), bundles: Vec::new() };
         for entry in entries {
             tile::push_entry(&mut self.bundle, entry);
             size += 1;
             if size.is_multiple_of(WIDTH) {
-                growth.add_bundle(log, size, std::mem::take(&mut self.bundle))?;
+                growth.bundles.push(Bundle::last(size, std::mem::take(&mut self.bundle)));
             }
         }
         if !entries.is_empty() && !self.bundle.is_empty() {
-            growth.add_bundle(log, size, self.bundle.clone())?;
+            growth.bundles.push(Bundle::last(size, self.bundle.clone()));
         }
-        Ok(growth)
+        growth
     }
 }
 
-impl Growth {
-    /// Adds the last bundle of a log of `size` entries, and the pack of it alone.
-    fn add_bundle(&mut self, log: Log, size: u64, bytes: Vec<u8>) -> Result<(), PublishError> {
+impl Bundle {
+    /// The last bundle of a log of `size` entries.
+    fn last(size: u64, bytes: Vec<u8>) -> Self {
         let index = (size - 1) / WIDTH;
-        let width = tile::tile_width(size, 0, index);
-        let path = layout::pack(log, 0, index, width);
-        match pack::compress(&bytes, LEVEL) {
-            Ok(packed) => self.packs.push((path, packed)),
-            Err(source) => return Err(PublishError::Compress { path, source }),
-        }
-        self.files.push((layout::bundle(log, index, width), bytes));
-        Ok(())
+        Self { index, width: tile::tile_width(size, 0, index), bytes }
+    }
+
+    /// The bundle `(index, width)` as it was read.
+    pub(super) fn new(index: u64, width: u16, bytes: Vec<u8>) -> Self {
+        Self { index, width, bytes }
+    }
+
+    pub(super) fn path(&self, log: Log) -> RepoPath {
+        layout::bundle(log, self.index, self.width)
+    }
+
+    pub(super) fn pack_path(&self, log: Log) -> RepoPath {
+        layout::pack(log, 0, self.index, self.width)
+    }
+
+    /// The pack of this bundle alone. Unlike all other files, its bytes depend on the compressor.
+    pub(super) fn pack(&self, log: Log) -> Result<Vec<u8>, PublishError> {
+        pack::compress(&self.bytes, LEVEL)
+            .map_err(|source| PublishError::Compress { path: self.pack_path(log), source })
     }
 }
 

@@ -14,7 +14,7 @@ use countersign_format::time::Timestamp;
 use countersign_store::durable::{self, Access};
 use serde::{Deserialize, Serialize};
 
-use super::PublishError;
+use super::{Assurances, PublishError};
 
 const TYPE: &str = "signed-head/v1";
 
@@ -111,6 +111,18 @@ impl HeadRecord {
             }
         }
         Ok(())
+    }
+
+    /// Where a person says that the clock was ahead when the newest signature was made: records
+    /// `now` as its time.
+    pub fn assure(&mut self, now: Timestamp, assurances: Assurances) -> Result<(), PublishError> {
+        match &self.newest {
+            Some(head) if assurances.clock_was_wrong && head.time > now => {
+                let head = SignedHead { time: now, ..head.clone() };
+                self.replace(&head)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Records `head` whatever was recorded before. For a person who knows that no newer head was

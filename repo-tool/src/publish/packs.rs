@@ -5,11 +5,25 @@ use countersign_format::limits::{MAX_BUNDLE, MAX_PACK_INFLATED};
 use countersign_format::pack::{self, MAX_PACK_LEVEL};
 use countersign_store::Sink;
 
+use super::growth::Bundle;
 use super::{FULL, LEVEL, PublishError};
 
 /// Largest pack, inflated, that publishing makes at once: more takes seconds to compress, and is
 /// left to the next refresh.
 const MAX_AT_ONCE: u64 = 4 * 1024 * 1024;
+
+/// Stages the pack of one bundle, unless it is there: one that an interrupted run of another
+/// version made is as good.
+pub(super) fn add_single(
+    sink: &mut dyn Sink,
+    log: Log,
+    bundle: &Bundle,
+) -> Result<(), PublishError> {
+    if sink.size(&bundle.pack_path(log))?.is_none() {
+        sink.put_immutable(&bundle.pack_path(log), &bundle.pack(log)?)?;
+    }
+    Ok(())
+}
 
 /// Stages the packs of level 1 that a log completes by growing from `old` to `new` entries, unless
 /// they are large.

@@ -1,0 +1,68 @@
+//! `patchrepo distribution refresh`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_format::time::Timestamp;
+use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use serde::Serialize;
+
+use super::{open_locked, tell_authority};
+use crate::commands::now;
+use crate::key_store::{PassphraseArgs, Passphrases};
+use crate::publish::Assurances;
+
+/// Sign both heads anew, so that clients see that they are current
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchrepo distribution refresh /srv/distribution\n  \
+    patchrepo distribution refresh /srv/distribution --clock-was-wrong\n\n\
+    To be run often enough for the authority's max_age, after a sync, which brings the collection's\n\
+    newer time. Also makes packs that publish left for later, and removes what was superseded.")]
+pub struct RefreshArgs {
+    /// The distribution's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Sign with an earlier time than the last one: that clock was ahead
+    #[arg(long)]
+    clock_was_wrong: bool,
+    /// Take the heads in public/ for the newest that were ever signed, after a restored backup
+    #[arg(long)]
+    adopt_public_head: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+#[derive(Serialize)]
+struct RefreshReport {
+    /// When the heads were signed.
+    time: Timestamp,
+    packs: usize,
+    removed: usize,
+}
+
+impl Report for RefreshReport {
+    fn print(&self, output: &Output) {
+        output.print_field("signed", self.time);
+        output.print_field("packs made", self.packs);
+        output.print_field("files removed", self.removed);
+    }
+}
+
+/// Refreshes and says when the heads were signed.
+pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let (distribution, _lock) = open_locked(&arguments.directory, output)?;
+    let passphrases = Passphrases::new(&arguments.passphrase);
+    let session = distribution.session(&passphrases, now()?)?;
+    tell_authority(session.authority(), output);
+    if arguments.adopt_public_head {
+        session.adopt_public_heads()?;
+    }
+    let refreshed = session.refresh(Assurances { clock_was_wrong: arguments.clock_was_wrong })?;
+    output.report(&RefreshReport {
+        time: refreshed.time,
+        packs: refreshed.packs,
+        removed: refreshed.removed,
+    });
+    Ok(ExitStatus::Done)
+}

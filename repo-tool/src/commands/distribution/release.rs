@@ -1,0 +1,135 @@
+//! `patchrepo distribution release`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use countersign_format::text::{Line, RingName};
+use countersign_format::time::Timestamp;
+use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, parse_duration};
+use serde::Serialize;
+
+use super::{NarrowArgs, PatchReport, open_locked, patches};
+use crate::commands::now;
+use crate::distribution::{Action, Decided, Selection, Terms};
+use crate::patch_selector::PatchSelector;
+
+/// Decide to release patches to a ring of machines
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchrepo distribution release /srv/distribution acme-agent@2.1.1\n  \
+    patchrepo distribution release /srv/distribution --all --ring canary\n  \
+    patchrepo distribution release /srv/distribution acme-agent@2.1.1 --percent 50 --ramp 24h\n  \
+    patchrepo distribution release /srv/distribution acme-agent@2.1.1 --base none\n\n\
+    The decision waits until publish signs it. NAME@VERSION means all its patches unless --platform\n\
+    or --base says otherwise.")]
+pub struct ReleaseArgs {
+    /// The distribution's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The patches
+    #[arg(value_name = "NAME@VERSION", required_unless_present = "all", conflicts_with = "all")]
+    patches: Vec<PatchSelector>,
+    /// Everything that was never released to the ring or withdrawn from it
+    #[arg(long, conflicts_with_all = ["platform", "base"])]
+    all: bool,
+    /// The ring
+    #[arg(long, value_name = "RING", default_value = "stable")]
+    ring: RingName,
+    /// How many of a hundred machines get it in the end
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u8).range(0..=100)
+    )]
+    percent: u8,
+    /// Over which time machines get it one after the other
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    ramp: Option<Duration>,
+    /// From when on; at once unless given
+    #[arg(long, value_name = "TIME")]
+    start: Option<Timestamp>,
+    /// From when on a machine's holds no longer defer it
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<Timestamp>,
+    #[command(flatten)]
+    narrow: NarrowArgs,
+}
+
+/// What was decided.
+#[derive(Serialize)]
+pub(super) struct DecidedReport {
+    ring: RingName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Line>,
+    /// Those for which the decision is new.
+    patches: Vec<PatchReport>,
+    /// Those for which it stands already.
+    unchanged: Vec<PatchReport>,
+    #[serde(skip)]
+    verb: &'static str,
+}
+
+impl DecidedReport {
+    pub(super) fn new(ring: &RingName, action: &Action, decided: &Decided) -> Self {
+        let (verb, reason) = match action {
+            Action::Release(_) => ("released to", None),
+            Action::Withdraw { reason } => ("withdrawn from", Some(reason.clone())),
+        };
+        Self {
+            ring: ring.clone(),
+            reason,
+            patches: decided.waiting.iter().map(Into::into).collect(),
+            unchanged: decided.standing.iter().map(Into::into).collect(),
+            verb,
+        }
+    }
+}
+
+impl Report for DecidedReport {
+    fn print(&self, output: &Output) {
+        let mut table = Table::new(["INDEX", "PATCH", "BASE", "SEVERITY", "SUMMARY"]).right(0);
+        for patch in &self.patches {
+            table.row([
+                patch.index.to_string(),
+                patch.patch(),
+                patch.base(),
+                patch.severity.to_string(),
+                patch.summary.to_string(),
+            ]);
+        }
+        output.print_table(&table);
+        let Self { ring, verb, .. } = self;
+        for patch in &self.unchanged {
+            output.note(format!("{} ({}) is {verb} {ring} already", patch.patch(), patch.base()));
+        }
+        if self.patches.is_empty() {
+            output.note("Nothing to be published.");
+        } else {
+            let count = patches(self.patches.len());
+            output.note(format!("{count} will be {verb} {ring} with the next publish."));
+        }
+    }
+}
+
+/// Decides and shows what waits.
+pub fn run(arguments: &ReleaseArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let (distribution, _lock) = open_locked(&arguments.directory, output)?;
+    let ramp = arguments.ramp.unwrap_or_default().as_secs();
+    let start = match arguments.start {
+        // a ramp is measured from a start
+        None if ramp > 0 => Some(now()?),
+        start => start,
+    };
+    let (percent, deadline) = (arguments.percent, arguments.deadline);
+    let action = Action::Release(Terms { start, ramp, percent, deadline });
+    let selection = if arguments.all {
+        Selection::New
+    } else {
+        Selection::Patches(arguments.narrow.apply(&arguments.patches))
+    };
+    let decided = distribution.decide(&selection, &arguments.ring, &action)?;
+    output.report(&DecidedReport::new(&arguments.ring, &action, &decided));
+    Ok(ExitStatus::Done)
+}

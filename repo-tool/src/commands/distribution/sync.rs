@@ -1,0 +1,141 @@
+//! `patchrepo distribution sync`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_format::entry::PatchEntry;
+use countersign_format::key::KeyName;
+use countersign_format::text::Line;
+use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, Task, Unit, bytes};
+use serde::Serialize;
+
+use super::{PatchReport, open_locked, patches, tell_authority};
+use crate::commands::now;
+use crate::config::Place;
+use crate::distribution::{NewPatch, PassedOver, Revocation, Synced};
+
+/// Fetch what is new from the collection and verify the first signature
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchrepo distribution sync /srv/distribution\n  \
+    patchrepo distribution sync lab/distribution --from lab/collection/public\n  \
+    patchrepo distribution sync /srv/distribution --from https://collection.example.org/\n\n\
+    Every note and archive is verified as it arrives. Nothing is released by that: look at what is\n\
+    new, then decide with release. A fetch that was interrupted goes on where it ended.")]
+pub struct SyncArgs {
+    /// The distribution's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Where the collection publishes; `collection` of config.toml unless given
+    #[arg(long, value_name = "URL|DIR", value_parser = Place::of_argument)]
+    from: Option<Place>,
+}
+
+#[derive(Serialize)]
+struct SyncReport {
+    from: String,
+    /// Entries of the collection's log that were held before, and now.
+    before: u64,
+    size: u64,
+    patches: Vec<NewReport>,
+    revoked: Vec<RevokedReport>,
+    passed_over: Vec<PassedOverReport>,
+}
+
+#[derive(Serialize)]
+struct NewReport {
+    #[serde(flatten)]
+    patch: PatchReport,
+    signed_by: Vec<KeyName>,
+}
+
+#[derive(Serialize)]
+struct RevokedReport {
+    #[serde(flatten)]
+    patch: PatchReport,
+    reason: Line,
+}
+
+#[derive(Serialize)]
+struct PassedOverReport {
+    index: u64,
+    why: String,
+}
+
+impl SyncReport {
+    fn new(from: String, synced: Synced) -> Self {
+        let new = |patch: NewPatch| NewReport {
+            patch: PatchReport::new(patch.index, &patch.entry),
+            signed_by: patch.signed_by,
+        };
+        let revoked = |revocation: Revocation| RevokedReport {
+            patch: PatchReport::new(revocation.index, &revocation.entry),
+            reason: revocation.reason,
+        };
+        let passed_over =
+            |PassedOver { index, why }| PassedOverReport { index, why: why.to_string() };
+        Self {
+            from,
+            before: synced.before,
+            size: synced.size,
+            patches: synced.patches.into_iter().map(new).collect(),
+            revoked: synced.revoked.into_iter().map(revoked).collect(),
+            passed_over: synced.passed_over.into_iter().map(passed_over).collect(),
+        }
+    }
+}
+
+impl Report for SyncReport {
+    fn print(&self, output: &Output) {
+        let header = ["INDEX", "PATCH", "BASE", "SEVERITY", "SIZE", "SIGNED BY", "SUMMARY"];
+        let mut table = Table::new(header).right(0).right(4);
+        for NewReport { patch, signed_by } in &self.patches {
+            let names: Vec<_> = signed_by.iter().map(KeyName::as_str).collect();
+            table.row([
+                patch.index.to_string(),
+                patch.patch(),
+                patch.base(),
+                patch.severity.to_string(),
+                bytes(patch.size),
+                names.join(", "),
+                patch.summary.to_string(),
+            ]);
+        }
+        output.print_table(&table);
+        for RevokedReport { patch, reason } in &self.revoked {
+            output.print_line(format!("revoked: {} ({}): {reason}", patch.patch(), patch.base()));
+        }
+        for PassedOverReport { index, why } in &self.passed_over {
+            output.warning(format!("entry {index} is passed over: {why}"));
+        }
+        if self.patches.is_empty() && self.revoked.is_empty() {
+            output.note(format!("Nothing new; {} entries are held.", self.size));
+        } else if !self.patches.is_empty() {
+            let count = patches(self.patches.len());
+            output.note(format!("{count} new. Decide with: patchrepo distribution release DIR"));
+        }
+    }
+}
+
+/// Fetches and shows what is new.
+pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let (distribution, _lock) = open_locked(&arguments.directory, output)?;
+    let place = distribution.collection_place(arguments.from.as_ref())?;
+    let known = distribution.learn(&place)?;
+    tell_authority(&known, output);
+    let mut bar: Option<(PatchEntry, Task)> = None;
+    let mut progress = |entry: &PatchEntry, done: u64| {
+        if bar.as_ref().is_none_or(|(shown, _)| shown != entry) {
+            let label = format!("{}@{}", entry.name, entry.version);
+            let task = output.progress().task(&label, Some(entry.archive.size), Unit::Bytes);
+            bar = Some((entry.clone(), task));
+        }
+        if let Some((_, task)) = &bar {
+            task.set_position(done);
+        }
+    };
+    let synced = distribution.sync(&known, &place, now()?, &mut progress)?;
+    drop(bar);
+    output.report(&SyncReport::new(place.to_string(), synced));
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,129 @@
+//! Deciding what is released and withdrawn. A decision waits until it is published.
+
+use std::collections::BTreeSet;
+
+use countersign_format::layout::Log;
+use countersign_format::text::RingName;
+
+use super::{
+    Action, Catalogue, Decision, Decisions, Distribution, DistributionError, Patch, Standings,
+};
+use crate::patch_selector::PatchSelector;
+use crate::publish::read_head;
+
+/// Which patches a decision is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Selection {
+    /// These.
+    Patches(Vec<PatchSelector>),
+    /// All that nothing was ever decided about for the ring, the revoked ones left out.
+    New,
+}
+
+/// What was decided.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Decided {
+    /// Patches for which the decision waits now.
+    pub waiting: Vec<Patch>,
+    /// Patches for which it stands already, so that nothing is to be done.
+    pub standing: Vec<Patch>,
+}
+
+impl Distribution {
+    /// The patches that are held.
+    pub fn catalogue(&self) -> Result<Catalogue, DistributionError> {
+        let sink = self.copy_sink();
+        let head = read_head(&sink, Log::Collection)?.ok_or(DistributionError::NothingSynced)?;
+        Catalogue::read(&sink, head.size)
+    }
+
+    /// What was published about them.
+    pub fn standings(&self) -> Result<Standings, DistributionError> {
+        let head = read_head(&self.copy_sink(), Log::Collection)?;
+        let head = head.ok_or(DistributionError::NothingSynced)?;
+        Standings::read(&self.public_sink(), &head.origin)
+    }
+
+    /// Decides to release or to withdraw patches. Revoked ones are never released; what is
+    /// withdrawn must have been released or be about to. Whoever decides holds the lock.
+    pub fn decide(
+        &self,
+        selection: &Selection,
+        ring: &RingName,
+        action: &Action,
+    ) -> Result<Decided, DistributionError> {
+        let (catalogue, standings) = (self.catalogue()?, self.standings()?);
+        let mut decisions = Decisions::read(&self.directory)?;
+        let mut decided = Decided::default();
+        for patch in select(&catalogue, selection, ring, action, &standings, &decisions)? {
+            let stands = standings.of(patch.index, ring).is_some_and(|it| it.action == *action);
+            let list = if stands { &mut decided.standing } else { &mut decided.waiting };
+            list.push(patch.clone());
+        }
+        let indexes = |patches: &[Patch]| -> BTreeSet<u64> {
+            patches.iter().map(|patch| patch.index).collect()
+        };
+        // what stands already is not to be changed by what was decided in between
+        decisions.forget(ring, &indexes(&decided.standing));
+        let (mut new, mut back) = (BTreeSet::new(), BTreeSet::new());
+        for index in indexes(&decided.waiting) {
+            let takes_back =
+                matches!(action, Action::Withdraw { .. }) && standings.of(index, ring).is_none();
+            if takes_back {
+                back.insert(index)
+            } else {
+                new.insert(index)
+            };
+        }
+        decisions.forget(ring, &back);
+        if !new.is_empty() {
+            decisions.add(Decision { ring: ring.clone(), action: action.clone(), patches: new });
+        }
+        decisions.write(&self.directory)?;
+        Ok(decided)
+    }
+}
+
+/// The patches that are meant, in the log's order.
+fn select<'c>(
+    catalogue: &'c Catalogue,
+    selection: &Selection,
+    ring: &RingName,
+    action: &Action,
+    standings: &Standings,
+    decisions: &Decisions,
+) -> Result<Vec<&'c Patch>, DistributionError> {
+    let is_release = matches!(action, Action::Release(_));
+    let Selection::Patches(selectors) = selection else {
+        let is_new = |patch: &&Patch| {
+            patch.revoked.is_none()
+                && standings.of(patch.index, ring).is_none()
+                && decisions.of(patch.index, ring).is_none()
+        };
+        return Ok(catalogue.patches().filter(is_new).collect());
+    };
+    let mut selected = BTreeSet::new();
+    for selector in selectors {
+        let mut found = catalogue.select(selector)?;
+        if is_release {
+            if let [Patch { entry, revoked: Some(reason), .. }, ..] = found[..]
+                && found.iter().all(|patch| patch.revoked.is_some())
+            {
+                let (identity, reason) = (Box::new(entry.identity()), reason.clone());
+                return Err(DistributionError::Revoked { identity, reason });
+            }
+            found.retain(|patch| patch.revoked.is_none());
+        } else {
+            found.retain(|patch| {
+                standings.of(patch.index, ring).is_some()
+                    || matches!(decisions.of(patch.index, ring), Some(Action::Release(_)))
+            });
+            if found.is_empty() {
+                let (selector, ring) = (Box::new(selector.clone()), ring.clone());
+                return Err(DistributionError::NotReleased { selector, ring });
+            }
+        }
+        selected.extend(found.iter().map(|patch| patch.index));
+    }
+    Ok(selected.iter().filter_map(|index| catalogue.patch(*index)).collect())
+}

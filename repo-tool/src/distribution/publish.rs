@@ -1,0 +1,303 @@
+//! Publishing: countersigned notes, the collection's log with the second signature, the
+//! distribution's own log.
+//!
+//! The order is the one that readers rely on (SPEC §2): the journal with the exact entries; archives
+//! and notes; the collection's new tiles, bundles and packs; its checkpoint; the distribution's own
+//! new files; its checkpoint. Killed anywhere, readers accept what is there and the next run
+//! completes it.
+
+use std::fs::File;
+
+use countersign_format::authority::{AuthorityNote, DistributionRole};
+use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, TreeHead};
+use countersign_format::implicit_key::ImplicitSigner;
+use countersign_format::layout::{self, Log};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::note::{Note, SignatureLine};
+use countersign_format::policy::{
+    Clock, PatchContext, check_unexpired, collection_lines, verify_first_patch, verify_patch,
+};
+use countersign_format::signature::{Signer, countersign};
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+use countersign_store::{DirectoryWriter, Sink};
+
+use super::collection_head::HeldHead;
+use super::{Decisions, Distribution, DistributionError, archive};
+use crate::key_store::Passphrases;
+use crate::known_authority::{KnownAuthority, mark_announced};
+use crate::publish::{Assurances, Publisher, read_entry, refresh_copy};
+use crate::server;
+
+/// A distribution that is about to publish: it knows its authority and has opened its keys. Whoever
+/// publishes holds the role's lock.
+#[derive(Debug)]
+pub struct Session<'a> {
+    distribution: &'a Distribution,
+    known: KnownAuthority,
+    signers: Vec<ImplicitSigner>,
+    now: Timestamp,
+}
+
+/// What was published.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Publication {
+    /// Patches whose notes carry the second signature from now on, with their indexes.
+    pub countersigned: Vec<(u64, PatchEntry)>,
+    /// What the log says from now on; what an interrupted run had begun to say is among it.
+    pub entries: Vec<DistributionEntry>,
+    /// Entries of the collection's log that are published now.
+    pub collection: u64,
+    /// Entries of the distribution's log now.
+    pub distribution: u64,
+    /// When the heads were signed.
+    pub time: Option<Timestamp>,
+}
+
+/// What a refresh came to, besides the new timestamps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refreshed {
+    /// When the heads were signed.
+    pub time: Timestamp,
+    /// Packs that were missing and were made.
+    pub packs: usize,
+    /// Superseded files that were removed.
+    pub removed: usize,
+}
+
+impl Distribution {
+    /// Learns what the authority published and opens the keys with which the distribution signs at
+    /// `now`.
+    pub fn session(
+        &self,
+        passphrases: &Passphrases,
+        now: Timestamp,
+    ) -> Result<Session<'_>, DistributionError> {
+        let known = KnownAuthority::learn(&self.directory, &self.config)?;
+        let authority = known.chain().newest();
+        let file = layout::authority(authority.version);
+        check_unexpired(authority, file.as_str(), Clock::local(now))?;
+        let listed = &self.role(authority)?.log;
+        let signers = server::open_signers(&self.directory, listed, passphrases)?;
+        if signers.len() < listed.threshold as usize {
+            let (origin, needed, found) = (listed.origin.clone(), listed.threshold, signers.len());
+            return Err(DistributionError::TooFewKeys { origin, needed, found });
+        }
+        Ok(Session { distribution: self, known, signers, now })
+    }
+}
+
+impl Session<'_> {
+    /// What the distribution knows of its authority.
+    pub fn authority(&self) -> &KnownAuthority {
+        &self.known
+    }
+
+    /// Publishes what was decided, after what an interrupted run left to be completed, along with
+    /// the collection's log as it was fetched last.
+    pub fn publish(&self) -> Result<Publication, DistributionError> {
+        let head = self.held_head()?;
+        let mut writer = self.distribution.public_sink();
+        let mut publisher = self.open(&mut writer)?;
+        let mut publication = Publication::default();
+        self.complete(&mut publisher, &head, &mut publication)?;
+        let entries = self.new_entries(&head)?;
+        publisher.prepare(entries, self.now)?;
+        if publisher.pending().is_some() {
+            self.complete(&mut publisher, &head, &mut publication)?;
+        } else {
+            self.publish_collection(&head, publisher.sink(), Assurances::default())?;
+            publisher.sign_anew(&self.signers(), self.now, Assurances::default())?;
+        }
+        publication.collection = head.checkpoint.size;
+        publication.distribution = publisher.size();
+        publication.time = publisher.signed();
+        Ok(publication)
+    }
+
+    /// Signs both heads anew, the collection's as it was fetched last; makes missing packs and
+    /// tidies up.
+    pub fn refresh(&self, assurances: Assurances) -> Result<Refreshed, DistributionError> {
+        let head = self.held_head()?;
+        let mut writer = self.distribution.public_sink();
+        let mut publisher = self.open(&mut writer)?;
+        if let Some(batch) = publisher.pending() {
+            return Err(crate::publish::PublishError::Pending(batch.entries.len()).into());
+        }
+        self.publish_collection(&head, publisher.sink(), assurances)?;
+        let own = publisher.refresh(&self.signers(), self.now, assurances)?;
+        let state = self.distribution.directory.state();
+        let size = head.checkpoint.size;
+        let place = (state.as_path(), self.now);
+        let (packs, removed) = refresh_copy(publisher.sink(), Log::Collection, size, place)?;
+        Ok(Refreshed { time: own.time, packs: own.packs + packs, removed: own.removed + removed })
+    }
+
+    /// Takes the published heads for the newest, since a person says so.
+    pub fn adopt_public_heads(&self) -> Result<(), DistributionError> {
+        let state = self.distribution.directory.state();
+        let keys: Vec<_> = self.role()?.log.keys.iter().map(|key| key.vkey.clone()).collect();
+        Publisher::adopt(&self.distribution.public_sink(), &state, Log::Distribution, &keys)?;
+        self.held_head()?.adopt(self.distribution)
+    }
+
+    /// Does all that the journal says, whatever of it was done before.
+    fn complete(
+        &self,
+        publisher: &mut Publisher<'_>,
+        head: &HeldHead,
+        publication: &mut Publication,
+    ) -> Result<(), DistributionError> {
+        let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
+        let parse = |(index, bytes)| Ok((index, DistributionEntry::parse(bytes)?));
+        let entries: Vec<(u64, DistributionEntry)> =
+            batch.indexed().map(parse).collect::<Result<_, EntryError>>()?;
+        for (entry, content) in &entries {
+            if let DistributionEntry::Release(release) = content {
+                for patch in release.patches.iter().flat_map(|range| range.indexes()) {
+                    let signed = self.put_patch(publisher.sink(), head, patch, *entry)?;
+                    publication.countersigned.extend(signed.map(|entry| (patch, entry)));
+                }
+            }
+        }
+        publisher.sink().sync()?;
+        crash_point("distribution.patches");
+        self.publish_collection(head, publisher.sink(), Assurances::default())?;
+        publisher.commit(&self.signers())?;
+        let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+        self.mark(&entries)?;
+        crash_point("distribution.marked");
+        publisher.finish()?;
+        publication.entries.extend(entries);
+        Ok(())
+    }
+
+    /// Puts archive and countersigned note where readers look for them; they look once the entry
+    /// with the index `released` says so. Returns the patch if its note was countersigned now.
+    fn put_patch(
+        &self,
+        public: &mut dyn Sink,
+        head: &HeldHead,
+        index: u64,
+        released: u64,
+    ) -> Result<Option<PatchEntry>, DistributionError> {
+        let copy = self.distribution.copy_sink();
+        let bytes = read_entry(&copy, Log::Collection, head.checkpoint.size, index)?;
+        let entry = PatchEntry::parse(&bytes)?;
+        self.put_archive(public, &entry)?;
+        let path = layout::patch_note(&entry.archive.sha256);
+        let authority = self.note();
+        let (role, file) = (self.role()?, path.as_str());
+        let context = PatchContext { file, authority, entry: &bytes, index };
+        let present = public.read(&path, MAX_NOTE as u64)?;
+        if let Some(present) = &present
+            && verify_patch(present, &context, role, released).is_ok()
+        {
+            return Ok(None);
+        }
+        let first = read(&copy, &path)?;
+        let verified = verify_first_patch(&first, &context)?;
+        let note = self.countersign(&verified.note)?.to_bytes();
+        // what readers would refuse is not published
+        verify_patch(&note, &context, role, released)?;
+        if present.is_some() {
+            // its signature was made with a key that was retired since
+            public.put_mutable(&path, &note)?;
+        } else {
+            public.put_immutable(&path, &note)?;
+        }
+        Ok(Some(entry))
+    }
+
+    fn put_archive(
+        &self,
+        public: &mut dyn Sink,
+        entry: &PatchEntry,
+    ) -> Result<(), DistributionError> {
+        let path = layout::archive(&entry.archive.sha256);
+        if public.size(&path)? == Some(entry.archive.size) {
+            return Ok(());
+        }
+        let held = self.distribution.copy().join(&path);
+        let mut file = File::open(&held).map_err(DistributionError::io("read", &held))?;
+        archive::check(&mut file, &held, entry)?;
+        public.put_immutable_file(&path, &mut file)?;
+        Ok(())
+    }
+
+    /// The note with the collection's lines and, over exactly those, ours.
+    fn countersign(&self, note: &Note) -> Result<Note, DistributionError> {
+        let first: Vec<SignatureLine> =
+            collection_lines(note, self.note()).into_iter().cloned().collect();
+        let first_note = Note::new(note.text().to_owned(), first.clone());
+        let mut second = Vec::new();
+        for signer in &self.signers {
+            second.push(countersign(signer, &first_note, &first)?);
+        }
+        Ok(first_note.with(second))
+    }
+
+    fn publish_collection(
+        &self,
+        head: &HeldHead,
+        public: &mut dyn Sink,
+        assurances: Assurances,
+    ) -> Result<Timestamp, DistributionError> {
+        head.publish(self.distribution, public, &self.signers(), (self.now, assurances))
+    }
+
+    /// What the log is to say next: authority notes that it does not name, then the decisions.
+    fn new_entries(&self, head: &HeldHead) -> Result<Vec<Vec<u8>>, DistributionError> {
+        let directory = &self.distribution.directory;
+        let unannounced = self.known.unannounced(directory)?;
+        let mut entries: Vec<_> =
+            unannounced.into_iter().map(DistributionEntry::Authority).collect();
+        let checkpoint = head.checkpoint.clone();
+        let of =
+            TreeHead { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
+        entries.extend(Decisions::read(directory)?.entries(&of));
+        Ok(entries.iter().map(DistributionEntry::to_bytes).collect::<Result<_, _>>()?)
+    }
+
+    /// Remembers what was published.
+    fn mark(&self, entries: &[DistributionEntry]) -> Result<(), DistributionError> {
+        let directory = &self.distribution.directory;
+        for entry in entries {
+            if let DistributionEntry::Authority(reference) = entry {
+                mark_announced(directory, reference.version)?;
+            }
+        }
+        let mut decisions = Decisions::read(directory)?;
+        decisions.drop_published(entries);
+        decisions.write(directory)
+    }
+
+    fn held_head(&self) -> Result<HeldHead, DistributionError> {
+        HeldHead::read(self.distribution, self.note(), self.role()?, Clock::local(self.now))
+    }
+
+    fn note(&self) -> &AuthorityNote {
+        self.known.chain().newest()
+    }
+
+    fn role(&self) -> Result<&DistributionRole, DistributionError> {
+        self.distribution.role(self.note())
+    }
+
+    fn signers(&self) -> Vec<&dyn Signer> {
+        self.signers.iter().map(|signer| signer as &dyn Signer).collect()
+    }
+
+    fn open<'s>(
+        &self,
+        writer: &'s mut DirectoryWriter,
+    ) -> Result<Publisher<'s>, DistributionError> {
+        let state = self.distribution.directory.state();
+        Ok(Publisher::open(writer, &state, Log::Distribution, &self.role()?.log.origin)?)
+    }
+}
+
+fn read(sink: &dyn Sink, path: &layout::RepoPath) -> Result<Vec<u8>, DistributionError> {
+    let bytes = sink.read(path, MAX_NOTE as u64)?;
+    bytes.ok_or_else(|| crate::publish::PublishError::Missing(path.clone()).into())
+}

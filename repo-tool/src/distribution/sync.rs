@@ -1,0 +1,339 @@
+//! Fetching from the collection: what is new, verified by the first signature on both layers.
+//!
+//! Every step is durable before the next; killed anywhere, the next run goes on:
+//!
+//! 1. new authority notes, to `public/authority/`;
+//! 2. the collection's checkpoint and the entries up to it, checked against each other;
+//! 3. note and archive of each new patch, each kept once it is verified;
+//! 4. tiles and bundles, the signers' times, what a revocation means for waiting decisions;
+//! 5. the checkpoint: only now anything counts as held.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use countersign_format::authority::{AuthorityNote, DistributionRole, fingerprint};
+use countersign_format::entry::{AuthorityReference, PatchEntry};
+use countersign_format::key::KeyName;
+use countersign_format::layout::{self, Log, RepoPath};
+use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
+use countersign_format::note::Note;
+use countersign_format::policy::{
+    CheckpointContext, Clock, FirstVerified, PatchContext, SignedCheckpoint, SignerTimes,
+    check_unexpired, verify_first_checkpoint, verify_first_patch,
+};
+use countersign_format::text::Line;
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+use countersign_store::follow::FollowError;
+use countersign_store::{Download, Get, Got, HttpOptions, Location, Source};
+use countersign_store::{Sink, durable};
+
+use super::catalogue::{Meaning, PassedOver};
+use super::{Catalogue, Decisions, Distribution, DistributionError, archive, times};
+use crate::blocking::block_on;
+use crate::config::{Place, ServerConfig};
+use crate::known_authority::KnownAuthority;
+use crate::publish::LogCopy;
+
+/// What came from the collection.
+#[derive(Debug, Default)]
+pub struct Synced {
+    /// Entries that were held before.
+    pub before: u64,
+    /// Entries that are held now.
+    pub size: u64,
+    /// The new patches, in the log's order.
+    pub patches: Vec<NewPatch>,
+    /// The new revocations.
+    pub revoked: Vec<Revocation>,
+    /// New entries that mean nothing.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A patch that is new.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewPatch {
+    /// Leaf index of its entry.
+    pub index: u64,
+    /// Its entry.
+    pub entry: PatchEntry,
+    /// The collection's keys whose signatures on its note counted. None where it was revoked by
+    /// the same head, so that nothing of it was fetched.
+    pub signed_by: Vec<KeyName>,
+}
+
+/// A patch that was revoked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Revocation {
+    /// Leaf index of the patch's entry.
+    pub index: u64,
+    /// The patch.
+    pub entry: PatchEntry,
+    /// Why.
+    pub reason: Line,
+}
+
+/// Who is told how far a fetch is: the patch in hand, and how many bytes of its archive there are.
+pub type Progress<'p> = dyn FnMut(&PatchEntry, u64) + 'p;
+
+impl Distribution {
+    /// Where the collection is: what a person says, or else the configuration.
+    pub fn collection_place(&self, from: Option<&Place>) -> Result<Location, DistributionError> {
+        let place = from.or(self.config.collection.as_ref());
+        let config = || DistributionError::NoCollection(self.directory.config());
+        Ok(place.ok_or_else(config)?.resolve(self.directory.path()))
+    }
+
+    /// Learns of new authority notes: from the authority where the configuration says where it is,
+    /// and from the collection at `place`.
+    pub fn learn(&self, place: &Location) -> Result<KnownAuthority, DistributionError> {
+        let mut config = ServerConfig { ..self.config.clone() };
+        config.authority.get_or_insert_with(|| {
+            Place::of_argument(&place.to_string()).expect("a location is a place")
+        });
+        let mut known = KnownAuthority::learn(&self.directory, &config)?;
+        known.learn_from(&self.directory, place)?;
+        Ok(known)
+    }
+
+    /// Fetches what is new from the collection at `place`. On an error all is as before, but for
+    /// what had been verified by then and is not fetched again. Whoever does holds the lock.
+    pub fn sync(
+        &self,
+        known: &KnownAuthority,
+        place: &Location,
+        now: Timestamp,
+        progress: &mut Progress<'_>,
+    ) -> Result<Synced, DistributionError> {
+        let authority = known.chain().newest();
+        let clock = Clock::local(now);
+        check_unexpired(authority, layout::authority(authority.version).as_str(), clock)?;
+        let role = self.role(authority)?;
+        let source = Source::open(place, &HttpOptions::default());
+        let times = times::read(&self.directory)?;
+        let fetch = Fetch { distribution: self, source, authority, role, clock, times };
+        block_on(fetch.run(progress))
+    }
+}
+
+/// One run.
+struct Fetch<'a> {
+    distribution: &'a Distribution,
+    source: Source,
+    authority: &'a AuthorityNote,
+    role: &'a DistributionRole,
+    clock: Clock,
+    times: SignerTimes,
+}
+
+impl Fetch<'_> {
+    async fn run(self, progress: &mut Progress<'_>) -> Result<Synced, DistributionError> {
+        let signed = self.checkpoint().await?;
+        let mut sink = self.distribution.copy_sink();
+        let origin = &self.authority.collection.origin;
+        let mut copy = LogCopy::open(&mut sink, Log::Collection, origin)?;
+        let before = copy.head().size;
+        let entries = self.entries(&mut copy, &signed).await?;
+        let mut synced = Synced { before, size: signed.checkpoint.size, ..Synced::default() };
+        self.understand(&mut copy, &entries, &mut synced)?;
+        for patch in &mut synced.patches {
+            let entry = &entries[usize::try_from(patch.index - before).expect("held in memory")];
+            if !synced.revoked.iter().any(|revocation| revocation.index == patch.index) {
+                patch.signed_by = self.patch(copy.sink(), patch, entry, progress).await?;
+                crash_point("sync.patch");
+            }
+        }
+        copy.sink().sync()?;
+        crash_point("sync.entries");
+        let revoked = synced.revoked.iter().map(|revocation| revocation.index);
+        Decisions::drop_revoked(&self.distribution.directory, &revoked.collect())?;
+        times::advance(&self.distribution.directory, self.times, &signed.counted)?;
+        crash_point("sync.times");
+        copy.commit(&signed.note)?;
+        crash_point("sync.checkpoint");
+        clean(self.distribution)?;
+        Ok(synced)
+    }
+
+    async fn checkpoint(&self) -> Result<FirstVerified<SignedCheckpoint>, DistributionError> {
+        let path = layout::checkpoint(Log::Collection);
+        let bytes = self.get(&path, MAX_NOTE).await?;
+        let context = CheckpointContext {
+            file: path.as_str(),
+            log: Log::Collection,
+            authority: self.authority,
+            distribution: self.role,
+            clock: self.clock,
+            newest: &self.times,
+        };
+        Ok(verify_first_checkpoint(&bytes, &context)?)
+    }
+
+    /// The entries that are new, which lead from the held head to the signed one.
+    async fn entries(
+        &self,
+        copy: &mut LogCopy<'_>,
+        signed: &SignedCheckpoint,
+    ) -> Result<Vec<Vec<u8>>, DistributionError> {
+        let mut entries = Vec::new();
+        let mut keep = |_, entry: &[u8]| entries.push(entry.to_vec());
+        match copy.follow(&self.source, &signed.checkpoint, &mut keep).await {
+            Ok(()) => Ok(entries),
+            Err(error) => {
+                if matches!(error, FollowError::Root { .. } | FollowError::Smaller { .. }) {
+                    self.keep_evidence(copy.note(), &signed.note)?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What the new entries mean.
+    fn understand(
+        &self,
+        copy: &mut LogCopy<'_>,
+        entries: &[Vec<u8>],
+        synced: &mut Synced,
+    ) -> Result<(), DistributionError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut catalogue = Catalogue::read(copy.sink(), synced.before)?;
+        let known = catalogue.passed_over().len();
+        let mut new = Vec::new();
+        for (index, bytes) in (synced.before..).zip(entries) {
+            match catalogue.add(index, bytes) {
+                Meaning::Patch => new.push(index),
+                Meaning::Authority(reference) => self.check_reference(index, &reference)?,
+                Meaning::Revoke(revoke) => {
+                    let patch = catalogue.patch(revoke.patch).expect("a revocation of a patch");
+                    let (index, entry) = (revoke.patch, patch.entry.clone());
+                    synced.revoked.push(Revocation { index, entry, reason: revoke.reason });
+                }
+                Meaning::Nothing => {}
+            }
+        }
+        let patch = |index| {
+            let entry = catalogue.patch(index).expect("added above").entry.clone();
+            NewPatch { index, entry, signed_by: Vec::new() }
+        };
+        synced.patches = new.into_iter().map(patch).collect();
+        synced.passed_over = catalogue.passed_over()[known..].to_vec();
+        Ok(())
+    }
+
+    /// Checks that the authority note that an entry names is held: else somebody hides it.
+    fn check_reference(
+        &self,
+        index: u64,
+        reference: &AuthorityReference,
+    ) -> Result<(), DistributionError> {
+        let path = layout::authority(reference.version);
+        let public = self.distribution.public_sink();
+        let held = public.read(&path, MAX_AUTHORITY_NOTE as u64)?;
+        let note = held.and_then(|bytes| Note::parse(&bytes, MAX_AUTHORITY_NOTE).ok());
+        if note.is_some_and(|note| fingerprint(note.text()) == reference.sha256) {
+            return Ok(());
+        }
+        Err(DistributionError::OtherAuthority { index, version: reference.version })
+    }
+
+    /// Fetches and verifies note and archive of a patch, unless an interrupted run did. Returns
+    /// whose signatures counted.
+    async fn patch(
+        &self,
+        sink: &mut dyn Sink,
+        new: &NewPatch,
+        entry: &[u8],
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<KeyName>, DistributionError> {
+        let reference = &new.entry.archive;
+        let path = layout::patch_note(&reference.sha256);
+        let held = sink.read(&path, MAX_NOTE as u64)?;
+        let bytes = match &held {
+            Some(bytes) => bytes.clone(),
+            None => self.get(&path, MAX_NOTE).await?,
+        };
+        let (file, authority, index) = (path.as_str(), self.authority, new.index);
+        let context = PatchContext { file, authority, entry, index };
+        let verified = verify_first_patch(&bytes, &context)?;
+        let archive = layout::archive(&reference.sha256);
+        if sink.size(&archive)? != Some(reference.size) {
+            self.archive(sink, &archive, &new.entry, progress).await?;
+        }
+        if held.is_none() {
+            sink.put_immutable(&path, &bytes)?;
+        }
+        Ok(verified.counted.iter().map(|signature| signature.name.clone()).collect())
+    }
+
+    /// Fetches an archive, going on where an interrupted run ended, and verifies it.
+    async fn archive(
+        &self,
+        sink: &mut dyn Sink,
+        path: &RepoPath,
+        entry: &PatchEntry,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DistributionError> {
+        let part = part(self.distribution, entry);
+        let open = OpenOptions::new().read(true).append(true).create(true).open(&part);
+        let mut file = open.map_err(DistributionError::io("open", &part))?;
+        let request = Download { size: entry.archive.size };
+        let told = |bytes| progress(entry, bytes);
+        if !self.source.download(path, &request, &mut file, told).await? {
+            return Err(self.not_there(path));
+        }
+        let remove = || fs::remove_file(&part).map_err(DistributionError::io("remove", &part));
+        if let Err(error) = archive::check(&mut file, &part, entry) {
+            // another try shall not go on from the wrong bytes
+            remove()?;
+            return Err(error);
+        }
+        sink.put_immutable_file(path, &mut file)?;
+        sink.sync()?;
+        remove()
+    }
+
+    async fn get(&self, path: &RepoPath, limit: usize) -> Result<Vec<u8>, DistributionError> {
+        match self.source.get(path, &Get::up_to(limit as u64)).await? {
+            Got::Whole { bytes, .. } | Got::Part { bytes, .. } => Ok(bytes),
+            Got::NotFound | Got::NotModified => Err(self.not_there(path)),
+        }
+    }
+
+    fn not_there(&self, path: &RepoPath) -> DistributionError {
+        let place = self.source.name().to_owned();
+        DistributionError::NotThere { place, path: path.clone() }
+    }
+
+    /// Keeps two heads that contradict each other, both signed by the collection.
+    fn keep_evidence(&self, held: Option<&Note>, found: &Note) -> Result<(), DistributionError> {
+        let directory = &self.distribution.directory;
+        let folder = Path::new("evidence").join(self.clock.local.to_string());
+        for (name, note) in [("held", held), ("found", Some(found))] {
+            if let Some(note) = note {
+                let file = folder.join(format!("collection-checkpoint-{name}"));
+                directory.write(&file, &note.to_bytes(), durable::Access::Public)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where an archive is while it is fetched.
+fn part(distribution: &Distribution, entry: &PatchEntry) -> PathBuf {
+    distribution.directory.incoming().join(format!("{}.part", entry.archive.sha256))
+}
+
+/// Removes what earlier runs left that were killed.
+fn clean(distribution: &Distribution) -> Result<(), DistributionError> {
+    let incoming = distribution.directory.incoming();
+    let failed = || DistributionError::io("clean", &incoming);
+    for found in fs::read_dir(&incoming).map_err(failed())? {
+        let path = found.map_err(failed())?.path();
+        if path.extension().is_some_and(|extension| extension == "part") {
+            fs::remove_file(&path).map_err(DistributionError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! A copy of a log that another server signs: what a distribution holds of the collection's, and
+//! what it publishes of it (SPEC §2, §4.3).
+//!
+//! Tiles and bundles of the copy are made here, from the entries that led to the signed root; none
+//! is taken over from the other server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use countersign_format::checkpoint::Checkpoint;
+use countersign_format::key::KeyName;
+use countersign_format::layout::{self, Log, RepoPath};
+use countersign_format::limits::{MAX_BUNDLE, MAX_NOTE, TILE_WIDTH};
+use countersign_format::merkle::empty_root;
+use countersign_format::note::Note;
+use countersign_format::tile::{TILE_HEIGHT, tile_levels, tile_width};
+use countersign_format::time::Timestamp;
+use countersign_store::follow::{FollowError, Held, follow};
+use countersign_store::{Sink, Source};
+
+use super::growth::{Bundle, Tail};
+use super::superseded::Superseded;
+use super::{FULL, PublishError, packs, read_checkpoint};
+
+const WIDTH: u64 = TILE_WIDTH as u64;
+
+/// The one writer of a copy of a log.
+pub struct LogCopy<'a> {
+    sink: &'a mut dyn Sink,
+    log: Log,
+    tail: Tail,
+    head: Checkpoint,
+    note: Option<Note>,
+}
+
+impl<'a> LogCopy<'a> {
+    /// Opens the copy of the log called `origin` below the directory `sink`.
+    pub fn open(sink: &'a mut dyn Sink, log: Log, origin: &KeyName) -> Result<Self, PublishError> {
+        let signed = read_checkpoint(sink, log)?;
+        let empty = Checkpoint { origin: origin.clone(), size: 0, root: empty_root() };
+        let head = signed.as_ref().map_or(empty, |(_, head)| head.clone());
+        if head.origin != *origin {
+            return Err(PublishError::Origin { expected: origin.clone(), found: head.origin });
+        }
+        let note = signed.map(|(bytes, _)| Note::parse(&bytes, MAX_NOTE).expect("parsed before"));
+        let tail = Tail::load(sink, log, &head)?;
+        Ok(Self { sink, log, tail, head, note })
+    }
+
+    /// The head that is held; that of the empty log before the first.
+    pub fn head(&self) -> &Checkpoint {
+        &self.head
+    }
+
+    /// The head as it was signed, if one is held.
+    pub fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
+    /// The directory.
+    pub fn sink(&mut self) -> &mut dyn Sink {
+        self.sink
+    }
+
+    /// Goes on to `head`: reads the entries between, hands each to `observe`, stages tiles and
+    /// bundles, and compares the roots. Nothing is held before [`Self::commit`].
+    pub async fn follow(
+        &mut self,
+        source: &Source,
+        head: &Checkpoint,
+        observe: &mut dyn FnMut(u64, &[u8]),
+    ) -> Result<(), FollowError> {
+        let frontier = self.tail.edge.frontier();
+        let from = Held { frontier, tail: self.tail.bundle.len() as u64 };
+        let (log, tail) = (self.log, self.tail.clone());
+        let mut stage =
+            Stage { sink: self.sink, log, tail, waiting: Vec::new(), unfinished: BTreeMap::new() };
+        let mut take = |index: u64, entry: &[u8]| {
+            observe(index, entry);
+            stage.take(entry).map_err(Into::into)
+        };
+        follow(source, log, &from, head, &mut take).await?;
+        self.tail = stage.finish().map_err(|error| FollowError::Taker(error.into()))?;
+        self.head = head.clone();
+        Ok(())
+    }
+
+    /// Makes durable what [`Self::follow`] staged, then the head itself, as it was signed.
+    pub fn commit(&mut self, note: &Note) -> Result<(), PublishError> {
+        self.sink.put_mutable(&layout::checkpoint(self.log), &note.to_bytes())?;
+        self.note = Some(note.clone());
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for LogCopy<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LogCopy")
+            .field("log", &self.log)
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries on their way into the copy, a bundle at a time.
+struct Stage<'s> {
+    sink: &'s mut dyn Sink,
+    log: Log,
+    tail: Tail,
+    waiting: Vec<Vec<u8>>,
+    /// The newest tile at each place that is not full: staged at the end only.
+    unfinished: BTreeMap<(u8, u64), (u16, Vec<u8>)>,
+}
+
+impl Stage<'_> {
+    fn take(&mut self, entry: &[u8]) -> Result<(), PublishError> {
+        self.waiting.push(entry.to_vec());
+        let size = self.tail.size() + self.waiting.len() as u64;
+        if size.is_multiple_of(WIDTH) { self.append() } else { Ok(()) }
+    }
+
+    fn append(&mut self) -> Result<(), PublishError> {
+        let growth = self.tail.append(&std::mem::take(&mut self.waiting));
+        for tile in growth.tiles {
+            if tile.width == FULL {
+                self.unfinished.remove(&(tile.level, tile.index));
+                let path = layout::tile(self.log, tile.level, tile.index, FULL);
+                self.sink.put_immutable(&path, &tile.bytes)?;
+            } else {
+                self.unfinished.insert((tile.level, tile.index), (tile.width, tile.bytes));
+            }
+        }
+        for bundle in growth.bundles {
+            self.sink.put_immutable(&bundle.path(self.log), &bundle.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Tail, PublishError> {
+        self.append()?;
+        for ((level, index), (width, bytes)) in self.unfinished {
+            self.sink.put_immutable(&layout::tile(self.log, level, index, width), &bytes)?;
+        }
+        Ok(self.tail)
+    }
+}
+
+/// Copies what a log gained between `old` and `new` entries from one directory to another, and
+/// makes its packs there. The work grows with what was gained, not with the log. `state` remembers
+/// what was superseded at `now`.
+pub fn copy_growth(
+    from: &dyn Sink,
+    to: &mut dyn Sink,
+    log: Log,
+    (old, new): (u64, u64),
+    (state, now): (&Path, Timestamp),
+) -> Result<(), PublishError> {
+    for level in 0..tile_levels(new) {
+        let first = (old >> (TILE_HEIGHT * u32::from(level))) / WIDTH;
+        let places = (first..).map(|index| (index, tile_width(new, level, index)));
+        for (index, width) in places.take_while(|(_, width)| *width > 0) {
+            if tile_width(old, level, index) == width {
+                continue;
+            }
+            let path = layout::tile(log, level, index, width);
+            let bytes = read(from, &path, TILE_WIDTH * 32)?;
+            to.put_immutable(&path, &bytes)?;
+            if level == 0 {
+                let path = layout::bundle(log, index, width);
+                let bundle = Bundle::new(index, width, read(from, &path, MAX_BUNDLE)?);
+                to.put_immutable(&path, &bundle.bytes)?;
+                packs::add_single(to, log, &bundle)?;
+            }
+        }
+    }
+    to.sync()?;
+    packs::add_completed(to, log, old, new)?;
+    Superseded::new(state, superseded_name(log)).note(old, new, now)
+}
+
+/// Makes the packs that the copy of a log of `size` entries lacks, and removes what was superseded
+/// long enough before `now`. Returns how many of both.
+pub fn refresh_copy(
+    sink: &mut dyn Sink,
+    log: Log,
+    size: u64,
+    (state, now): (&Path, Timestamp),
+) -> Result<(usize, usize), PublishError> {
+    let added = packs::add_missing(sink, log, size)?;
+    sink.sync()?;
+    let removed = Superseded::new(state, superseded_name(log)).remove(sink, log, now)?;
+    Ok((added, removed))
+}
+
+fn superseded_name(log: Log) -> String {
+    format!("{log}-superseded")
+}
+
+fn read(sink: &dyn Sink, path: &RepoPath, limit: usize) -> Result<Vec<u8>, PublishError> {
+    sink.read(path, limit as u64)?.ok_or_else(|| PublishError::Missing(path.clone()))
+}
