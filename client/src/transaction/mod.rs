@@ -10,7 +10,7 @@
 //!    `check` runs; what is installed is compared with what was promised; tables, history and the
 //!    journal's end are committed in one database transaction.
 //! 3. *Undo.* A failure anywhere puts everything back, in reverse. After a crash the next start
-//!    does ([`recover`]). Where a transaction was undone, the old version's `post-install` is run
+//!    does ([`recover()`]). Where a transaction was undone, the old version's `post-install` is run
 //!    with `PATCHCTL_ACTION=recover`, since services may have been stopped or started.
 //!
 //! A user without privilege can install under a root of their own: owners and `security.*`
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Context<'_> {
 }
 
 /// A transaction that is staged and checked and waits to be applied. Dropping it leaves its staging
-/// to the next [`recover`]; [`Prepared::discard`] removes it at once.
+/// to the next [`recover()`]; [`Prepared::discard`] removes it at once.
 #[derive(Debug)]
 pub struct Prepared<'a> {
     database: &'a mut Database,
