@@ -156,6 +156,11 @@ fn statx_fields() -> StatxFlags {
 }
 
 impl Found {
+    /// Whether this and another object of the same file system are one under two names.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        self.stamp.inode == other.stamp.inode
+    }
+
     fn from_statx(found: &Statx) -> Self {
         let device = (u64::from(found.stx_dev_major) << 32) | u64::from(found.stx_dev_minor);
         let knows_mounts = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;

@@ -23,6 +23,9 @@ use crate::root::{DirPath, Root, RootError, io_error};
 /// The directory at the root of each mount.
 pub const AREA: &str = ".patchctl";
 
+/// In the names of backups that are somebody's and that no cleaning removes: `SLOT.kept-N`.
+pub const KEPT: &str = ".kept-";
+
 /// Bytes written at a time.
 const CHUNK: usize = 128 * 1024;
 
@@ -155,6 +158,14 @@ impl Area {
         self.backup.as_fd()
     }
 
+    /// Names of backups that no cleaning removes.
+    pub fn kept(&self) -> Result<Vec<String>, StageError> {
+        let names = object::names(&self.backup);
+        let names = names.map_err(|source| io_error("list", &area_path(&self.at), source))?;
+        let names = names.iter().filter_map(|name| name.to_str().ok());
+        Ok(names.filter(|name| name.contains(KEPT)).map(str::to_owned).collect())
+    }
+
     /// Flushes the whole file system.
     pub fn flush(&self) -> Result<(), StageError> {
         step("transaction.flush", || Ok(rustix::fs::syncfs(&self.directory)?))
@@ -252,6 +263,11 @@ impl<'r> Areas<'r> {
         &self.list[area]
     }
 
+    /// The backup directory of one area, relative to the root.
+    pub fn backup_path(&self, area: usize) -> String {
+        format!("{}/backup/{}", area_path(self.list[area].at()), self.txn)
+    }
+
     /// All areas.
     pub fn iter(&self) -> impl Iterator<Item = &Area> {
         self.list.iter()
@@ -269,8 +285,8 @@ impl<'r> Areas<'r> {
     }
 }
 
-/// Removes a transaction's staging directories, and its backups where that is said. Areas that are
-/// not there need no cleaning.
+/// Removes a transaction's staging directories, and its backups where that is said, but for those
+/// that are somebody's. Areas that are not there need no cleaning.
 pub fn clean<'a>(
     root: &Root,
     txn: i64,
@@ -281,16 +297,40 @@ pub fn clean<'a>(
         let Ok(top) = root.open_directory(at) else { continue };
         let Ok(directory) = object::open_directory(&top, AREA) else { continue };
         must_be_closed(root, &directory, &area_path(at))?;
-        let kinds: &[&str] = if backups { &["staging", "backup"] } else { &["staging"] };
-        for kind in kinds {
+        let failed = |source| io_error("clean", &area_path(at), source);
+        let number = txn.to_string();
+        step("transaction.clean", || {
+            let Ok(parent) = object::open_directory(&directory, "staging") else { return Ok(()) };
+            object::remove_all(&parent, &number)
+        })
+        .map_err(failed)?;
+        if backups {
             step("transaction.clean", || {
-                let Ok(parent) = object::open_directory(&directory, *kind) else { return Ok(()) };
-                object::remove_all(&parent, &txn.to_string())
+                let Ok(parent) = object::open_directory(&directory, "backup") else {
+                    return Ok(());
+                };
+                clean_backups(&parent, &number)
             })
-            .map_err(|source| io_error("clean", &area_path(at), source))?;
+            .map_err(failed)?;
         }
     }
     Ok(())
+}
+
+fn clean_backups(parent: &OwnedFd, number: &str) -> io::Result<()> {
+    if object::look(parent, number)?.is_none() {
+        return Ok(());
+    }
+    let directory = object::open_directory(parent, number)?;
+    let (mut is_empty, names) = (true, object::names(&directory)?);
+    for name in names.iter().map(|name| name.to_string_lossy()) {
+        if name.contains(KEPT) {
+            is_empty = false;
+        } else {
+            object::remove_all(&directory, &name)?;
+        }
+    }
+    if is_empty { object::remove_all(parent, number) } else { Ok(()) }
 }
 
 /// `.patchctl` of a mount, relative to the root.

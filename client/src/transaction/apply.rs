@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, RenameFlags};
 
 use super::error::{ApplyError, Failure, UndoError};
 use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
-use super::undo::undo_steps;
+use super::undo::{note_kept, undo_steps};
 use super::{Outcome, Prepared};
 use crate::db::DatabaseError;
 use crate::db::change::{Change, put_change, put_link};
@@ -83,12 +83,13 @@ impl Prepared<'_> {
         self.flush(reporter)?;
         crash_point("transaction.backed-up");
         let skipped = self.place_all(reporter)?;
-        self.flush(reporter)?;
         crash_point("transaction.placed");
         self.run_hooks(&[HookKind::PostInstall], reporter)?;
         self.run_hooks(&[HookKind::Check], reporter)?;
         crash_point("transaction.checked");
         self.check_result(&skipped, reporter)?;
+        // what the hooks wrote is to be as durable as what was placed
+        self.flush(reporter)?;
         crash_point("transaction.verified");
         self.commit(&skipped)
     }
@@ -253,7 +254,7 @@ impl Prepared<'_> {
     }
 
     fn undo(&mut self, reason: &str, reporter: &mut dyn Reporter) -> Result<(), UndoError> {
-        undo_steps(self.root, &self.areas, &self.steps, reporter)?;
+        let kept = undo_steps(self.root, &self.areas, &self.steps, reporter)?;
         for area in self.areas.iter() {
             area.flush()?;
         }
@@ -277,6 +278,7 @@ impl Prepared<'_> {
         };
         // the files are back; a hook that cannot even be started does not change that
         let _ = runner.run_recovery(&calls);
+        note_kept(self.database, self.transaction, &kept)?;
         journal::undone(self.connection(), self.transaction, self.now(), reason)?;
         if self.areas.clean(true).is_ok() {
             journal::cleaned(self.connection(), self.transaction)?;

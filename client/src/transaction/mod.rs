@@ -6,10 +6,11 @@
 //!    decided as data. Nothing outside the working areas is touched.
 //! 2. *Apply.* The journal is written durably; every `pre-install` runs; what will be replaced is
 //!    hard-linked into the backup; file systems are flushed; new objects are renamed into place, a
-//!    path that is replaced never being absent; file systems are flushed; every `post-install` and
-//!    `check` runs; what is installed is compared with what was promised; tables, history and the
-//!    journal's end are committed in one database transaction.
-//! 3. *Undo.* A failure anywhere puts everything back, in reverse. After a crash the next start
+//!    path that is replaced never being absent; every `post-install` and `check` runs; what is
+//!    installed is compared with what was promised; file systems are flushed; tables, history and
+//!    the journal's end are committed in one database transaction.
+//! 3. *Undo.* A failure anywhere puts everything back, in reverse; what is neither old nor new is
+//!    somebody's and is kept aside. After a crash the next start
 //!    does ([`recover()`]). Where a transaction was undone, the old version's `post-install` is run
 //!    with `PATCHCTL_ACTION=recover`, since services may have been stopped or started.
 //!

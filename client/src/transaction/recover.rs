@@ -2,7 +2,7 @@
 
 use super::error::{RecoverError, UndoError};
 use super::hook_runner::{HookRunner, recovery_calls};
-use super::undo::undo_steps;
+use super::undo::{note_kept, undo_steps};
 use super::{ComponentChange, Context};
 use crate::db::Database;
 use crate::db::change::whole_changes;
@@ -75,7 +75,7 @@ fn undo(
 ) -> Result<Recovered, UndoError> {
     let journal = journal::read(database.connection(), transaction)?;
     let mut areas = Areas::open(root, transaction, &journal.areas)?;
-    undo_steps(root, &areas, &journal.steps, reporter)?;
+    let mut notices = undo_steps(root, &areas, &journal.steps, reporter)?;
     areas.iter().try_for_each(stage::Area::flush)?;
     let changes = whole_changes(database.connection(), transaction)?;
     let mut hooks = Vec::new();
@@ -94,7 +94,9 @@ fn undo(
     let mut runner =
         HookRunner { database, root, areas: &mut areas, transaction, context, reporter };
     // the files are back; a hook that cannot even be started does not change that
-    let notices = runner.run_recovery(&calls).unwrap_or_default();
+    let of_hooks = runner.run_recovery(&calls).unwrap_or_default();
+    note_kept(database, transaction, &notices)?;
+    notices.extend(of_hooks);
     let now = (context.clock)();
     journal::undone(database.connection(), transaction, now, "interrupted")?;
     let record = database.transaction(transaction)?;

@@ -49,7 +49,7 @@ fn third() -> Patch {
 
 /// What a machine goes through, and what it is then asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scenario {
+pub(super) enum Scenario {
     Install,
     Upgrade,
     Chain,
@@ -63,7 +63,7 @@ impl Scenario {
     const ALL: [Self; 6] =
         [Self::Install, Self::Upgrade, Self::Chain, Self::Remove, Self::Rollback, Self::Hooks];
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Install => "install",
             Self::Upgrade => "upgrade",
@@ -122,16 +122,16 @@ fn child() {
     }
 }
 
-struct Lab {
+pub(super) struct Lab {
     directory: tempfile::TempDir,
     runs: usize,
 }
 
 /// Where a process is killed, or made to fail.
-type Wishes<'w> = &'w [(&'static str, String)];
+pub(super) type Wishes<'w> = &'w [(&'static str, String)];
 
 impl Lab {
-    fn new(scenario: Scenario) -> Self {
+    pub fn new(scenario: Scenario) -> Self {
         let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         // what is in memory may be mounted so that nothing can be run there
         let directory = if scenario == Scenario::Hooks { tempfile::tempdir() } else { memory };
@@ -142,12 +142,12 @@ impl Lab {
         lab
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A machine as the scenario finds it.
-    fn copy(&mut self) -> PathBuf {
+    pub fn copy(&mut self) -> PathBuf {
         self.copy_of(&self.path("template"))
     }
 
@@ -159,7 +159,7 @@ impl Lab {
         copy
     }
 
-    fn spawn(base: &Path, scenario: &str, wishes: Wishes<'_>) -> ExitStatus {
+    pub fn spawn(base: &Path, scenario: &str, wishes: Wishes<'_>) -> ExitStatus {
         Command::new(std::env::current_exe().expect("a path"))
             .args(["--exact", "transaction::tests::crash::child", "--test-threads=1", "--quiet"])
             .env(BASE, base)
@@ -197,7 +197,7 @@ fn state(base: &Path) -> State {
     (machine.snapshot(), machine.installed())
 }
 
-fn crash_at(point: &str) -> (&'static str, String) {
+pub(super) fn crash_at(point: &str) -> (&'static str, String) {
     ("COUNTERSIGN_CRASH_AT", point.to_owned())
 }
 
@@ -304,4 +304,35 @@ fn killed_while_undoing_a_failed_step_the_next_start_ends_it() {
     }
     println!("undoing killed at {} points", undoing.len());
     assert!(undoing.len() > 10, "{undoing:?}");
+}
+
+/// What a machine finds after a power cut follows from the order of these.
+#[test]
+fn everything_is_flushed_before_the_first_rename_and_before_the_commit() {
+    let renames = ["create", "replace", "exchange", "remove", "remove-directory", "metadata"];
+    for scenario in Scenario::ALL {
+        if scenario == Scenario::Hooks && without_privilege("running hooks inside a root") {
+            continue;
+        }
+        let mut lab = Lab::new(scenario);
+        let base = lab.copy();
+        let points = lab.points(&base, scenario.name(), &[]);
+        let places = |wanted: &[&str]| -> Vec<usize> {
+            let is_wanted = |point: &str| {
+                let name = point.strip_prefix("transaction.").unwrap_or(point);
+                let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+                wanted.contains(&name)
+            };
+            (0..points.len()).filter(|at| is_wanted(&points[*at])).collect()
+        };
+        let flushes = places(&["flush"]);
+        let [before, after] = flushes.as_slice() else { panic!("{scenario:?}: {points:?}") };
+        let ready = places(&["area", "stage", "write", "journalled", "back-up", "lay-ready"]);
+        assert!(ready.iter().all(|at| at < before), "{scenario:?}: {points:?}");
+        let placed = places(&renames);
+        assert!(placed.len() > 3 && placed.iter().all(|at| before < at && at < after));
+        assert!(places(&["hook"]).iter().all(|at| at < after), "{scenario:?}: {points:?}");
+        assert!(places(&["commit"]).iter().all(|at| after < at), "{scenario:?}: {points:?}");
+        assert!(places(&["clean"]).iter().all(|at| after < at), "{scenario:?}: {points:?}");
+    }
 }

@@ -9,3 +9,4 @@ mod kit;
 mod local;
 mod mounts;
 mod rollback;
+mod undo;
