@@ -9,11 +9,13 @@ mod authority;
 mod collection;
 mod directory;
 mod distribution;
+mod mirror;
 
 use authority::AuthorityCommand;
 use collection::CollectionCommand;
 use directory::DirectoryCommand;
 use distribution::DistributionCommand;
+use mirror::MirrorCommand;
 
 /// Publish patches that carry two signatures: the collection's and the distribution's
 ///
@@ -57,6 +59,9 @@ enum Command {
     /// Release patches, give the second signature
     #[command(subcommand)]
     Distribution(DistributionCommand),
+    /// Copy a repository without a key, verified as it arrives
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -71,6 +76,7 @@ impl Cli {
             Command::Directory(command) => command.run(output),
             Command::Collection(command) => command.run(output),
             Command::Distribution(command) => command.run(output),
+            Command::Mirror(command) => command.run(output),
             Command::Verify(arguments) => verify::run(&arguments, output),
             Command::Completions(arguments) => Ok(completions::run(&arguments, output)),
             Command::Man(arguments) => man::run(&arguments, output),

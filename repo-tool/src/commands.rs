@@ -18,6 +18,7 @@ pub mod directory;
 pub mod distribution;
 pub mod init;
 pub mod man;
+pub mod mirror;
 pub mod narrow;
 pub mod server;
 pub mod trust;

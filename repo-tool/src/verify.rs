@@ -33,11 +33,12 @@ mod tree;
 pub use entries::EntryCounts;
 pub use finding::{Finding, FindingKind};
 
-use entries::{Collected, Decisions};
+use entries::{Collected, Decided};
 use finding::Findings;
 use jobs::{Job, PatchJob, Summary};
 use reader::Reader;
-use tree::Tree;
+
+use crate::tree::Tree;
 
 /// What a check begins with.
 #[derive(Clone, Debug)]
@@ -244,21 +245,22 @@ impl Check {
         let size =
             |log| heads.iter().find(|head| head.log == log).map_or(0, |head| head.checkpoint.size);
         let origin = &context.authority.collection.origin;
-        let mut decisions = Decisions::new(origin, size(Log::Collection), size(Log::Distribution));
+        let mut decided = Decided::new(origin, size(Log::Collection), size(Log::Distribution));
         let mut collected = Collected::new(context.is_first);
         for head in heads.iter().rev() {
             let mut take = |index: u64, bytes: &[u8]| {
                 task.advance(1);
                 match head.log {
-                    Log::Distribution => decisions.take(index, bytes),
+                    Log::Distribution => decided.take(index, bytes),
                     Log::Collection => {
-                        collected.take(index, bytes, |patch| decisions.first_release(patch));
+                        collected
+                            .take(index, bytes, |patch| decided.decisions().first_release(patch));
                     }
                 }
             };
             let tree = log::check(self, head, &mut take).await;
             let entries = match head.log {
-                Log::Distribution => decisions.report(authority, &mut self.findings),
+                Log::Distribution => decided.report(authority, &mut self.findings),
                 Log::Collection => {
                     collected.report(authority, head.checkpoint.size, &mut self.findings)
                 }
@@ -267,10 +269,10 @@ impl Check {
             logs.trees.extend(tree);
         }
         if let Some(tree) = logs.trees.iter().find(|tree| tree.log() == Log::Collection) {
-            entries::check_tree_heads(self, &decisions, tree).await;
+            entries::check_tree_heads(self, &decided, tree).await;
         }
         let patches = collected.into_patches().into_iter().map(|mut patch: PatchJob| {
-            patch.is_standing = context.is_first || decisions.is_standing(patch.index);
+            patch.is_standing = context.is_first || decided.decisions().is_standing(patch.index);
             Job::Patch(patch)
         });
         logs.jobs.extend(patches);

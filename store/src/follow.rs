@@ -118,6 +118,9 @@ pub enum FollowError {
 /// Takes the entries one by one: leaf index, and the entry's bytes.
 pub type Taker<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
+/// Takes the packs that were read: path, and the bytes as they came.
+pub type PackKeeper<'a> = dyn FnMut(RepoPath, Vec<u8>) + 'a;
+
 /// Goes from what is held to `head`, handing every entry in between to `take` in order, and returns what
 /// is held then. On an error all that was handed out must be dropped.
 pub async fn follow(
@@ -127,6 +130,19 @@ pub async fn follow(
     head: &Checkpoint,
     take: &mut Taker<'_>,
 ) -> Result<Held, FollowError> {
+    follow_keeping(source, log, from, head, take, &mut |_, _| ()).await
+}
+
+/// As [`follow`], and hands out the packs on the way, for those who copy a repository. Each holds
+/// entries of the signed tree if this succeeds.
+pub async fn follow_keeping(
+    source: &Source,
+    log: Log,
+    from: &Held,
+    head: &Checkpoint,
+    take: &mut Taker<'_>,
+    keep: &mut PackKeeper<'_>,
+) -> Result<Held, FollowError> {
     let (before, size) = (from.frontier.size(), head.size);
     if size < before {
         return Err(FollowError::Smaller { log, held: before, found: size });
@@ -135,7 +151,7 @@ pub async fn follow(
         return Err(FollowError::TooFar { log, held: before, found: size });
     }
     let left = MAX_FOLLOWED_BYTES;
-    let mut follower = Follower { source, log, size, held: from.clone(), left, take };
+    let mut follower = Follower { source, log, size, held: from.clone(), left, take, keep };
     while follower.held.frontier.size() < size {
         follower.advance().await?;
     }
@@ -180,7 +196,7 @@ fn steps(have: u64, want: u64) -> Vec<Step> {
     steps
 }
 
-struct Follower<'a, 't> {
+struct Follower<'a, 't, 'k> {
     source: &'a Source,
     log: Log,
     size: u64,
@@ -188,9 +204,10 @@ struct Follower<'a, 't> {
     /// Bytes of entries that may still be taken.
     left: u64,
     take: &'a mut Taker<'t>,
+    keep: &'a mut PackKeeper<'k>,
 }
 
-impl Follower<'_, '_> {
+impl Follower<'_, '_, '_> {
     /// Reads the next file that is there.
     async fn advance(&mut self) -> Result<(), FollowError> {
         for step in steps(self.held.frontier.size(), self.size) {
@@ -223,7 +240,10 @@ impl Follower<'_, '_> {
             self.fold(entry)
         });
         match taken {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                (self.keep)(path, bytes);
+                Ok(true)
+            }
             Err(PackError::Taker(error)) => Err(error),
             Err(error) => Err(FollowError::Pack { path, source: error.to_string().into() }),
         }

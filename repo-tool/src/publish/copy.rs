@@ -15,7 +15,7 @@ use countersign_format::merkle::empty_root;
 use countersign_format::note::Note;
 use countersign_format::tile::{TILE_HEIGHT, tile_levels, tile_width};
 use countersign_format::time::Timestamp;
-use countersign_store::follow::{FollowError, Held, follow};
+use countersign_store::follow::{FollowError, Held, PackKeeper, follow_keeping};
 use countersign_store::{Sink, Source};
 
 use super::growth::{Bundle, Tail};
@@ -70,6 +70,17 @@ impl<'a> LogCopy<'a> {
         head: &Checkpoint,
         observe: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(), FollowError> {
+        self.follow_keeping(source, head, observe, &mut |_, _| ()).await
+    }
+
+    /// As [`Self::follow`], and hands out the packs on the way.
+    pub async fn follow_keeping(
+        &mut self,
+        source: &Source,
+        head: &Checkpoint,
+        observe: &mut dyn FnMut(u64, &[u8]),
+        keep: &mut PackKeeper<'_>,
+    ) -> Result<(), FollowError> {
         let frontier = self.tail.edge.frontier();
         let from = Held { frontier, tail: self.tail.bundle.len() as u64 };
         let (log, tail) = (self.log, self.tail.clone());
@@ -79,7 +90,7 @@ impl<'a> LogCopy<'a> {
             observe(index, entry);
             stage.take(entry).map_err(Into::into)
         };
-        follow(source, log, &from, head, &mut take).await?;
+        follow_keeping(source, log, &from, head, &mut take, keep).await?;
         self.tail = stage.finish().map_err(|error| FollowError::Taker(error.into()))?;
         self.head = head.clone();
         Ok(())

@@ -1,22 +1,22 @@
 //! What the entries of both logs say, and whether they contradict each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use countersign_format::entry::{
-    AuthorityReference, CollectionEntry, DistributionEntry, IndexRange, PatchEntry, PatchIdentity,
-    TreeHead,
+    AuthorityReference, CollectionEntry, DistributionEntry, PatchEntry, PatchIdentity,
 };
 use countersign_format::hash::Hash32;
 use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log};
-use countersign_format::text::RingName;
 use countersign_format::tile::tile_width;
 use serde::Serialize;
 
 use super::finding::{FindingKind, Findings, describe};
 use super::jobs::PatchJob;
-use super::tree::{Tree, WIDTH};
+use super::tree::root_at;
 use super::{Check, chain};
+use crate::decisions::Decisions;
+use crate::tree::{Tree, WIDTH};
 
 /// How many malformed entries are named one by one.
 const MAX_NAMED: usize = 20;
@@ -157,64 +157,38 @@ impl Collected {
 }
 
 /// What the distribution's log says.
-pub(super) struct Decisions {
-    origin: KeyName,
-    /// Size of the collection's log: decisions on what is beyond it wait.
-    size: u64,
+pub(super) struct Decided {
+    decisions: Decisions,
     /// Size of the distribution's log.
-    own_size: u64,
+    size: u64,
     common: Common,
-    first: BTreeMap<u64, u64>,
-    standing: BTreeMap<RingName, BTreeSet<u64>>,
-    heads: Vec<(u64, TreeHead)>,
 }
 
-impl Decisions {
-    pub(super) fn new(origin: &KeyName, size: u64, own_size: u64) -> Self {
-        Self {
-            origin: origin.clone(),
-            size,
-            own_size,
-            common: Common::default(),
-            first: BTreeMap::new(),
-            standing: BTreeMap::new(),
-            heads: Vec::new(),
-        }
+impl Decided {
+    /// `collected` is the size of the collection's log, `size` that of the distribution's.
+    pub(super) fn new(origin: &KeyName, collected: u64, size: u64) -> Self {
+        let decisions = Decisions::new(origin, collected);
+        Self { decisions, size, common: Common::default() }
     }
 
     pub(super) fn take(&mut self, index: u64, bytes: &[u8]) {
-        match DistributionEntry::parse(bytes) {
-            Ok(DistributionEntry::Release(release)) => {
-                self.common.counts.releases += 1;
-                for patch in self.covered(index, &release.of, &release.patches) {
-                    self.first.entry(patch).or_insert(index);
-                    self.standing.entry(release.ring.clone()).or_default().insert(patch);
-                }
-            }
-            Ok(DistributionEntry::Withdraw(withdraw)) => {
-                self.common.counts.withdrawals += 1;
-                for patch in self.covered(index, &withdraw.of, &withdraw.patches) {
-                    if let Some(ring) = self.standing.get_mut(&withdraw.ring) {
-                        ring.remove(&patch);
-                    }
-                }
-            }
-            Ok(DistributionEntry::Authority(reference)) => {
+        let entry = match DistributionEntry::parse(bytes) {
+            Ok(entry) => entry,
+            Err(error) => return self.common.pass_over(index, describe(&error)),
+        };
+        self.decisions.take(index, &entry);
+        match entry {
+            DistributionEntry::Release(_) => self.common.counts.releases += 1,
+            DistributionEntry::Withdraw(_) => self.common.counts.withdrawals += 1,
+            DistributionEntry::Authority(reference) => {
                 self.common.counts.authorities += 1;
                 self.common.references.push((index, reference));
             }
-            Err(error) => self.common.pass_over(index, describe(&error)),
         }
     }
 
-    /// The index of the entry that first released a patch.
-    pub(super) fn first_release(&self, patch: u64) -> Option<u64> {
-        self.first.get(&patch).copied()
-    }
-
-    /// Whether a patch is released to any ring now.
-    pub(super) fn is_standing(&self, patch: u64) -> bool {
-        self.standing.values().any(|ring| ring.contains(&patch))
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     pub(super) fn report(
@@ -222,27 +196,17 @@ impl Decisions {
         authority: &chain::Authority,
         findings: &mut Findings,
     ) -> EntryCounts {
-        self.common.report(Log::Distribution, self.own_size, authority, findings);
+        self.common.report(Log::Distribution, self.size, authority, findings);
         self.common.counts
-    }
-
-    /// The patches that a decision covers and that are there. None for one on another log.
-    fn covered(&mut self, index: u64, of: &TreeHead, ranges: &[IndexRange]) -> Vec<u64> {
-        self.heads.push((index, of.clone()));
-        if of.origin != self.origin {
-            return Vec::new();
-        }
-        let size = self.size;
-        ranges.iter().flat_map(|range| range.start.min(size)..range.end.min(size)).collect()
     }
 }
 
 /// Checks the tree that each decision speaks of.
-pub(super) async fn check_tree_heads(check: &mut Check, decisions: &Decisions, tree: &Tree) {
+pub(super) async fn check_tree_heads(check: &mut Check, decided: &Decided, tree: &Tree) {
     let reader = check.reader.clone();
-    for (index, of) in &decisions.heads {
-        let place = bundle_of(Log::Distribution, *index, decisions.own_size);
-        if of.origin != decisions.origin {
+    for (index, of) in decided.decisions.heads() {
+        let place = bundle_of(Log::Distribution, *index, decided.size);
+        if of.origin != *decided.decisions.origin() {
             let message = format!("entry {index} is about the log {} and has no effect", of.origin);
             check.findings.add(place, FindingKind::Remark, message);
         } else if of.size > tree.size() {
@@ -252,7 +216,7 @@ pub(super) async fn check_tree_heads(check: &mut Check, decisions: &Decisions, t
                 tree.size()
             );
             check.findings.add(place, FindingKind::Remark, message);
-        } else if let Some(root) = tree.root_at(of.size, &reader).await
+        } else if let Some(root) = root_at(tree, of.size, &reader).await
             && root != of.root
         {
             let message = format!(

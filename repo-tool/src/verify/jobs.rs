@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 
 use super::finding::{Finding, FindingKind, Findings, describe};
 use super::reader::Reader;
-use super::tree::{FULL, Tree, WIDTH, root_over};
+use super::tree::leaves;
+use crate::tree::{FULL, Tree, WIDTH, root_over};
 
 /// One check.
 pub(super) enum Job {
@@ -91,7 +92,7 @@ pub(super) async fn tail_pack(
     index: u64,
     width: u16,
 ) -> Option<PackJob> {
-    let leaves = tree.leaves(index, reader).await?;
+    let leaves = leaves(tree, index, reader).await?;
     let leaves = leaves.get(..usize::from(width)).filter(|leaves| !leaves.is_empty())?;
     let path = layout::pack(tree.log(), 0, index, width);
     Some(PackJob { path, entries: width.into(), root: root_over(&[], leaves) })

@@ -11,7 +11,9 @@ use countersign_store::durable::is_temporary;
 use super::Check;
 use super::finding::FindingKind;
 use super::jobs::{check_pack, tail_pack};
-use super::tree::{Tree, leaves_of};
+use super::tree::{leaves, leaves_of};
+use crate::replica::is_private;
+use crate::tree::Tree;
 
 /// Looks at every file below `root` that was not looked at yet.
 pub(super) async fn check(check: &mut Check, root: &Path, trees: &[Tree]) {
@@ -19,7 +21,7 @@ pub(super) async fn check(check: &mut Check, root: &Path, trees: &[Tree]) {
     list(check, root, "", &mut paths);
     for path in paths {
         let place = Place::parse(&path);
-        if place.is_some_and(|place| check.seen.contains(&place.path())) {
+        if is_private(&path) || place.is_some_and(|place| check.seen.contains(&place.path())) {
             continue;
         }
         let tree = |log: Log| trees.iter().find(|tree| tree.log() == log);
@@ -92,7 +94,7 @@ fn unexpected(check: &mut Check, path: &str, place: Option<Place>) {
 async fn earlier_tile(check: &mut Check, tree: &Tree, level: u8, index: u64, width: u16) -> bool {
     let reader = check.reader.clone();
     let now = match level {
-        0 => tree.leaves(index, &reader).await.unwrap_or_default(),
+        0 => leaves(tree, index, &reader).await.unwrap_or_default(),
         _ if level > countersign_format::tile::tile_levels(tree.size()) => return false,
         _ => tree.upper_tile(level, index),
     };
@@ -107,7 +109,7 @@ async fn earlier_tile(check: &mut Check, tree: &Tree, level: u8, index: u64, wid
 /// A bundle of an earlier head.
 async fn earlier_bundle(check: &mut Check, tree: &Tree, index: u64, width: u16) -> bool {
     let reader = check.reader.clone();
-    let now = tree.leaves(index, &reader).await.unwrap_or_default();
+    let now = leaves(tree, index, &reader).await.unwrap_or_default();
     let Some(expected) = now.get(..usize::from(width)) else { return false };
     let path = Place::Bundle { log: tree.log(), index, width }.path();
     let Some(bytes) = check.read(&path, MAX_BUNDLE).await else { return true };

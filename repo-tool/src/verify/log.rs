@@ -14,7 +14,7 @@ use countersign_format::tile::{parse_entries, parse_tile, tile_levels, tile_widt
 use super::Check;
 use super::finding::FindingKind;
 use super::heads::Head;
-use super::tree::{Tree, WIDTH};
+use crate::tree::{Tree, WIDTH};
 
 /// Takes the entries on which bundle and tile agree: leaf index, and the entry's bytes.
 pub(super) type Taker<'a> = dyn FnMut(u64, &[u8]) + 'a;

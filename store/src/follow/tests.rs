@@ -232,7 +232,9 @@ fn endless_entries_are_given_up() {
     };
     let left = 2 * entry(0).len() as u64 + 1;
     let (log, held) = (Log::Collection, Held::default());
-    let mut follower = Follower { source: &source, log, size: 3, held, left, take: &mut take };
+    let mut keep = |_, _| ();
+    let (take, keep) = (&mut take, &mut keep);
+    let mut follower = Follower { source: &source, log, size: 3, held, left, take, keep };
     assert!(matches!(run(follower.advance()), Err(FollowError::TooMuch { .. })));
     assert_eq!(taken, [0, 1]);
 }

@@ -1,0 +1,3 @@
+//! `patchrepo mirror …`.
+
+pub mod sync;

@@ -1,0 +1,70 @@
+//! Copying a log: entries are fetched once, tiles and bundles follow from them, packs come along.
+
+use countersign_format::layout::{self, Log, RepoPath};
+use countersign_format::limits::MAX_BUNDLE;
+use countersign_format::merkle::leaf_hash;
+use countersign_format::tile::{parse_entries, tile_width};
+use countersign_store::follow::FollowError;
+use countersign_store::{DirectoryWriter, Sink as _, WriteError};
+
+use super::heads::Head;
+use super::packs::copy_packs;
+use super::{Replica, ReplicaError};
+use crate::publish::LogCopy;
+use crate::tree::{Tree, WIDTH};
+
+/// Takes the new entries one by one: leaf index, and the entry's bytes.
+pub type Visitor<'a> = dyn FnMut(u64, &[u8]) + 'a;
+
+/// Fetches what a log gained and stages its files: tiles, bundles and packs. Every new entry is
+/// handed to `visit`, and counts only if this succeeds. Nothing is visible before the writer's next
+/// [`Sink::sync`](countersign_store::Sink::sync).
+///
+/// Returns the packs that were left out because they are not what their place says.
+pub async fn copy_log(
+    replica: &mut Replica,
+    head: &Head,
+    visit: &mut Visitor<'_>,
+) -> Result<Vec<RepoPath>, ReplicaError> {
+    if head.is_held {
+        return Ok(Vec::new());
+    }
+    let root = replica.root.clone();
+    let damaged = |source| ReplicaError::Held { root: root.clone(), source };
+    let new = &head.signed.checkpoint;
+    let (source, writer) = (replica.source.clone(), &mut replica.writer);
+    let mut tree = Tree::load(writer, head.log, head.held.size).map_err(damaged)?;
+    let mut copy = LogCopy::open(writer, head.log, &new.origin).map_err(damaged)?;
+    let mut leaves = tree.parts().1.to_vec();
+    let mut observe = |index: u64, entry: &[u8]| {
+        visit(index, entry);
+        leaves.push(leaf_hash(entry));
+        if (index + 1).is_multiple_of(WIDTH) || index + 1 == new.size {
+            tree.push(&std::mem::take(&mut leaves));
+        }
+    };
+    let mut kept = Vec::new();
+    let mut keep = |path, bytes| kept.push((path, bytes));
+    if let Err(error) = copy.follow_keeping(&source, new, &mut observe, &mut keep).await {
+        if let FollowError::Root { size, .. } = &error {
+            let before = replica.held_head(head.log)?.map(|held| held.bytes).unwrap_or_default();
+            replica.keep_contradiction(head.log, *size, &before, &head.bytes)?;
+        }
+        return Err(error.into());
+    }
+    copy_packs(replica, &tree, head.held.size, kept).await
+}
+
+/// The entries of a bundle that the copy serves, in a log of `size` entries.
+pub(crate) fn held_entries(
+    writer: &DirectoryWriter,
+    log: Log,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Vec<u8>>, WriteError> {
+    let width = tile_width(size, 0, index);
+    let path = layout::bundle(log, index, width);
+    let bytes = writer.read(&path, MAX_BUNDLE as u64)?.unwrap_or_default();
+    let entries = parse_entries(&bytes, usize::from(width)).unwrap_or_default();
+    Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+}
