@@ -191,6 +191,21 @@ fn a_slow_server_is_given_up() {
 }
 
 #[test]
+fn a_large_object_may_not_take_for_ever() {
+    let server =
+        Server::start(|_| vec![head_only("200 OK", &[]), Piece::Drip(Duration::from_millis(1))]);
+    // any rate would do, were it not for the time that the whole would take
+    let options = HttpOptions {
+        stall_window: Duration::from_millis(20),
+        least_rate: 0,
+        longest_download: Duration::from_secs(size() / 5000),
+        ..quick()
+    };
+    let outcome = download(&server, &options, b"");
+    assert!(matches!(outcome.result, Err(Cause::Stalled { .. })), "{:?}", outcome.result);
+}
+
+#[test]
 fn an_absent_archive_is_told_from_a_failed_one() {
     let server = Server::start(|request| serve_object(request, None));
     assert!(!download(&server, &quick(), b"").result.expect("an answer"));

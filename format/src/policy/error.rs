@@ -1,5 +1,6 @@
 //! Why signatures do not suffice, in words that name layer, role, key and file.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::authority::AuthorityError;
@@ -206,8 +207,10 @@ impl PolicyError {
 
 impl Shortfall {
     fn verdict(&self) -> Verdict {
+        // keys, not lines: two old lines of one key are not what two keys would have to say
         let count = |timely: fn(&UncountedReason) -> bool| {
-            self.uncounted.iter().filter(|line| timely(&line.reason)).count()
+            let lines = self.uncounted.iter().filter(|line| timely(&line.reason));
+            lines.map(|line| (&line.name, line.id)).collect::<BTreeSet<_>>().len()
         };
         let needed = (self.needed - self.found) as usize;
         let old = count(|reason| !matches!(reason, UncountedReason::Retired { .. }));

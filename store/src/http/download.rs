@@ -34,7 +34,10 @@ impl HttpSource {
                     // a server that breaks off now and then is worth more tries, as long as each
                     // comes farther than any before
                     let reached = present(file, request.size)?;
-                    if reached >= farthest.saturating_add(self.options.least_in_window().max(1)) {
+                    if reached
+                        >= farthest
+                            .saturating_add(self.options.least_in_window_of(request.size).max(1))
+                    {
                         failed = 0;
                         farthest = reached;
                     }
@@ -94,7 +97,7 @@ impl HttpSource {
         progress: &mut impl FnMut(u64),
         counters: &Counters,
     ) -> Result<(), Cause> {
-        let mut pace = Pace::new(&self.options);
+        let mut pace = Pace::new(&self.options, self.options.least_in_window_of(size));
         let mut reached = present(file, size)?;
         let mut received = 0;
         while let Some(piece) = piece(&mut response, &mut pace, received).await? {

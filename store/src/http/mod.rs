@@ -48,7 +48,7 @@ impl HttpSource {
         request: &Get,
         counters: &Counters,
     ) -> Result<Got, Cause> {
-        let longest = self.options.longest_get(request.limit);
+        let longest = self.options.patience(request.limit);
         timeout(longest, self.get_with_tries(path, request, counters))
             .await
             .unwrap_or(Err(Cause::TookTooLong(longest)))
@@ -191,7 +191,7 @@ impl HttpSource {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(Cause::TooLarge { limit });
         }
-        let mut pace = Pace::new(&self.options);
+        let mut pace = Pace::new(&self.options, self.options.least_in_window());
         let mut bytes = Vec::new();
         while let Some(piece) = piece(&mut response, &mut pace, bytes.len() as u64).await? {
             counters.received(piece.len() as u64);

@@ -24,6 +24,12 @@ pub struct HttpOptions {
     /// How long a small object may take beyond the time it needs at the slowest rate, tries and
     /// redirects included.
     pub grace: Duration,
+    /// Longest time for a small object beyond the grace. At the slowest rate the bound of a pack would
+    /// allow a day and a half, for which a server could hold on to a client with nothing.
+    pub longest_get: Duration,
+    /// How long a large object may take: where its size divided by this is more than the slowest
+    /// rate, it is the slowest rate.
+    pub longest_download: Duration,
     /// How often a request is sent before its failure is final, at least 1.
     pub tries: u32,
     /// Pause before the second try; twice as long before each further one.
@@ -42,6 +48,8 @@ impl Default for HttpOptions {
             least_rate: 1024,
             stall_window: Duration::from_secs(30),
             grace: Duration::from_secs(30),
+            longest_get: Duration::from_secs(60 * 60),
+            longest_download: Duration::from_secs(24 * 60 * 60),
             tries: 3,
             pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(5),
@@ -52,18 +60,47 @@ impl Default for HttpOptions {
 impl HttpOptions {
     /// Bytes that must come within [`Self::stall_window`].
     pub(crate) fn least_in_window(&self) -> u64 {
-        let bytes = u128::from(self.least_rate) * self.stall_window.as_millis() / 1000;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        self.in_window(self.least_rate)
+    }
+
+    /// Bytes of an object of `size` bytes that must come within [`Self::stall_window`].
+    pub(crate) fn least_in_window_of(&self, size: u64) -> u64 {
+        let rate = size / self.longest_download.as_secs().max(1);
+        self.in_window(rate.max(self.least_rate))
     }
 
     /// How long an object of at most `limit` bytes may take in all.
-    pub(crate) fn longest_get(&self, limit: u64) -> Duration {
-        self.grace.saturating_add(Duration::from_secs(limit / self.least_rate.max(1)))
+    pub(crate) fn patience(&self, limit: u64) -> Duration {
+        let slowest = Duration::from_secs(limit / self.least_rate.max(1));
+        self.grace.saturating_add(slowest.min(self.longest_get))
+    }
+
+    fn in_window(&self, rate: u64) -> u64 {
+        let bytes = u128::from(rate) * self.stall_window.as_millis() / 1000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// Pause after `failed` failed tries, of which the last asked for `asked`.
     pub(crate) fn pause_after(&self, failed: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.pause.saturating_mul(1 << failed.saturating_sub(1).min(16));
         asked.unwrap_or(doubled).min(self.longest_pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_format::limits::{MAX_ARCHIVE, MAX_NOTE, MAX_PACK};
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let options = HttpOptions::default();
+        assert_eq!(options.patience(MAX_NOTE as u64), Duration::from_secs(30 + 64));
+        assert_eq!(options.patience(MAX_PACK), Duration::from_secs(30 + 3600));
+        assert_eq!(options.least_in_window_of(1024 * 1024), 30 * 1024);
+        // a day, give or take what the division drops
+        let rate = options.least_in_window_of(MAX_ARCHIVE) / 30;
+        assert_eq!(MAX_ARCHIVE / rate / 60, 24 * 60);
     }
 }

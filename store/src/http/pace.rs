@@ -17,9 +17,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(options: &HttpOptions) -> Self {
+    /// `least` bytes have to come within each [`HttpOptions::stall_window`].
+    pub(super) fn new(options: &HttpOptions, least: u64) -> Self {
         let window = options.stall_window;
-        Self { window, least: options.least_in_window(), left: window, received: 0 }
+        Self { window, least, left: window, received: 0 }
     }
 
     /// Waits for the next piece of the transfer. `size` tells how many bytes it has.

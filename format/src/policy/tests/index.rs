@@ -114,6 +114,17 @@ fn age_is_measured_by_role() {
 }
 
 #[test]
+fn a_missing_key_is_no_freeze_however_often_another_is_late() {
+    let (world, ..) = World::with_two_of_two();
+    let late =
+        |seconds: u64| cosign(&world.collection, TEXT, ago(259_200 + seconds)).expect("cosigned");
+    let newest = SignerTimes::new();
+    let stale = bytes(vec![late(1), late(2)]);
+    let error = verify_first_checkpoint(&stale, &context(&world, &newest)).expect_err("one key");
+    assert_eq!(error.verdict(), Verdict::Signature);
+}
+
+#[test]
 fn a_clock_set_back_brings_nothing_old_to_life() {
     let world = World::new();
     let newest = SignerTimes::new();
