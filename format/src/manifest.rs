@@ -4,7 +4,6 @@ mod file;
 mod hooks;
 mod raw;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Deref;
 
@@ -250,17 +249,17 @@ fn ascending<'a>(
     }
 }
 
+/// Looks below each file rather than above each path: a path may have 2,047 directories above it, and
+/// a manifest thousands of such paths. `files` are in byte order.
 fn nothing_below_files(files: &[FileEntry]) -> Result<(), ManifestError> {
-    let leaves: HashSet<&str> = (files.iter())
-        .filter(|entry| !entry.is_directory())
-        .map(|entry| entry.path.as_str())
-        .collect();
-    for entry in files {
-        let path = entry.path.as_str();
-        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        if let Some(leaf) = above.find(|above| leaves.contains(above)) {
-            let above = leaf.parse().expect("the path of an entry");
-            return Err(ManifestError::BelowNonDirectory { path: entry.path.clone(), above });
+    for entry in files.iter().filter(|entry| !entry.is_directory()) {
+        let inside = format!("{}/", entry.path);
+        let place = files.partition_point(|other| other.path.as_str() < inside.as_str());
+        if let Some(below) = files.get(place)
+            && below.path.as_str().starts_with(&inside)
+        {
+            let (path, above) = (below.path.clone(), entry.path.clone());
+            return Err(ManifestError::BelowNonDirectory { path, above });
         }
     }
     Ok(())

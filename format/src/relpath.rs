@@ -90,6 +90,13 @@ impl FromStr for RelPath {
     }
 }
 
+/// Paths are ordered as their texts are.
+impl std::borrow::Borrow<str> for RelPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl AsRef<std::path::Path> for RelPath {
     fn as_ref(&self) -> &std::path::Path {
         self.0.as_ref().as_ref()

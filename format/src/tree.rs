@@ -14,6 +14,7 @@
 //! A full patch and every chain of incremental ones to the same version end at the same tree.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::hash::{Hash32, Hasher};
 use crate::manifest::{FileEntry, FileKind, Manifest};
@@ -138,12 +139,15 @@ impl Tree {
     }
 
     fn check_shape(&self) -> Result<(), TreeError> {
-        let is_leaf = |path: &RelPath| {
-            matches!(self.0.get(path), Some(FileKind::File(_) | FileKind::Link { .. }))
-        };
-        for path in self.0.keys() {
-            if let Some(above) = path.ancestors().find(is_leaf) {
-                return Err(TreeError::BelowNonDirectory { path: path.clone(), above });
+        let is_leaf = |kind: &FileKind| matches!(kind, FileKind::File(_) | FileKind::Link { .. });
+        for (above, _) in self.0.iter().filter(|(_, kind)| is_leaf(kind)) {
+            let inside = format!("{above}/");
+            let from = (Bound::Included(inside.as_str()), Bound::Unbounded);
+            if let Some((path, _)) = self.0.range::<str, _>(from).next()
+                && path.as_str().starts_with(&inside)
+            {
+                let (path, above) = (path.clone(), above.clone());
+                return Err(TreeError::BelowNonDirectory { path, above });
             }
         }
         Ok(())
@@ -286,6 +290,10 @@ mod tests {
         );
         assert_eq!(
             apply(incremental(vec![file("a/b", "3")], &[], Hash32([0; 32]))),
+            TreeError::BelowNonDirectory { path: path("a/b"), above: path("a") }
+        );
+        assert_eq!(
+            apply(incremental(vec![file("a.b", "3"), file("a/b", "3")], &[], Hash32([0; 32]))),
             TreeError::BelowNonDirectory { path: path("a/b"), above: path("a") }
         );
         assert_eq!(

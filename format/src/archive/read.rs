@@ -191,7 +191,11 @@ impl<R: Read> Body<R> {
         self.begin(MANIFEST_NAME, size, None)?;
         let mut bytes = Vec::new();
         Content(self).read_to_end(&mut bytes).map_err(|error| {
-            ArchiveError::from_io(error).expect("reading content gives archive errors only")
+            // what is no archive error is a lack of memory
+            ArchiveError::from_io(error).unwrap_or_else(|error| ArchiveError::Io {
+                kind: error.kind(),
+                message: error.to_string(),
+            })
         })?;
         Ok(match announced {
             Some(announced) => Manifest::parse_announced(&bytes, announced.files)?,

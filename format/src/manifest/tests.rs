@@ -70,6 +70,12 @@ fn paths_are_in_order_and_apart() {
         with_files(&format!("{},{},{}", link("a"), link("a-"), link("a/b"))),
         Err(ManifestError::BelowNonDirectory { path: path("a/b"), above: path("a") })
     );
+    // in byte order `a.b` stands between
+    assert_eq!(
+        with_files(&format!("{},{},{}", link("a"), link("a.b"), link("a/b/c"))),
+        Err(ManifestError::BelowNonDirectory { path: path("a/b/c"), above: path("a") })
+    );
+    assert!(with_files(&format!("{},{},{}", link("a"), link("a.b/c"), link("a0/c"))).is_ok());
     let directory = r#"{"path":"a","dir":true,"mode":"0755"}"#;
     assert!(with_files(&format!("{directory},{}", link("a/b"))).is_ok());
     assert_eq!(
