@@ -32,7 +32,6 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod unpack;
-mod watch;
 
 pub use add::{Addition, Against, PackProgress, Packed};
 pub use draft::Draft;
@@ -41,7 +40,6 @@ pub use evidence::{Outcome, TestLimits, TestOutput, TestRecord, TestRun};
 pub use publish::{Publication, Revocation, Session};
 pub use published::Published;
 pub use spec::{HookFiles, PatchSpec};
-pub use watch::Unwatched;
 
 /// A collection's directory and settings.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ pub mod init;
 pub mod man;
 pub mod mirror;
 pub mod narrow;
+mod say;
 pub mod server;
 pub mod trust;
 pub mod verify;

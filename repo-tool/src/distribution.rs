@@ -32,6 +32,8 @@ mod error;
 mod publish;
 mod standing;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod times;
 
 pub use catalogue::{Catalogue, PassedOver, Patch};

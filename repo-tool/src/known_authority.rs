@@ -170,7 +170,7 @@ impl KnownAuthority {
         };
         let mut known = Self::read(source, &anchor).await?;
         // those before the anchor too: there are clients that begin with them
-        for version in 1..known.walk.next_version() {
+        for version in 1..=known.chain().newest().version {
             let bytes = get(source, version).await?.unwrap_or_default();
             writer.put_immutable(&layout::authority(version), &bytes)?;
         }
@@ -182,13 +182,22 @@ impl KnownAuthority {
         Ok(known)
     }
 
+    /// Goes to the end of the chain at `source` and keeps what is new. A version that cannot be
+    /// accepted is kept once a later one is: until then it may be anybody's, and what is kept under
+    /// a number is kept for good.
     async fn go_on(
         &mut self,
         source: &Source,
         writer: &mut DirectoryWriter,
     ) -> Result<(), KnownAuthorityError> {
+        let mut waiting = Vec::new();
         while let Some((version, bytes)) = self.step(source).await? {
-            writer.put_immutable(&layout::authority(version), &bytes)?;
+            waiting.push((version, bytes));
+            if self.chain().newest().version == version {
+                for (version, bytes) in waiting.drain(..) {
+                    writer.put_immutable(&layout::authority(version), &bytes)?;
+                }
+            }
         }
         Ok(())
     }

@@ -28,3 +28,4 @@ pub mod server;
 mod tree;
 pub mod tree_scan;
 pub mod verify;
+pub mod watch;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use countersign_format::archive::{self, ArchiveError};
 use countersign_format::entry::{EntryError, PatchIdentity};
 use countersign_format::hash::Hash32;
-use countersign_format::key::KeyName;
 use countersign_format::layout::RepoPath;
 use countersign_format::manifest::ManifestError;
 use countersign_format::relpath::RelPath;
@@ -21,6 +20,7 @@ use crate::publish::PublishError;
 use crate::role_dir::RoleDirError;
 use crate::server::ServerError;
 use crate::tree_scan::ScanError;
+use crate::watch::OtherHead;
 
 /// Why a collection did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -161,17 +161,8 @@ pub enum CollectionError {
         source: io::Error,
     },
     /// Others serve a newer or another head of this log than the one that is held here.
-    #[error("{place} has a head of {origin} with {theirs} entries, here there are {ours}")]
-    OtherHead {
-        /// Where it was found.
-        place: String,
-        /// The log.
-        origin: KeyName,
-        /// Entries of the head there.
-        theirs: u64,
-        /// Entries of the head here.
-        ours: u64,
-    },
+    #[error(transparent)]
+    OtherHead(#[from] OtherHead),
 }
 
 impl CollectionError {
@@ -195,7 +186,7 @@ impl CollectionError {
             | Self::NotIncoming(_)
             | Self::NotPublished(_)
             | Self::NoFullPatch(_) => ExitStatus::NotFound,
-            Self::OtherHead { .. } => ExitStatus::RollbackOrFork,
+            Self::OtherHead(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         }
     }
@@ -225,10 +216,7 @@ impl CollectionError {
             }
             Self::Several(_) => Some("narrow it down with --platform or --base"),
             Self::TestFailed(_) => Some("mend the patch and test it again, or give it up: discard"),
-            Self::OtherHead { .. } => Some(
-                "this looks like a restored backup: copy the newest files of the log back from \
-                 there; signing anew would make a fork that every client refuses",
-            ),
+            Self::OtherHead(_) => Some(OtherHead::HINT),
             _ => None,
         }
     }

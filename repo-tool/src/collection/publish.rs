@@ -14,13 +14,13 @@ use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink};
 
-use super::watch::Unwatched;
 use super::{Collection, CollectionError, Draft, Published, published};
 use crate::key_store::Passphrases;
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::patch_selector::PatchSelector;
 use crate::publish::{Assurances, Batch, Publisher, Refreshed};
 use crate::server;
+use crate::watch::{Unwatched, watch};
 
 /// A collection that is about to publish: it knows its authority and has opened its key. Whoever
 /// publishes holds the role's lock.
@@ -166,7 +166,9 @@ impl Session<'_> {
         if publisher.pending().is_some() {
             self.complete(&mut publisher, &mut publication)?;
         }
-        self.unwatched = self.collection.watch(publisher.head(), self.note())?;
+        let (directory, config) = (&self.collection.directory, &self.collection.config);
+        let role = &self.note().collection;
+        self.unwatched = watch(directory, config, Log::Collection, role, publisher.head())?;
         let mut all = Vec::new();
         for reference in self.authority.unannounced(&self.collection.directory)? {
             all.push(CollectionEntry::Authority(reference).to_bytes()?);

@@ -22,4 +22,9 @@ impl NarrowArgs {
         let Self { platform, base } = self.clone();
         PatchSelector { platform, base, ..selector.clone() }
     }
+
+    /// All selectors, narrowed down.
+    pub fn narrow_all(&self, selectors: &[PatchSelector]) -> Vec<PatchSelector> {
+        selectors.iter().map(|selector| self.narrow(selector)).collect()
+    }
 }

@@ -33,8 +33,16 @@ impl Distribution {
     /// The patches that are held.
     pub fn catalogue(&self) -> Result<Catalogue, DistributionError> {
         let sink = self.copy_sink();
-        let head = read_head(&sink, Log::Collection)?.ok_or(DistributionError::NothingSynced)?;
-        Catalogue::read(&sink, head.size)
+        let head = || read_head(&sink, Log::Collection)?.ok_or(DistributionError::NothingSynced);
+        let before = head()?;
+        match Catalogue::read(&sink, before.size) {
+            Err(error) => match head()? {
+                after if after == before => Err(error),
+                // a fetch that ended meanwhile removed what it superseded
+                after => Catalogue::read(&sink, after.size),
+            },
+            read => read,
+        }
     }
 
     /// What was published about them.

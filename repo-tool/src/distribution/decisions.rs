@@ -108,6 +108,12 @@ impl Decisions {
         &self.decisions
     }
 
+    /// The patches that are to be released.
+    pub(super) fn released(&self) -> BTreeSet<u64> {
+        let is_release = |decision: &&Decision| matches!(decision.action, Action::Release(_));
+        self.decisions.iter().filter(is_release).flat_map(|it| it.patches.clone()).collect()
+    }
+
     /// What waits for a patch and a ring.
     pub fn of(&self, patch: u64, ring: &RingName) -> Option<&Action> {
         let is_it =

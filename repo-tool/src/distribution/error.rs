@@ -7,19 +7,19 @@ use countersign_format::archive::ArchiveError;
 use countersign_format::entry::{EntryError, PatchIdentity};
 use countersign_format::key::KeyName;
 use countersign_format::layout::RepoPath;
-use countersign_format::policy::PolicyError;
+use countersign_format::policy::{PolicyError, Verdict};
 use countersign_format::signature::SignError;
 use countersign_format::text::{Line, RingName};
 use countersign_store::follow::FollowError;
 use countersign_store::{GetError, WriteError};
 use countersign_terminal::{ExitStatus, Failure};
 
-use crate::commands::trust;
 use crate::known_authority::KnownAuthorityError;
 use crate::patch_selector::PatchSelector;
 use crate::publish::PublishError;
 use crate::role_dir::RoleDirError;
 use crate::server::ServerError;
+use crate::watch::OtherHead;
 
 /// Why a distribution did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,9 @@ pub enum DistributionError {
         /// The size that was cosigned.
         size: u64,
     },
+    /// Others serve a newer or another head of the distribution's log than is held here.
+    #[error(transparent)]
+    OtherHead(#[from] OtherHead),
     /// No patch that a person means was fetched.
     #[error("no patch {selector} was fetched from the collection")]
     NotHeld {
@@ -161,10 +164,17 @@ impl DistributionError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 ExitStatus::Privilege
             }
-            Self::Policy(error) => trust::exit_of(error),
-            Self::Get(error) | Self::Follow(FollowError::Get(error)) => trust::exit_of_get(error),
+            Self::Policy(error) => match error.verdict() {
+                Verdict::Expired => ExitStatus::Expired,
+                Verdict::Rollback => ExitStatus::RollbackOrFork,
+                Verdict::Signature => ExitStatus::Signature,
+            },
+            Self::Get(error) | Self::Follow(FollowError::Get(error)) if error.is_unreachable() => {
+                ExitStatus::Unreachable
+            }
             Self::Follow(FollowError::Smaller { .. } | FollowError::Root { .. })
-            | Self::OtherTree { .. } => ExitStatus::RollbackOrFork,
+            | Self::OtherTree { .. }
+            | Self::OtherHead(_) => ExitStatus::RollbackOrFork,
             Self::Archive { .. } => ExitStatus::Signature,
             Self::OtherAuthority { .. } => ExitStatus::Expired,
             Self::NoCollection(_) => ExitStatus::Configuration,
@@ -211,6 +221,7 @@ impl DistributionError {
             Self::NotHeld { .. } => "fetch what is new: patchrepo distribution sync DIR; \
                  patchrepo distribution list DIR shows what there is"
                 .into(),
+            Self::OtherHead(_) => OtherHead::HINT.into(),
             Self::NotReleased { .. } => {
                 "patchrepo distribution list DIR shows what is released".into()
             }

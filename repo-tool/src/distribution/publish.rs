@@ -9,25 +9,28 @@
 use std::fs::File;
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, TreeHead};
 use countersign_format::implicit_key::ImplicitSigner;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{
-    Clock, PatchContext, check_unexpired, collection_lines, verify_first_patch, verify_patch,
+    Clock, FirstVerified, PatchContext, PatchNote, check_unexpired, collection_lines,
+    verify_first_patch, verify_patch,
 };
 use countersign_format::signature::{Signer, countersign};
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
-use countersign_store::{DirectoryWriter, Sink};
+use countersign_store::{DirectoryWriter, Sink, durable};
 
 use super::collection_head::HeldHead;
 use super::{Decisions, Distribution, DistributionError, archive};
 use crate::key_store::Passphrases;
 use crate::known_authority::{KnownAuthority, mark_announced};
-use crate::publish::{Assurances, Publisher, read_entry, refresh_copy};
+use crate::publish::{Assurances, PublishError, Publisher, read_entry, refresh_copy};
 use crate::server;
+use crate::watch::{Unwatched, watch};
 
 /// A distribution that is about to publish: it knows its authority and has opened its keys. Whoever
 /// publishes holds the role's lock.
@@ -37,6 +40,7 @@ pub struct Session<'a> {
     known: KnownAuthority,
     signers: Vec<ImplicitSigner>,
     now: Timestamp,
+    unwatched: Vec<Unwatched>,
 }
 
 /// What was published.
@@ -83,7 +87,7 @@ impl Distribution {
             let (origin, needed, found) = (listed.origin.clone(), listed.threshold, signers.len());
             return Err(DistributionError::TooFewKeys { origin, needed, found });
         }
-        Ok(Session { distribution: self, known, signers, now })
+        Ok(Session { distribution: self, known, signers, now, unwatched: Vec::new() })
     }
 }
 
@@ -93,14 +97,20 @@ impl Session<'_> {
         &self.known
     }
 
+    /// Places of the configuration's `published_at` that could not be looked at.
+    pub fn unwatched(&self) -> &[Unwatched] {
+        &self.unwatched
+    }
+
     /// Publishes what was decided, after what an interrupted run left to be completed, along with
     /// the collection's log as it was fetched last.
-    pub fn publish(&self) -> Result<Publication, DistributionError> {
+    pub fn publish(&mut self) -> Result<Publication, DistributionError> {
         let head = self.held_head()?;
         let mut writer = self.distribution.public_sink();
         let mut publisher = self.open(&mut writer)?;
         let mut publication = Publication::default();
         self.complete(&mut publisher, &head, &mut publication)?;
+        let unwatched = self.watch(publisher.head())?;
         let entries = self.new_entries(&head)?;
         publisher.prepare(entries, self.now)?;
         if publisher.pending().is_some() {
@@ -112,24 +122,31 @@ impl Session<'_> {
         publication.collection = head.checkpoint.size;
         publication.distribution = publisher.size();
         publication.time = publisher.signed();
+        self.unwatched = unwatched;
         Ok(publication)
     }
 
     /// Signs both heads anew, the collection's as it was fetched last; makes missing packs and
     /// tidies up.
-    pub fn refresh(&self, assurances: Assurances) -> Result<Refreshed, DistributionError> {
+    pub fn refresh(&mut self, assurances: Assurances) -> Result<Refreshed, DistributionError> {
         let head = self.held_head()?;
         let mut writer = self.distribution.public_sink();
         let mut publisher = self.open(&mut writer)?;
         if let Some(batch) = publisher.pending() {
-            return Err(crate::publish::PublishError::Pending(batch.entries.len()).into());
+            return Err(PublishError::Pending(batch.entries.len()).into());
         }
+        let unwatched = self.watch(publisher.head())?;
         self.publish_collection(&head, publisher.sink(), assurances)?;
         let own = publisher.refresh(&self.signers(), self.now, assurances)?;
         let state = self.distribution.directory.state();
         let size = head.checkpoint.size;
         let place = (state.as_path(), self.now);
         let (packs, removed) = refresh_copy(publisher.sink(), Log::Collection, size, place)?;
+        for folder in [self.distribution.directory.public(), self.distribution.copy()] {
+            durable::clean_temporaries(&folder)
+                .map_err(DistributionError::io("remove temporaries below", &folder))?;
+        }
+        self.unwatched = unwatched;
         Ok(Refreshed { time: own.time, packs: own.packs + packs, removed: own.removed + removed })
     }
 
@@ -172,6 +189,20 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The note of a patch as the collection signed it, verified.
+    fn first_signed(
+        &self,
+        head: &HeldHead,
+        index: u64,
+    ) -> Result<FirstVerified<PatchNote>, DistributionError> {
+        let copy = self.distribution.copy_sink();
+        let bytes = read_entry(&copy, Log::Collection, head.checkpoint.size, index)?;
+        let path = layout::patch_note(&PatchEntry::parse(&bytes)?.archive.sha256);
+        let note = copy.read(&path, MAX_NOTE as u64)?;
+        let note = note.ok_or_else(|| PublishError::Missing(path.clone()))?;
+        Ok(verify_first_patch(&note, &self.context(path.as_str(), &bytes, index))?)
+    }
+
     /// Puts archive and countersigned note where readers look for them; they look once the entry
     /// with the index `released` says so. Returns the patch if its note was countersigned now.
     fn put_patch(
@@ -181,22 +212,17 @@ impl Session<'_> {
         index: u64,
         released: u64,
     ) -> Result<Option<PatchEntry>, DistributionError> {
-        let copy = self.distribution.copy_sink();
-        let bytes = read_entry(&copy, Log::Collection, head.checkpoint.size, index)?;
-        let entry = PatchEntry::parse(&bytes)?;
-        self.put_archive(public, &entry)?;
-        let path = layout::patch_note(&entry.archive.sha256);
-        let authority = self.note();
-        let (role, file) = (self.role()?, path.as_str());
-        let context = PatchContext { file, authority, entry: &bytes, index };
+        let verified = self.first_signed(head, index)?;
+        self.put_archive(public, &verified.entry)?;
+        let path = layout::patch_note(&verified.entry.archive.sha256);
+        let context = self.context(path.as_str(), verified.note.text().as_bytes(), index);
+        let role = self.role()?;
         let present = public.read(&path, MAX_NOTE as u64)?;
         if let Some(present) = &present
             && verify_patch(present, &context, role, released).is_ok()
         {
             return Ok(None);
         }
-        let first = read(&copy, &path)?;
-        let verified = verify_first_patch(&first, &context)?;
         let note = self.countersign(&verified.note)?.to_bytes();
         // what readers would refuse is not published
         verify_patch(&note, &context, role, released)?;
@@ -206,7 +232,11 @@ impl Session<'_> {
         } else {
             public.put_immutable(&path, &note)?;
         }
-        Ok(Some(entry))
+        Ok(Some(verified.entry.clone()))
+    }
+
+    fn context<'c>(&'c self, file: &'c str, entry: &'c [u8], index: u64) -> PatchContext<'c> {
+        PatchContext { file, authority: self.note(), entry, index }
     }
 
     fn put_archive(
@@ -246,7 +276,13 @@ impl Session<'_> {
         head.publish(self.distribution, public, &self.signers(), (self.now, assurances))
     }
 
-    /// What the log is to say next: authority notes that it does not name, then the decisions.
+    fn watch(&self, ours: &Checkpoint) -> Result<Vec<Unwatched>, DistributionError> {
+        let Distribution { directory, config } = self.distribution;
+        Ok(watch(directory, config, Log::Distribution, &self.role()?.log, ours)?)
+    }
+
+    /// What the log is to say next: authority notes that it does not name, then the decisions. A
+    /// release whose first signature no longer suffices is found here, before anything is begun.
     fn new_entries(&self, head: &HeldHead) -> Result<Vec<Vec<u8>>, DistributionError> {
         let directory = &self.distribution.directory;
         let unannounced = self.known.unannounced(directory)?;
@@ -255,7 +291,11 @@ impl Session<'_> {
         let checkpoint = head.checkpoint.clone();
         let of =
             TreeHead { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
-        entries.extend(Decisions::read(directory)?.entries(&of));
+        let decisions = Decisions::read(directory)?;
+        for patch in decisions.released() {
+            self.first_signed(head, patch)?;
+        }
+        entries.extend(decisions.entries(&of));
         Ok(entries.iter().map(DistributionEntry::to_bytes).collect::<Result<_, _>>()?)
     }
 
@@ -295,9 +335,4 @@ impl Session<'_> {
         let state = self.distribution.directory.state();
         Ok(Publisher::open(writer, &state, Log::Distribution, &self.role()?.log.origin)?)
     }
-}
-
-fn read(sink: &dyn Sink, path: &layout::RepoPath) -> Result<Vec<u8>, DistributionError> {
-    let bytes = sink.read(path, MAX_NOTE as u64)?;
-    bytes.ok_or_else(|| crate::publish::PublishError::Missing(path.clone()).into())
 }

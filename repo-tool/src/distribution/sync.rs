@@ -151,6 +151,7 @@ impl Fetch<'_> {
         crash_point("sync.times");
         copy.commit(&signed.note)?;
         crash_point("sync.checkpoint");
+        copy.tidy(before)?;
         clean(self.distribution)?;
         Ok(synced)
     }

@@ -102,6 +102,23 @@ impl<'a> LogCopy<'a> {
         self.note = Some(note.clone());
         Ok(())
     }
+
+    /// Removes the partial tiles and bundles of the head of `old` entries, which nobody but the
+    /// holder of the copy reads.
+    pub fn tidy(&mut self, old: u64) -> Result<(), PublishError> {
+        let new = self.head.size;
+        for level in 0..tile_levels(old) {
+            let index = (old >> (TILE_HEIGHT * u32::from(level))) / WIDTH;
+            let width = tile_width(old, level, index);
+            if width > 0 && width != tile_width(new, level, index) {
+                self.sink.remove(&layout::tile(self.log, level, index, width))?;
+                if level == 0 {
+                    self.sink.remove(&layout::bundle(self.log, index, width))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for LogCopy<'_> {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use super::{PublishedReport, say_authority, say_unwatched};
+use super::PublishedReport;
 use crate::collection::{Collection, Draft};
 use crate::commands::narrow::NarrowArgs;
+use crate::commands::say::{say_authority, say_unwatched};
 use crate::commands::{lock, now};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::patch_selector::PatchSelector;
@@ -36,7 +37,7 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
     say_authority(session.authority(), now, output);
     let publication = session.publish(&drafts, now)?;
-    say_unwatched(&session, output);
+    say_unwatched(session.unwatched(), output);
     output.report(&PublishedReport::new(&publication));
     Ok(ExitStatus::Done)
 }

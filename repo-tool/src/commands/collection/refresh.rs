@@ -7,8 +7,9 @@ use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
-use super::{PublishedReport, say_authority, say_unwatched};
+use super::PublishedReport;
 use crate::collection::Collection;
+use crate::commands::say::{say_authority, say_unwatched};
 use crate::commands::{lock, now};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::publish::Assurances;
@@ -69,7 +70,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     }
     let assurances = Assurances { clock_was_wrong: arguments.clock_was_wrong };
     let (publication, refreshed) = session.refresh(now, assurances)?;
-    say_unwatched(&session, output);
+    say_unwatched(session.unwatched(), output);
     output.report(&RefreshReport {
         time: refreshed.time,
         packs: refreshed.packs,

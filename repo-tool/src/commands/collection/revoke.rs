@@ -6,9 +6,10 @@ use clap::Args;
 use countersign_format::text::Line;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use super::{PublishedReport, say_authority, say_unwatched};
+use super::PublishedReport;
 use crate::collection::{Collection, Revocation};
 use crate::commands::narrow::NarrowArgs;
+use crate::commands::say::{say_authority, say_unwatched};
 use crate::commands::{lock, now};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::patch_selector::PatchSelector;
@@ -41,7 +42,7 @@ pub fn run(arguments: &RevokeArgs, output: &Output) -> Result<ExitStatus, Failur
     let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
     say_authority(session.authority(), now, output);
     let publication = session.revoke(&revocation, now)?;
-    say_unwatched(&session, output);
+    say_unwatched(session.unwatched(), output);
     output.report(&PublishedReport::new(&publication));
     Ok(ExitStatus::Done)
 }

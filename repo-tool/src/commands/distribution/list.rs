@@ -46,7 +46,10 @@ pub(super) struct PatchState {
 #[derive(Serialize)]
 pub(super) struct RingState {
     pub(super) ring: RingName,
-    pub(super) state: &'static str,
+    /// `released` or `withdrawn`.
+    pub(super) decision: &'static str,
+    /// Whether that is published; otherwise it is with the next publication.
+    pub(super) published: bool,
     #[serde(flatten)]
     pub(super) details: Details,
 }
@@ -76,7 +79,7 @@ impl PatchState {
 
     fn summary(&self) -> String {
         let mut words: Vec<String> =
-            self.rings.iter().map(|ring| format!("{} {}", ring.state, ring.ring)).collect();
+            self.rings.iter().map(|ring| format!("{} {}", ring.words(), ring.ring)).collect();
         if self.revoked.is_some() {
             words.insert(0, "revoked".to_owned());
         }
@@ -85,18 +88,24 @@ impl PatchState {
 }
 
 impl RingState {
-    fn new(ring: &RingName, action: &Action, is_published: bool) -> Self {
-        let (state, details) = match action {
-            Action::Release(terms) => (
-                if is_published { "released" } else { "to release" },
-                Details::Release(terms.clone()),
-            ),
-            Action::Withdraw { reason } => (
-                if is_published { "withdrawn" } else { "to withdraw" },
-                Details::Withdraw { reason: reason.clone() },
-            ),
+    fn new(ring: &RingName, action: &Action, published: bool) -> Self {
+        let (decision, details) = match action {
+            Action::Release(terms) => ("released", Details::Release(terms.clone())),
+            Action::Withdraw { reason } => {
+                ("withdrawn", Details::Withdraw { reason: reason.clone() })
+            }
         };
-        Self { ring: ring.clone(), state, details }
+        Self { ring: ring.clone(), decision, published, details }
+    }
+
+    /// The decision, in words for people.
+    pub(super) fn words(&self) -> &'static str {
+        match (&self.details, self.published) {
+            (Details::Release(_), true) => "released",
+            (Details::Release(_), false) => "to release",
+            (Details::Withdraw { .. }, true) => "withdrawn",
+            (Details::Withdraw { .. }, false) => "to withdraw",
+        }
     }
 }
 

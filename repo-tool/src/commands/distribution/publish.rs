@@ -8,8 +8,9 @@ use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
-use super::{PatchReport, open_locked, tell_authority};
+use super::{PatchReport, open_locked};
 use crate::commands::now;
+use crate::commands::say::{say_authority, say_unwatched};
 use crate::distribution::Publication;
 use crate::key_store::{PassphraseArgs, Passphrases};
 
@@ -126,9 +127,11 @@ fn indexes(ranges: &[IndexRange]) -> String {
 pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
     let passphrases = Passphrases::new(&arguments.passphrase);
-    let session = distribution.session(&passphrases, now()?)?;
-    tell_authority(session.authority(), output);
+    let now = now()?;
+    let mut session = distribution.session(&passphrases, now)?;
+    say_authority(session.authority(), now, output);
     let publication = session.publish()?;
+    say_unwatched(session.unwatched(), output);
     output.report(&PublishReport::new(distribution.directory().public(), publication));
     Ok(ExitStatus::Done)
 }

@@ -7,8 +7,9 @@ use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
-use super::{open_locked, tell_authority};
+use super::open_locked;
 use crate::commands::now;
+use crate::commands::say::{say_authority, say_unwatched};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::publish::Assurances;
 
@@ -53,12 +54,14 @@ impl Report for RefreshReport {
 pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
     let passphrases = Passphrases::new(&arguments.passphrase);
-    let session = distribution.session(&passphrases, now()?)?;
-    tell_authority(session.authority(), output);
+    let now = now()?;
+    let mut session = distribution.session(&passphrases, now)?;
+    say_authority(session.authority(), now, output);
     if arguments.adopt_public_head {
         session.adopt_public_heads()?;
     }
     let refreshed = session.refresh(Assurances { clock_was_wrong: arguments.clock_was_wrong })?;
+    say_unwatched(session.unwatched(), output);
     output.report(&RefreshReport {
         time: refreshed.time,
         packs: refreshed.packs,

@@ -9,7 +9,8 @@ use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, parse_duration};
 use serde::Serialize;
 
-use super::{NarrowArgs, PatchReport, open_locked, patches};
+use super::{PatchReport, open_locked, patches};
+use crate::commands::narrow::NarrowArgs;
 use crate::commands::now;
 use crate::distribution::{Action, Decided, Selection, Terms};
 use crate::patch_selector::PatchSelector;
@@ -127,7 +128,7 @@ pub fn run(arguments: &ReleaseArgs, output: &Output) -> Result<ExitStatus, Failu
     let selection = if arguments.all {
         Selection::New
     } else {
-        Selection::Patches(arguments.narrow.apply(&arguments.patches))
+        Selection::Patches(arguments.narrow.narrow_all(&arguments.patches))
     };
     let decided = distribution.decide(&selection, &arguments.ring, &action)?;
     output.report(&DecidedReport::new(&arguments.ring, &action, &decided));

@@ -9,8 +9,8 @@ use countersign_format::layout;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes, duration};
 use serde::Serialize;
 
-use super::NarrowArgs;
 use super::list::{Details, PatchState, RingState};
+use crate::commands::narrow::NarrowArgs;
 use crate::distribution::{Decisions, Distribution, Terms};
 use crate::patch_selector::PatchSelector;
 
@@ -86,7 +86,7 @@ impl Shown {
 }
 
 fn describe(ring: &RingState) -> String {
-    let mut parts = vec![ring.state.to_owned()];
+    let mut parts = vec![ring.words().to_owned()];
     match &ring.details {
         Details::Release(Terms { start, ramp, percent, deadline }) => {
             if *percent < 100 {
@@ -109,16 +109,14 @@ pub fn run(arguments: &ShowArgs, output: &Output) -> Result<ExitStatus, Failure>
     let (catalogue, standings) = (distribution.catalogue()?, distribution.standings()?);
     let decisions = Decisions::read(distribution.directory())?;
     let mut patches = Vec::new();
-    for selector in arguments.narrow.apply(std::slice::from_ref(&arguments.patch)) {
-        for patch in catalogue.select(&selector)? {
-            let hash = &patch.entry.archive.sha256;
-            patches.push(Shown {
-                state: PatchState::new(patch, &standings, &decisions),
-                entry: patch.entry.clone(),
-                archive: distribution.copy().join(layout::archive(hash)),
-                note: distribution.copy().join(layout::patch_note(hash)),
-            });
-        }
+    for patch in catalogue.select(&arguments.narrow.narrow(&arguments.patch))? {
+        let hash = &patch.entry.archive.sha256;
+        patches.push(Shown {
+            state: PatchState::new(patch, &standings, &decisions),
+            entry: patch.entry.clone(),
+            archive: distribution.copy().join(layout::archive(hash)),
+            note: distribution.copy().join(layout::patch_note(hash)),
+        });
     }
     output.report(&ShowReport { patches });
     Ok(ExitStatus::Done)

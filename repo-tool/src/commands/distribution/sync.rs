@@ -9,8 +9,9 @@ use countersign_format::text::Line;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, Task, Unit, bytes};
 use serde::Serialize;
 
-use super::{PatchReport, open_locked, patches, tell_authority};
+use super::{PatchReport, open_locked, patches};
 use crate::commands::now;
+use crate::commands::say::say_authority;
 use crate::config::Place;
 use crate::distribution::{NewPatch, PassedOver, Revocation, Synced};
 
@@ -122,7 +123,8 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
     let place = distribution.collection_place(arguments.from.as_ref())?;
     let known = distribution.learn(&place)?;
-    tell_authority(&known, output);
+    let now = now()?;
+    say_authority(&known, now, output);
     let mut bar: Option<(PatchEntry, Task)> = None;
     let mut progress = |entry: &PatchEntry, done: u64| {
         if bar.as_ref().is_none_or(|(shown, _)| shown != entry) {
@@ -134,7 +136,7 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
             task.set_position(done);
         }
     };
-    let synced = distribution.sync(&known, &place, now()?, &mut progress)?;
+    let synced = distribution.sync(&known, &place, now, &mut progress)?;
     drop(bar);
     output.report(&SyncReport::new(place.to_string(), synced));
     Ok(ExitStatus::Done)

@@ -6,8 +6,9 @@ use clap::Args;
 use countersign_format::text::{Line, RingName};
 use countersign_terminal::{ExitStatus, Failure, Output};
 
+use super::open_locked;
 use super::release::DecidedReport;
-use super::{NarrowArgs, open_locked};
+use crate::commands::narrow::NarrowArgs;
 use crate::distribution::{Action, Selection};
 use crate::patch_selector::PatchSelector;
 
@@ -38,7 +39,7 @@ pub struct WithdrawArgs {
 pub fn run(arguments: &WithdrawArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
     let action = Action::Withdraw { reason: arguments.reason.clone() };
-    let selection = Selection::Patches(arguments.narrow.apply(&arguments.patches));
+    let selection = Selection::Patches(arguments.narrow.narrow_all(&arguments.patches));
     let decided = distribution.decide(&selection, &arguments.ring, &action)?;
     output.report(&DecidedReport::new(&arguments.ring, &action, &decided));
     Ok(ExitStatus::Done)
