@@ -346,3 +346,6 @@ pub fn contradictions(set: &Set<'_>) -> Vec<(PatchName, SkipReason)> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

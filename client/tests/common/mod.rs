@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use countersign_fixtures::{PatchSpec, Payload, Repository, RepositoryBuilder};
+use countersign_format::layout::{self, Log};
 use countersign_format::time::Timestamp;
 use tempfile::TempDir;
 
@@ -77,6 +78,24 @@ impl Machine {
         }
     }
 
+    /// Lets the held heads be so many seconds older, as if that time had gone by: they are made
+    /// anew, with the repository's keys.
+    pub fn age(&self, seconds: u64, repository: &Repository) {
+        let mut old = repository.clone();
+        old.now = ago(seconds);
+        old.publish();
+        let state = rusqlite::Connection::open(self.root("var/lib/patchctl/state.db"));
+        let state = state.expect("a state");
+        for log in Log::BOTH {
+            let checkpoint = &old.files()[&layout::checkpoint(log)];
+            let update = "UPDATE log SET checkpoint = ?1 WHERE log = ?2";
+            state.execute(update, rusqlite::params![checkpoint, log.as_str()]).expect("changed");
+        }
+        let update = "UPDATE signer_time SET time = time - ?1";
+        let seconds = i64::try_from(seconds).expect("a span");
+        state.execute(update, [seconds]).expect("changed");
+    }
+
     /// The document that a command prints with `--json`.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let ended = self.run(&[arguments, &["--json"]].concat());
@@ -113,8 +132,9 @@ pub fn repository() -> Repository {
     RepositoryBuilder::new().now(patchctl::clock::now()).build()
 }
 
-pub fn later(now: Timestamp, seconds: u64) -> Timestamp {
-    now.plus(seconds)
+/// So many seconds before now.
+pub fn ago(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(patchctl::clock::now().seconds() - seconds).expect("after 1970")
 }
 
 /// Version `n` of a component: a program, a file that never changes, a configuration.

@@ -55,7 +55,13 @@ pub fn verify_patch(
             threshold: distribution.log.threshold,
             candidates: candidates(&distribution.log, released),
         };
-        let counted = decide(&note, &[context.first(), countersigned])?;
+        let counted = match decide(&note, &[context.first(), countersigned]) {
+            // a countersignature cannot verify where a first signature is gone: that is to be said
+            Err(bad @ Refusal::BadSignature { role: Role::Distribution(_), .. }) => {
+                return Err(decide(&note, &[context.first()]).err().unwrap_or(bad));
+            }
+            decided => decided?,
+        };
         context.note(note.clone(), counted)
     };
     judge().map(Verified).map_err(PolicyError::at(context.file, Layer::Archive))
