@@ -180,6 +180,7 @@ pub(crate) fn read(connection: &Connection, txn: i64) -> Result<Journal, Databas
         "SELECT operation, area, slot, path, old, new, aside FROM txn_step WHERE txn = ?1
          ORDER BY sequence",
     )?;
+    let areas = areas(connection, txn)?;
     let mut rows = statement.query([txn])?;
     let mut steps = Vec::new();
     while let Some(row) = rows.next()? {
@@ -192,7 +193,10 @@ pub(crate) fn read(connection: &Connection, txn: i64) -> Result<Journal, Databas
                 .into_iter()
                 .find(|operation| operation.as_str() == word)
                 .ok_or_else(|| bad_value("txn_step.operation", &word))?,
-            area: count(row.get(1)?)?,
+            area: count(row.get(1)?).and_then(|area| {
+                let is_known = area < areas.len();
+                is_known.then_some(area).ok_or_else(|| bad_value("txn_step.area", &area))
+            })?,
             slot: count(row.get(2)?)? as u64,
             path: parse("txn_step.path", &row.get::<_, String>(3)?)?,
             old: identity(row.get(4)?)?,
@@ -200,7 +204,7 @@ pub(crate) fn read(connection: &Connection, txn: i64) -> Result<Journal, Databas
             aside: row.get(6)?,
         });
     }
-    Ok(Journal { areas: areas(connection, txn)?, steps })
+    Ok(Journal { areas, steps })
 }
 
 /// Forgets steps that were not needed after all, by their place in the order.

@@ -59,7 +59,9 @@ impl<'o> Session<'o> {
         };
         let places = places.settle(&working);
         let sources = SourceConfig::read_all(&places).or_explain()?;
-        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        // arguments need not be text
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let command = words.collect::<Vec<_>>().join(" ");
         Ok(Self { output, arguments, places, config, sources, now: clock::now(), command })
     }
 

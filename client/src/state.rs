@@ -2,6 +2,7 @@
 //! transaction was finished or undone.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,7 +81,9 @@ impl State {
         reporter: &mut dyn Reporter,
     ) -> Result<Self, StateError> {
         let directory = &opening.places.state;
-        std::fs::create_dir_all(directory).map_err(|source| directory_error(directory, source))?;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o755);
+        builder.create(directory).map_err(|source| directory_error(directory, source))?;
         Self::lock_and_open(opening, reporter)
     }
 

@@ -24,9 +24,12 @@ mod authority;
 mod error;
 mod evidence;
 mod fold;
+mod spool;
 
 pub use error::{AttemptError, Fork, UpdateError};
-pub use evidence::MAX_EVIDENCE;
+use evidence::Proof;
+pub use evidence::{MAX_EVIDENCE, MAX_UNPROVEN};
+pub use spool::SpoolError;
 
 /// After how many seconds the directory is asked for again.
 const DIRECTORY_AGE: u64 = 24 * 60 * 60;
@@ -170,7 +173,8 @@ impl Attempt<'_, '_> {
                 "Two heads of the {log} log with {size} entries and different roots,\n\
                  {held_root} and {found_root}, both with all signatures.\n"
             );
-            let evidence = self.keep(log, &held.checkpoint, bytes, &about);
+            let notes = [held.checkpoint.as_slice(), bytes];
+            let evidence = self.keep(Proof::Signed, log, notes, &about);
             let fork = Fork::SameSize { log, size, held: held_root, found: found_root };
             return Err(AttemptError::Fork { fork, evidence });
         }

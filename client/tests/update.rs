@@ -15,9 +15,9 @@ use countersign_format::policy::{
 };
 use countersign_format::signature::sign_note;
 use countersign_format::time::Timestamp;
-use countersign_store::Failover as _;
+use countersign_store::{Failover as _, Mirrors, Source};
 use patchctl::trust::{Trust, TrustError};
-use patchctl::update::{AttemptError, Fork, UpdateError};
+use patchctl::update::{AttemptError, Fork, MAX_UNPROVEN, UpdateError, Updater};
 
 use endpoint::{Endpoint, only_failure};
 
@@ -669,4 +669,61 @@ fn an_update_needs_an_enrolment() {
     endpoint.config.name = "other".parse().expect("a name");
     let refused = endpoint.update(&honest);
     assert!(matches!(refused, Err(UpdateError::Trust(TrustError::NotEnrolled(_)))));
+}
+
+// readers
+
+/// Reads the state whenever something is reported.
+struct Reader(std::path::PathBuf, u32);
+
+impl patchctl::report::Reporter for Reader {
+    fn report(&mut self, event: &patchctl::report::Event<'_>) {
+        if matches!(event, patchctl::report::Event::Following { .. }) {
+            let database = patchctl::db::Database::open_read_only(&self.0).expect("readable");
+            assert_eq!(database.sources().expect("readable").len(), 1);
+            self.1 += 1;
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_network_to_read_the_state() {
+    let honest = repository();
+    let mut endpoint = Endpoint::updated(&honest);
+    // more than SQLite keeps in memory before it shuts readers out
+    let mut large = grown(&honest);
+    for number in 0..300 {
+        large.collection.push(format!("{number:030000}").into_bytes());
+    }
+    add(&mut large, "acme", "2.0.0");
+    let mirrors = Mirrors::new(vec![Source::memory("server", &large.memory())]);
+    let mut reader = Reader(endpoint.places.database(), 0);
+    let Endpoint { database, places, config, .. } = &mut endpoint;
+    let updater = Updater { database, places, config, now: large.now };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let done = runtime.block_on(updater.run(&mirrors, &mut reader)).expect("honest");
+    assert_eq!((done.collection.1, reader.1), (303, 2));
+}
+
+#[test]
+fn a_server_that_alters_entries_leaves_room_for_evidence_of_forks() {
+    let honest = repository();
+    let mut endpoint = Endpoint::updated(&honest);
+    let mut next = honest.clone();
+    for _ in 0..=MAX_UNPROVEN {
+        next.wait(3600);
+        next.publish();
+        let mut altered = grown(&next);
+        altered.edit(&layout::bundle(Log::Collection, 0, 2), |bytes| {
+            *bytes.last_mut().expect("one") = b' ';
+        });
+        let refused = endpoint.refuses(&altered);
+        assert!(matches!(refused, AttemptError::Fork { .. }), "{refused:?}");
+    }
+    assert_eq!(endpoint.evidence().len(), MAX_UNPROVEN);
+    let mut fork = RepositoryBuilder::new().build();
+    add(&mut fork, "other", "1.0.0");
+    let refused = endpoint.refuses(&fork);
+    assert!(matches!(refused, AttemptError::Fork { fork: Fork::SameSize { .. }, .. }));
+    assert_eq!(endpoint.evidence().len(), MAX_UNPROVEN + 1);
 }

@@ -5,6 +5,7 @@ use countersign_format::text::{DistributionName, RingName};
 use countersign_store::Location;
 use countersign_store::authority::AnchorText;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use patchctl::clock;
 use patchctl::config::{SourceName, USUAL_RING};
 use patchctl::enroll::Enrolment;
 use serde::Serialize;
@@ -95,7 +96,7 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
     let checked = block_on(enrolment.check(&session.places, http)).or_explain()?;
     let mut state = session.open_or_create()?;
     let mut bars = session.bars();
-    let enrolled = checked.enroll(&mut state, &session.places, http, session.now, &mut bars);
+    let enrolled = checked.enroll(&mut state, &session.places, http, clock::now(), &mut bars);
     let updated = block_on(enrolled).or_explain()?;
     session.output.report(&Enrolled {
         source: checked.config.name.to_string(),

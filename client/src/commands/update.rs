@@ -2,6 +2,7 @@
 
 use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
+use patchctl::clock;
 use patchctl::config::{SourceConfig, SourceName};
 use patchctl::db::Database;
 use patchctl::update::{Updated, Updater};
@@ -180,7 +181,8 @@ fn update_one(
     config: &SourceConfig,
 ) -> Result<Updated, Failure> {
     let mirrors = session.mirrors(database, config)?;
-    let updater = Updater { database, places: &session.places, config, now: session.now };
+    // whoever waited for the state's lock must not take newer signatures for ones of the future
+    let updater = Updater { database, places: &session.places, config, now: clock::now() };
     block_on(updater.run(&mirrors, &mut session.bars())).or_explain()
 }
 

@@ -14,6 +14,7 @@ mod migrations;
 pub mod source;
 
 use std::fmt::Display;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +30,13 @@ const APPLICATION_ID: i64 = 0x4353_7374;
 
 /// How long a statement waits for another process's short write before it gives up.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// Largest database that an update may make, in bytes: a hundred times what a repository of 100,000
+/// patches takes. Whoever stole the key of a log must not fill the disk with entries.
+pub const MAX_DATABASE: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Most pages that SQLite can count.
+const MOST_PAGES: u64 = 4_294_967_294;
 
 /// An open state database.
 #[derive(Debug)]
@@ -82,6 +90,19 @@ pub enum DatabaseError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Others than root and the user can write to the file or its directory.
+    #[error(
+        "{} is owned by user {owner} with mode {mode:04o}: others could change what is trusted",
+        path.display()
+    )]
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Its mode.
+        mode: u32,
+    },
     /// The file cannot be made or moved.
     #[error("{what} {}", path.display())]
     File {
@@ -128,6 +149,7 @@ impl Database {
     /// recovery comes first and reads its predecessor's journal.
     pub fn open_for_write(path: &Path) -> Result<Self, DatabaseError> {
         Self::must_exist(path)?;
+        must_be_closed(path)?;
         let database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         database
             .check_schema()
@@ -139,8 +161,15 @@ impl Database {
     /// Opens the database to read it. Never waits for a writer longer than its commit takes.
     pub fn open_read_only(path: &Path) -> Result<Self, DatabaseError> {
         Self::must_exist(path)?;
-        let database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found = database.check_schema().map_err(|error| database.explain(error))?;
+        let mut database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut schema = database.check_schema();
+        if schema.as_ref().is_err_and(was_interrupted) {
+            // a writer was killed while it wrote; only who may write can put that right
+            Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.check_schema()?;
+            database = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            schema = database.check_schema();
+        }
+        let found = schema.map_err(|error| database.explain(error))?;
         if found < MIGRATIONS.len() {
             return Err(DatabaseError::Older {
                 path: path.to_owned(),
@@ -175,6 +204,15 @@ impl Database {
     /// Starts a transaction that takes the write lock at once.
     pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, DatabaseError> {
         Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+
+    /// Bounds what the database may grow to, or takes the bound away. Past it nothing more can be
+    /// written, so it is not for transactions that install or undo.
+    pub(crate) fn bound(&self, most: Option<u64>) -> Result<(), DatabaseError> {
+        let page: i64 = self.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let pages = most.map_or(MOST_PAGES, |most| most / page.unsigned_abs().max(1));
+        let set = format!("PRAGMA max_page_count = {pages}");
+        Ok(self.connection.query_row(&set, [], |_| Ok(()))?)
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self, DatabaseError> {
@@ -245,6 +283,29 @@ impl Database {
     }
 }
 
+fn was_interrupted(error: &DatabaseError) -> bool {
+    let DatabaseError::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = error else {
+        return false;
+    };
+    failure.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK
+}
+
+/// Whoever can write to the state decides what this machine trusts, and what recovery puts where.
+fn must_be_closed(path: &Path) -> Result<(), DatabaseError> {
+    let user = rustix::process::geteuid().as_raw();
+    for path in path.parent().into_iter().chain([path]) {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let found =
+            std::fs::metadata(path).map_err(|source| file_error("look at", path, source))?;
+        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+        let by_group = user == 0 && found.gid() != 0 && mode & 0o020 != 0;
+        if (owner != 0 && owner != user) || mode & 0o002 != 0 || by_group {
+            return Err(DatabaseError::Exposed { path: path.to_owned(), owner, mode });
+        }
+    }
+    Ok(())
+}
+
 fn user_version(connection: &Connection) -> Result<usize, DatabaseError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     usize::try_from(version).map_err(|_| DatabaseError::Value {
@@ -299,81 +360,4 @@ fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> Databa
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn temporary() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("state.db");
-        (directory, path)
-    }
-
-    #[test]
-    fn first_use_is_only_what_create_makes() {
-        let (_directory, path) = temporary();
-        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Missing(_))));
-        assert!(matches!(Database::open_read_only(&path), Err(DatabaseError::Missing(_))));
-        drop(Database::create(&path).expect("created"));
-        assert!(matches!(Database::create(&path), Err(DatabaseError::Exists(_))));
-        let database = Database::open_for_write(&path).expect("opened");
-        let synchronous: i64 = database
-            .connection
-            .query_row("PRAGMA synchronous", [], |row| row.get(0))
-            .expect("a value");
-        assert_eq!(synchronous, 3, "EXTRA");
-        let keys: i64 = database
-            .connection
-            .query_row("PRAGMA foreign_keys", [], |row| row.get(0))
-            .expect("a value");
-        assert_eq!(keys, 1);
-        assert!(!path.with_extension("db.new").exists());
-    }
-
-    #[test]
-    fn empty_torn_and_foreign_files_are_refused() {
-        let (_directory, path) = temporary();
-        std::fs::write(&path, b"").expect("written");
-        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
-        assert!(matches!(Database::open_read_only(&path), Err(DatabaseError::Corrupt { .. })));
-        std::fs::write(&path, vec![7; 8192]).expect("written");
-        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
-        std::fs::remove_file(&path).expect("removed");
-        let other = Connection::open(&path).expect("opened");
-        other.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 1").expect("made");
-        drop(other);
-        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })));
-    }
-
-    #[test]
-    fn a_truncated_database_is_refused() {
-        let (_directory, path) = temporary();
-        drop(Database::create(&path).expect("created"));
-        let whole = std::fs::read(&path).expect("read");
-        for length in [1, 50, 99, 100, 4096] {
-            std::fs::write(&path, &whole[..length]).expect("written");
-            assert!(
-                matches!(Database::open_for_write(&path), Err(DatabaseError::Corrupt { .. })),
-                "{length} bytes"
-            );
-        }
-    }
-
-    #[test]
-    fn a_newer_schema_is_refused() {
-        let (_directory, path) = temporary();
-        let database = Database::create(&path).expect("created");
-        database.connection.pragma_update(None, "user_version", 99).expect("set");
-        drop(database);
-        for result in [Database::open_for_write(&path), Database::open_read_only(&path)] {
-            assert!(matches!(result, Err(DatabaseError::Newer { found: 99, .. })));
-        }
-    }
-
-    #[test]
-    fn a_crash_while_creating_leaves_no_database() {
-        let (_directory, path) = temporary();
-        std::fs::write(path.with_extension("db.new"), b"torn").expect("written");
-        assert!(matches!(Database::open_for_write(&path), Err(DatabaseError::Missing(_))));
-        Database::create(&path).expect("created over the remains");
-    }
-}
+mod tests;

@@ -138,12 +138,14 @@ impl Explain for AttemptError {
             Self::Smaller { .. } | Self::Fork { .. } => ExitStatus::RollbackOrFork,
             Self::Follow(error) => follow_exit(error),
             Self::AuthorityHidden { .. } | Self::OtherAuthority { .. } => ExitStatus::Expired,
+            Self::Spool(error) => io_exit(&error.source),
             Self::Database(error) => error.exit(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Spool(_) => return privilege_hint(self.exit()),
             Self::Get(error) => return error.hint(),
             Self::Authority(error) => return error.hint(),
             Self::Trust(error) => return error.hint(),

@@ -44,6 +44,7 @@ impl Explain for DatabaseError {
             | Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
+            | Self::Exposed { .. }
             | Self::Value { .. } => ExitStatus::Failed,
         }
     }
@@ -57,6 +58,9 @@ impl Explain for DatabaseError {
             Self::Corrupt { .. } | Self::Value { .. } => {
                 "restore it from a backup; or move it away and enrol again, which forgets what is \
                  installed and which versions were seen"
+            }
+            Self::Exposed { .. } => {
+                "make sure that nobody changed it, then: chown root, chmod go-w; nothing was done"
             }
             Self::Newer { .. } => "use the newer patchctl that wrote it",
             Self::Older { .. } => "run patchctl update once, which brings it up to date",

@@ -12,6 +12,8 @@ use countersign_store::{AllFailed, Failover, GetError};
 use crate::db::DatabaseError;
 use crate::trust::TrustError;
 
+use super::spool::SpoolError;
+
 /// Why a source could not be updated. All that was trusted stays as it was, except that verified
 /// authority notes are kept.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,9 @@ pub enum AttemptError {
         /// The version.
         version: u64,
     },
+    /// The entries cannot be kept until all have come.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The state database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -154,7 +159,7 @@ impl Failover for AttemptError {
         match self {
             Self::Get(error) => error.is_worth_another_server(),
             Self::Authority(error) => error.is_worth_another_server(),
-            Self::Database(_) | Self::Trust(TrustError::Database(_)) => false,
+            Self::Database(_) | Self::Spool(_) | Self::Trust(TrustError::Database(_)) => false,
             _ => true,
         }
     }

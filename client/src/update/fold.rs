@@ -1,4 +1,7 @@
 //! Taking new entries of both logs into the index, in one database transaction.
+//!
+//! The entries are all here and make the signed trees before it begins: nobody is kept from reading
+//! the state by a server that takes its time.
 
 use std::error::Error;
 
@@ -9,13 +12,15 @@ use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_store::Source;
 use countersign_store::follow::{FollowError, Held, follow};
 
-use crate::db::DatabaseError;
 use crate::db::index::{DecidedHead, Decision, IndexWriter};
 use crate::db::source::{HeldLog, put_log, put_signer_time, put_updated};
-use crate::report::{Event, Reporter};
+use crate::db::{DatabaseError, MAX_DATABASE};
+use crate::report::Event;
 use crate::trust::{Head, Heads, Trust};
 
 use super::error::{AttemptError, Fork};
+use super::evidence::Proof;
+use super::spool::{Spool, SpoolError};
 use super::{Attempt, NewHead, Updated};
 
 /// How many entries go by between two reports.
@@ -36,8 +41,16 @@ enum FoldError {
 enum TakeError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("entry {} decides on another tree", .0.leaf)]
     Decided(DecidedHead),
+}
+
+/// A log read up to its new head.
+struct Fetched {
+    entries: Spool,
+    held: Held,
 }
 
 /// An entry that names an authority note.
@@ -55,7 +68,10 @@ impl Attempt<'_, '_> {
         collection: &NewHead,
         distribution: &NewHead,
     ) -> Result<Updated, AttemptError> {
-        let folded = self.fold_in_transaction(server, heads, collection, distribution).await;
+        let folded = match self.fetch_both(server, heads, collection, distribution).await {
+            Ok(fetched) => self.take_bounded(heads, collection, distribution, fetched),
+            Err(error) => Err(error),
+        };
         let oddities = folded.map_err(|error| match error {
             FoldError::Attempt(error) => error,
             FoldError::Root { log: Log::Collection, expected, found } => {
@@ -79,32 +95,81 @@ impl Attempt<'_, '_> {
         })
     }
 
-    async fn fold_in_transaction(
+    async fn fetch_both(
         &mut self,
         server: &Source,
         heads: &Heads,
         collection: &NewHead,
         distribution: &NewHead,
+    ) -> Result<[Fetched; 2], FoldError> {
+        Ok([
+            self.fetch(server, &heads.distribution, distribution).await?,
+            self.fetch(server, &heads.collection, collection).await?,
+        ])
+    }
+
+    /// Reads a log up to its new head.
+    async fn fetch(
+        &mut self,
+        server: &Source,
+        from: &Head,
+        new: &NewHead,
+    ) -> Result<Fetched, FoldError> {
+        let (log, start, size) = (from.log, from.size(), new.signed.checkpoint.size);
+        let mut entries = Spool::new(&self.updater.places.state);
+        let reporter = &mut *self.reporter;
+        let mut take = |leaf: u64, bytes: &[u8]| -> Result<(), Box<dyn Error + Send + Sync>> {
+            entries.push(bytes)?;
+            let done = leaf + 1 - start;
+            if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
+                reporter.report(&Event::Following { log, done, total: size - start });
+            }
+            Ok(())
+        };
+        let held = follow(server, log, &held_of(from), &new.signed.checkpoint, &mut take).await?;
+        Ok(Fetched { entries, held })
+    }
+
+    /// Takes all entries or, where they would make the database too large, none.
+    fn take_bounded(
+        &mut self,
+        heads: &Heads,
+        collection: &NewHead,
+        distribution: &NewHead,
+        fetched: [Fetched; 2],
     ) -> Result<u64, FoldError> {
-        let source = self.trust.id();
+        self.updater.database.bound(Some(MAX_DATABASE))?;
+        let taken = self.take_both(heads, collection, distribution, fetched);
+        self.updater.database.bound(None)?;
+        taken
+    }
+
+    fn take_both(
+        &mut self,
+        heads: &Heads,
+        collection: &NewHead,
+        distribution: &NewHead,
+        [decisions, patches]: [Fetched; 2],
+    ) -> Result<u64, FoldError> {
+        let (source, now) = (self.trust.id(), self.updater.now);
         let transaction = self.updater.database.begin()?;
         let index = IndexWriter { transaction: &transaction, source };
-        let mut taker = Taker::new(&index, &mut *self.reporter);
+        let mut taker = Taker::new(&index);
 
         // decisions first: the trees that they speak of are compared while the collection's log is
         // read
-        taker.follow(server, &heads.distribution, distribution).await?;
+        taker.take(&heads.distribution, distribution, decisions)?;
         taker.check_mentions(&self.trust, Log::Distribution)?;
 
         let size = collection.signed.checkpoint.size;
         let origin = collection.signed.checkpoint.origin.as_str();
         let decided = index.heads_between(origin, heads.collection.size().max(1), size)?;
         taker.watch(held_of(&heads.collection).frontier, decided)?;
-        taker.follow(server, &heads.collection, collection).await?;
+        taker.take(&heads.collection, collection, patches)?;
         taker.check_mentions(&self.trust, Log::Collection)?;
 
         let oddities = taker.oddities;
-        put_updated(&transaction, source, self.updater.now)?;
+        put_updated(&transaction, source, now)?;
         transaction.commit().map_err(DatabaseError::from)?;
         Ok(oddities)
     }
@@ -126,7 +191,7 @@ impl Attempt<'_, '_> {
             edge.join("\n"),
         );
         let before = from.held.as_ref().map_or(&[][..], |held| &held.checkpoint);
-        let evidence = self.keep(log, before, &new.bytes, &about);
+        let evidence = self.keep(Proof::Served, log, [before, &new.bytes], &about);
         AttemptError::Fork { fork: Fork::Entries { log, held: held.size(), size }, evidence }
     }
 
@@ -142,15 +207,15 @@ impl Attempt<'_, '_> {
              speaks of a collection log with the root {root} at {size} entries.\n\
              The log whose head is in \"found\" has another root there.\n"
         );
-        let evidence = self.keep(Log::Collection, &distribution.bytes, &collection.bytes, &about);
+        let notes = [distribution.bytes.as_slice(), &collection.bytes];
+        let evidence = self.keep(Proof::Signed, Log::Collection, notes, &about);
         AttemptError::Fork { fork: Fork::Decided { leaf, size }, evidence }
     }
 }
 
 /// Takes entries into the index.
-struct Taker<'t, 'r> {
+struct Taker<'t> {
     index: &'t IndexWriter<'t>,
-    reporter: &'r mut dyn Reporter,
     mentions: Vec<Mention>,
     oddities: u64,
     /// The collection's log as far as it is read, for the trees that decisions speak of.
@@ -159,37 +224,28 @@ struct Taker<'t, 'r> {
     decided: Vec<DecidedHead>,
 }
 
-impl<'t, 'r> Taker<'t, 'r> {
-    fn new(index: &'t IndexWriter<'t>, reporter: &'r mut dyn Reporter) -> Self {
+impl<'t> Taker<'t> {
+    fn new(index: &'t IndexWriter<'t>) -> Self {
         let frontier = Frontier::empty();
-        Self { index, reporter, mentions: Vec::new(), oddities: 0, frontier, decided: Vec::new() }
+        Self { index, mentions: Vec::new(), oddities: 0, frontier, decided: Vec::new() }
     }
 
-    /// Reads a log up to its new head and keeps the head.
-    async fn follow(
-        &mut self,
-        server: &Source,
-        from: &Head,
-        new: &NewHead,
-    ) -> Result<(), FoldError> {
+    /// Takes the new entries of a log and keeps its head.
+    fn take(&mut self, from: &Head, new: &NewHead, fetched: Fetched) -> Result<(), FoldError> {
         let log = from.log;
         if from.is_left {
             self.index.drop_log(log)?;
         }
-        let (start, size) = (from.size(), new.signed.checkpoint.size);
-        let mut take = |leaf: u64, bytes: &[u8]| -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Fetched { entries, held } = fetched;
+        let mut leaf = from.size();
+        entries.drain(|bytes| -> Result<(), TakeError> {
             match log {
                 Log::Collection => self.collection_entry(leaf, bytes)?,
                 Log::Distribution => self.distribution_entry(leaf, bytes)?,
             }
-            let done = leaf + 1 - start;
-            if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
-                self.reporter.report(&Event::Following { log, done, total: size - start });
-            }
+            leaf += 1;
             Ok(())
-        };
-        let before = held_of(from);
-        let held = follow(server, log, &before, &new.signed.checkpoint, &mut take).await?;
+        })?;
         let now_held = HeldLog {
             origin: new.signed.checkpoint.origin.clone(),
             held,
@@ -264,10 +320,7 @@ impl<'t, 'r> Taker<'t, 'r> {
     ) -> Result<(), FoldError> {
         decided.reverse();
         (self.frontier, self.decided) = (frontier, decided);
-        self.compare_here().map_err(|error| match error {
-            TakeError::Database(error) => error.into(),
-            TakeError::Decided(decided) => FoldError::Decided(decided),
-        })
+        Ok(self.compare_here()?)
     }
 
     fn compare_decided(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
@@ -321,14 +374,23 @@ impl From<DatabaseError> for FoldError {
     }
 }
 
+impl From<TakeError> for FoldError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Database(error) => error.into(),
+            TakeError::Spool(error) => Self::Attempt(AttemptError::Spool(error)),
+            TakeError::Decided(decided) => Self::Decided(decided),
+        }
+    }
+}
+
 impl From<FollowError> for FoldError {
     fn from(error: FollowError) -> Self {
         match error {
             FollowError::Root { log, expected, found, .. } => Self::Root { log, expected, found },
             FollowError::Get(error) => Self::Attempt(error.into()),
-            FollowError::Taker(error) => match error.downcast::<TakeError>().map(|error| *error) {
-                Ok(TakeError::Database(error)) => error.into(),
-                Ok(TakeError::Decided(decided)) => Self::Decided(decided),
+            FollowError::Taker(error) => match error.downcast::<SpoolError>() {
+                Ok(error) => Self::Attempt(AttemptError::Spool(*error)),
                 Err(error) => Self::Attempt(AttemptError::Follow(FollowError::Taker(error))),
             },
             other => Self::Attempt(AttemptError::Follow(other)),

@@ -329,8 +329,8 @@ fn everything_is_flushed_before_the_first_rename_and_before_the_commit() {
         let [before, after] = flushes.as_slice() else { panic!("{scenario:?}: {points:?}") };
         let ready = places(&["area", "stage", "write", "journalled", "back-up", "lay-ready"]);
         assert!(ready.iter().all(|at| at < before), "{scenario:?}: {points:?}");
-        let renamed = places(&renames);
-        assert!(renamed.len() > 3 && renamed.iter().all(|at| before < at && at < after));
+        let done = places(&renames);
+        assert!(done.len() > 3 && done.iter().all(|at| before < at && at < after));
         assert!(places(&["hook"]).iter().all(|at| at < after), "{scenario:?}: {points:?}");
         assert!(places(&["commit"]).iter().all(|at| after < at), "{scenario:?}: {points:?}");
         assert!(places(&["clean"]).iter().all(|at| after < at), "{scenario:?}: {points:?}");
