@@ -11,7 +11,9 @@ use countersign_format::layout::{self, RepoPath};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::policy::{PatchContext, PatchNote, PolicyError, Verified, verify_patch};
 use countersign_store::durable::{Access, write_atomic};
-use countersign_store::{AllFailed, Download, Failover, Get, GetError, Got, Mirrors, Source};
+use countersign_store::{
+    AllFailed, Cause, Download, Failover, Get, GetError, Got, Mirrors, Source,
+};
 
 use crate::catalogue::{KnownSource, Offer};
 use crate::report::{Event, Reporter};
@@ -51,12 +53,17 @@ pub enum ObtainError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The archive is not the one that the note names.
-    #[error("layer 2 (archive): {path} from {server} has another SHA-256 than its note says")]
-    Hash {
+    #[error(
+        "layer 2 (archive): {path} from {server} is not the archive whose SHA-256 both parties signed"
+    )]
+    Other {
         /// The server.
         server: String,
         /// The file.
         path: RepoPath,
+        /// How it showed.
+        #[source]
+        how: OtherArchive,
     },
     /// The patch is not in the cache, and the network may not be used.
     #[error("{0} is not in the cache, and --offline forbids fetching it")]
@@ -77,6 +84,22 @@ pub enum ObtainError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// How it showed that an archive is another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OtherArchive {
+    /// By its size.
+    #[error("it has {found} bytes, its note says {expected}")]
+    Size {
+        /// By the note.
+        expected: u64,
+        /// By the server.
+        found: u64,
+    },
+    /// By its hash.
+    #[error("it has another SHA-256 than its note says")]
+    Hash,
 }
 
 /// A patch that could not be brought here.
@@ -258,8 +281,16 @@ impl Downloader<'_> {
         let held = file.metadata().map_err(cache_error("look at", &part))?.len();
         let request = Download { size: reference.size };
         for was_begun in [held > 0, false] {
-            if !server.download(&path, &request, &mut file, tell).await? {
-                return Err(ObtainError::Missing { server: server.name().to_owned(), path });
+            match server.download(&path, &request, &mut file, tell).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(ObtainError::Missing { server: server.name().to_owned(), path });
+                }
+                Err(GetError { cause: Cause::WrongSize { expected, found }, .. }) => {
+                    let how = OtherArchive::Size { expected, found };
+                    return Err(ObtainError::Other { server: server.name().to_owned(), path, how });
+                }
+                Err(error) => return Err(error.into()),
             }
             let sound = is_sound(&mut file, &reference.sha256, reference.size);
             if sound.map_err(cache_error("read", &part))? {
@@ -272,7 +303,8 @@ impl Downloader<'_> {
             }
             // what another server or another day began may be what is wrong
         }
-        Err(ObtainError::Hash { server: server.name().to_owned(), path })
+        let how = OtherArchive::Hash;
+        Err(ObtainError::Other { server: server.name().to_owned(), path, how })
     }
 
     fn make_folder(&self, path: &RepoPath) -> Result<(), ObtainError> {
@@ -340,7 +372,7 @@ impl Failover for ObtainError {
     fn is_worth_another_server(&self) -> bool {
         match self {
             Self::Get(error) => error.is_worth_another_server(),
-            Self::Missing { .. } | Self::Policy(_) | Self::Hash { .. } => true,
+            Self::Missing { .. } | Self::Policy(_) | Self::Other { .. } => true,
             Self::Offline(_) | Self::NotReleased(_) | Self::Trust(_) | Self::Cache { .. } => false,
         }
     }

@@ -13,7 +13,7 @@ impl Explain for ObtainError {
             Self::Get(error) => error.exit(),
             Self::Missing { .. } | Self::Offline(_) => ExitStatus::Unreachable,
             Self::Policy(error) => error.exit(),
-            Self::Hash { .. } | Self::NotReleased(_) => ExitStatus::Signature,
+            Self::Other { .. } | Self::NotReleased(_) => ExitStatus::Signature,
             Self::Trust(error) => error.exit(),
             Self::Cache { source, .. } => io_exit(source),
         }
@@ -26,7 +26,7 @@ impl Explain for ObtainError {
             Self::Trust(error) => return error.hint(),
             Self::Missing { .. } => "the server is incomplete: tell its operators",
             Self::Offline(_) => "fetch it first: patchctl install NAME --download-only",
-            Self::Hash { .. } | Self::NotReleased(_) => {
+            Self::Other { .. } | Self::NotReleased(_) => {
                 "nothing was installed; do not trust this server, and tell the repository's \
                  operators: it may have been taken over"
             }

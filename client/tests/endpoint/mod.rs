@@ -1,5 +1,7 @@
 //! An endpoint that is updated by the library, from repositories in memory.
 
+#![allow(dead_code, reason = "each test program uses its own part")]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
