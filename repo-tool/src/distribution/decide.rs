@@ -27,6 +27,8 @@ pub struct Decided {
     pub waiting: Vec<Patch>,
     /// Patches for which it stands already, so that nothing is to be done.
     pub standing: Vec<Patch>,
+    /// Patches whose release waited and does not any more; it was never published.
+    pub taken_back: Vec<Patch>,
 }
 
 impl Distribution {
@@ -64,28 +66,23 @@ impl Distribution {
         let mut decisions = Decisions::read(&self.directory)?;
         let mut decided = Decided::default();
         for patch in select(&catalogue, selection, ring, action, &standings, &decisions)? {
-            let stands = standings.of(patch.index, ring).is_some_and(|it| it.action == *action);
-            let list = if stands { &mut decided.standing } else { &mut decided.waiting };
+            let stands = standings.of(patch.index, ring);
+            let list = match (action, stands) {
+                (_, Some(stands)) if stands.action == *action => &mut decided.standing,
+                (Action::Withdraw { .. }, None) => &mut decided.taken_back,
+                _ => &mut decided.waiting,
+            };
             list.push(patch.clone());
         }
         let indexes = |patches: &[Patch]| -> BTreeSet<u64> {
             patches.iter().map(|patch| patch.index).collect()
         };
-        // what stands already is not to be changed by what was decided in between
+        // what was decided in between is not to change what stands
         decisions.forget(ring, &indexes(&decided.standing));
-        let (mut new, mut back) = (BTreeSet::new(), BTreeSet::new());
-        for index in indexes(&decided.waiting) {
-            let takes_back =
-                matches!(action, Action::Withdraw { .. }) && standings.of(index, ring).is_none();
-            if takes_back {
-                back.insert(index)
-            } else {
-                new.insert(index)
-            };
-        }
-        decisions.forget(ring, &back);
-        if !new.is_empty() {
-            decisions.add(Decision { ring: ring.clone(), action: action.clone(), patches: new });
+        decisions.forget(ring, &indexes(&decided.taken_back));
+        let patches = indexes(&decided.waiting);
+        if !patches.is_empty() {
+            decisions.add(Decision { ring: ring.clone(), action: action.clone(), patches });
         }
         decisions.write(&self.directory)?;
         Ok(decided)

@@ -68,6 +68,8 @@ pub(super) struct DecidedReport {
     patches: Vec<PatchReport>,
     /// Those for which it stands already.
     unchanged: Vec<PatchReport>,
+    /// Those whose release is taken back before it was published.
+    taken_back: Vec<PatchReport>,
     #[serde(skip)]
     verb: &'static str,
 }
@@ -83,6 +85,7 @@ impl DecidedReport {
             reason,
             patches: decided.waiting.iter().map(Into::into).collect(),
             unchanged: decided.standing.iter().map(Into::into).collect(),
+            taken_back: decided.taken_back.iter().map(Into::into).collect(),
             verb,
         }
     }
@@ -105,8 +108,11 @@ impl Report for DecidedReport {
         for patch in &self.unchanged {
             output.note(format!("{} ({}) is {verb} {ring} already", patch.patch(), patch.base()));
         }
+        for patch in &self.taken_back {
+            output.print_line(format!("not to be released: {} ({})", patch.patch(), patch.base()));
+        }
         if self.patches.is_empty() {
-            output.note("Nothing to be published.");
+            output.note("Nothing new to be published.");
         } else {
             let count = patches(self.patches.len());
             output.note(format!("{count} will be {verb} {ring} with the next publish."));

@@ -52,7 +52,8 @@ fn one_decision_is_one_entry_and_the_last_one_stands() {
     lab.release(&["acme@1.0.0", "acme@1.1.0"]);
     lab.release(&["acme@1.2.0"]);
     // taken back before it was published: nobody hears of it
-    lab.decide(&["acme@1.2.0"], &stable(), &withdraw("doubts")).expect("taken back");
+    let back = lab.decide(&["acme@1.2.0"], &stable(), &withdraw("doubts")).expect("taken back");
+    assert_eq!((back.waiting.len(), back.taken_back.len()), (0, 1));
     lab.publish(at(3)).expect("published");
     let decisions = lab.view(at(3)).decisions;
     assert_eq!(decisions[1..], ["release stable 1..3 4..5"]);
