@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output};
 
-use crate::commands::{completions, init, man, verify};
+use crate::commands::{completions, init, inspect, man, prove, serve, verify};
 
 mod authority;
 mod collection;
@@ -63,6 +63,9 @@ enum Command {
     #[command(subcommand)]
     Mirror(MirrorCommand),
     Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
+    Prove(prove::ProveArgs),
+    Serve(serve::ServeArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -78,6 +81,9 @@ impl Cli {
             Command::Distribution(command) => command.run(output),
             Command::Mirror(command) => command.run(output),
             Command::Verify(arguments) => verify::run(&arguments, output),
+            Command::Inspect(arguments) => inspect::run(&arguments, output),
+            Command::Prove(arguments) => prove::run(&arguments, output),
+            Command::Serve(arguments) => serve::run(&arguments, output),
             Command::Completions(arguments) => Ok(completions::run(&arguments, output)),
             Command::Man(arguments) => man::run(&arguments, output),
         }

@@ -24,6 +24,7 @@ use countersign_store::{Sink as _, Source, Statistics};
 use countersign_terminal::{Progress, Unit};
 
 use crate::decisions::Decisions;
+use crate::publish::{read_entries, root_at};
 use crate::replica::{
     Fork, Head, Judge, Replica, ReplicaError, Signatures, Wanted, copy_log, fetch_patches,
     held_entries,
@@ -197,12 +198,9 @@ impl Mirror<'_> {
             }
         };
         let held = decided.held.size;
-        for bundle in 0..held.div_ceil(WIDTH) {
-            let entries = held_entries(self.replica.writer(), Log::Distribution, bundle, held)?;
-            for (index, bytes) in (bundle * WIDTH..).zip(&entries) {
-                take(index, bytes);
-            }
-        }
+        let root = self.replica.root().to_owned();
+        read_entries(self.replica.writer(), Log::Distribution, held, &mut take)
+            .map_err(|source| ReplicaError::Held { root, source })?;
         let mut visit = |index: u64, bytes: &[u8]| {
             task.advance(1);
             take(index, bytes);
@@ -285,9 +283,9 @@ impl Mirror<'_> {
         let root = self.replica.root().to_owned();
         let damaged = |source| ReplicaError::Held { root: root.clone(), source };
         let writer = self.replica.writer();
-        let tree = Tree::load(writer, Log::Collection, held).map_err(damaged)?;
         for size in sizes {
-            roots.compare(size, tree.held_root_at(writer, size).map_err(damaged)?);
+            let found = root_at(writer, Log::Collection, held, size).map_err(damaged)?;
+            roots.compare(size, found);
         }
         Ok(())
     }

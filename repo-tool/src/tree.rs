@@ -88,25 +88,6 @@ impl Tree {
         (&self.bundles, &self.tail)
     }
 
-    /// The root of the tree when it had `size` entries, at most as many as now, with the leaves that
-    /// are published below `sink`.
-    pub(crate) fn held_root_at(&self, sink: &dyn Sink, size: u64) -> Result<Hash32, PublishError> {
-        let (index, rest) = (size / WIDTH, to_index(size % WIDTH));
-        let bundles = &self.bundles[..to_index(index)];
-        if rest == 0 {
-            return Ok(root_over(bundles, &[]));
-        }
-        if to_index(index) == self.bundles.len() {
-            return Ok(root_over(bundles, &self.tail[..rest]));
-        }
-        let path = layout::tile(self.log, 0, index, FULL);
-        let bytes = sink.read(&path, 32 * WIDTH)?;
-        let bytes = bytes.ok_or_else(|| PublishError::Missing(path.clone()))?;
-        let leaves =
-            parse_tile(&bytes, FULL).map_err(|source| PublishError::Damaged { path, source })?;
-        Ok(root_over(bundles, &leaves[..rest]))
-    }
-
     /// The hashes that the tile `(level, index)` has, level 1 and above.
     pub(crate) fn upper_tile(&self, level: u8, index: u64) -> Vec<Hash32> {
         let width = u64::from(tile_width(self.size(), level, index));

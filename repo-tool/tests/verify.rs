@@ -264,9 +264,8 @@ fn a_missing_signature_is_told_by_layer_role_and_file() {
     let note = note.expect("a note").clone();
     let missing = "layer 2 (archive): the distribution main's countersignature is missing";
     spoil(&note, &distribution, SignatureType::Countersignature, missing);
-    // the countersignature covers the line that is gone
-    let wrong = "the distribution main's countersignature by key";
-    spoil(&note, &collection, SignatureType::Note, wrong);
+    let missing = "the collection's signature is missing";
+    spoil(&note, &collection, SignatureType::Note, missing);
 }
 
 #[test]
