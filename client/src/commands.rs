@@ -56,3 +56,8 @@ pub const NOTHING: &str = "-";
 pub fn or_nothing(value: Option<&impl ToString>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), ToString::to_string)
 }
+
+/// A number of things: `1 entry`, `2 entries`.
+pub fn count(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}

@@ -6,6 +6,7 @@ use countersign_format::policy::{Chain, PolicyError};
 use countersign_format::text::{DistributionName, RingName};
 use countersign_format::time::Timestamp;
 use countersign_store::authority::{Anchor, AuthorityError, find};
+use countersign_store::crash::crash_point;
 use countersign_store::{HttpOptions, Location, Mirrors, Source};
 
 use crate::config::{ConfigError, SourceConfig, SourceName};
@@ -140,6 +141,7 @@ impl CheckedEnrolment {
         let database = &mut state.database;
         let id =
             database.enroll(name, distribution, *authority, self.version, &self.note, &machine)?;
+        crash_point("enroll.state");
         if self.offline {
             self.config.write(places)?;
             return Ok(None);
@@ -147,9 +149,10 @@ impl CheckedEnrolment {
         let mirrors = Mirrors::new(vec![Source::open(&self.config.url, http)]);
         let config = &self.config;
         let updated = Updater { database, places, config, now }.run(&mirrors, reporter).await;
-        let written = updated
-            .map_err(EnrollError::Update)
-            .and_then(|updated| Ok(self.config.write(places).map(|()| updated)?));
+        let written = updated.map_err(EnrollError::Update).and_then(|updated| {
+            crash_point("enroll.updated");
+            Ok(self.config.write(places).map(|()| updated)?)
+        });
         if written.is_err() {
             state.database.forget_source(id)?;
         }

@@ -24,6 +24,7 @@ pub mod report;
 pub mod restart;
 pub mod root;
 pub mod select;
+pub mod space;
 pub mod stage;
 pub mod standing;
 pub mod state;

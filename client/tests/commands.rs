@@ -259,3 +259,22 @@ fn changed_files_are_found_and_configuration_is_ones_own() {
     assert_eq!(files["files"].as_array().map(Vec::len), Some(3));
     assert_eq!(agent("1.0.0").tree().len(), 3);
 }
+
+#[test]
+fn an_enrolment_that_was_killed_is_done_again() {
+    let repository = two_versions();
+    for point in ["enroll.state", "enroll.updated"] {
+        let machine = Machine::new();
+        machine.publish(&repository);
+        let fingerprint = format!("sha256:{}", repository.enrolment_fingerprint());
+        let killed = machine
+            .command(&["enroll", "public", "--authority", &fingerprint])
+            .env("COUNTERSIGN_CRASH_AT", point)
+            .status()
+            .expect("the program starts");
+        assert_eq!(killed.code(), None, "{point}");
+        machine.run(&["update"]).code(3).says("patchctl enroll");
+        machine.enroll(&repository).success();
+        machine.run(&["install", "acme-agent", "--yes"]).success();
+    }
+}

@@ -10,6 +10,7 @@ use patchctl::download::{Downloader, Obtained, forget, missing, obtain_all};
 use patchctl::local::LocalPatch;
 use patchctl::plan::Plan;
 use patchctl::root::Root;
+use patchctl::space;
 use patchctl::state::State;
 use patchctl::transaction::{ComponentChange, Outcome, PlannedPatch, prepare_install};
 use serde::Serialize;
@@ -65,6 +66,23 @@ impl ChangeLine {
     }
 }
 
+impl ChangeReport {
+    /// What is said of a plan that nothing was done about yet.
+    fn planned(session: &Session<'_>, plan: &Plan, arguments: &ChangeArgs) -> Self {
+        Self {
+            dry_run: session.arguments.dry_run,
+            downloaded_only: arguments.download_only,
+            transaction: None,
+            steps: plan.steps.iter().map(StepReport::new).collect(),
+            skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
+            changes: Vec::new(),
+            notices: Vec::new(),
+            restart: plan.restarts().into_iter().map(ToOwned::to_owned).collect(),
+            reboot: plan.needs_reboot(),
+        }
+    }
+}
+
 impl Report for ChangeReport {
     fn print(&self, output: &Output) {
         for change in &self.changes {
@@ -94,17 +112,7 @@ pub fn carry_out(
     local: Vec<LocalPatch>,
     arguments: &ChangeArgs,
 ) -> Result<ExitStatus, Failure> {
-    let mut report = ChangeReport {
-        dry_run: session.arguments.dry_run,
-        downloaded_only: arguments.download_only,
-        transaction: None,
-        steps: plan.steps.iter().map(StepReport::new).collect(),
-        skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
-        changes: Vec::new(),
-        notices: Vec::new(),
-        restart: plan.restarts().into_iter().map(ToOwned::to_owned).collect(),
-        reboot: plan.needs_reboot(),
-    };
+    let mut report = ChangeReport::planned(session, plan, arguments);
     show_plan(session, plan, &report);
     let skipped =
         if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped };
@@ -112,6 +120,10 @@ pub fn carry_out(
         session.output.report(&report);
         return Ok(skipped);
     }
+    let links: Vec<&Offer> = plan.links().collect();
+    let (cache, root) = (&session.places.cache, &session.places.root);
+    let unpacked = if arguments.download_only { 0 } else { plan.unpacked() };
+    space::check(cache, missing(cache, &links), root, unpacked).or_explain()?;
     let question = if arguments.download_only { "fetch these?" } else { "install these?" };
     if !session.output.confirm(question, session.arguments.yes)? {
         return Err(not_confirmed());
@@ -126,7 +138,7 @@ pub fn carry_out(
     }
     let outcome = install(session, &mut state, patches, arguments.allow_stale)?;
     // what is installed need not lie in the cache too; what cannot be removed only takes space
-    if let Err(error) = forget(&session.places.cache, &plan.links().collect::<Vec<_>>()) {
+    if let Err(error) = forget(cache, &links) {
         session.output.warning(format!("cannot clean the cache: {error}"));
     }
     report.transaction = Some(outcome.transaction);

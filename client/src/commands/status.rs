@@ -12,6 +12,7 @@ use patchctl::restart::pending;
 use patchctl::trust::Head;
 use serde::Serialize;
 
+use super::count;
 use super::overview::waiting;
 use crate::explain::{OrExplain as _, one_line};
 use crate::session::Session;
@@ -107,8 +108,8 @@ impl LogStatus {
         let span = |seconds| duration(Duration::from_secs(seconds));
         match self.age {
             Some(age) => format!(
-                "{} entries, signed {} ago, good for {}",
-                self.size,
+                "{}, signed {} ago, good for {}",
+                count(self.size, "entry", "entries"),
                 span(age),
                 span(self.max_age)
             ),
@@ -166,7 +167,8 @@ impl SourceStatus {
         output.print_field("distribution", self.distribution_log.text());
         output.print_field("fresh", self.problem.as_deref().unwrap_or("yes"));
         if self.entries_passed_over > 0 {
-            output.print_field("passed over", format!("{} entries", self.entries_passed_over));
+            let entries = count(self.entries_passed_over, "entry", "entries");
+            output.print_field("passed over", entries);
         }
         for PassedOver { log, index, why } in &self.passed_over {
             output.detail(format!("{log} {index}: {why}"));

@@ -8,6 +8,7 @@ use patchctl::db::Database;
 use patchctl::update::{Updated, Updater};
 use serde::Serialize;
 
+use super::count;
 use super::overview::waiting;
 use crate::explain::{OrExplain as _, one_line};
 use crate::session::{Session, block_on, no_sources};
@@ -108,9 +109,8 @@ impl SourceReport {
             output.warning(format!("{name}: the directory is not followed: {problem}"));
         }
         if self.entries_passed_over > 0 {
-            let count = self.entries_passed_over;
-            output
-                .warning(format!("{name}: {count} new entries cannot be read and are passed over"));
+            let entries = count(self.entries_passed_over, "new entry", "new entries");
+            output.warning(format!("{name}: {entries} passed over: patchctl status -v"));
         }
         let news = match (self.collection_new, self.distribution_new) {
             (0, 0) => "nothing new".to_owned(),

@@ -4,6 +4,7 @@ use countersign_terminal::{ExitStatus, Failure};
 use patchctl::download::{DownloadError, ObtainError};
 use patchctl::local::LocalError;
 use patchctl::plan::PlanError;
+use patchctl::space::SpaceError;
 
 use super::{Explain, Servers, io_exit, privilege_hint, worst};
 
@@ -119,6 +120,22 @@ impl Explain for PlanError {
                 SkipReason::NoPath(_) | SkipReason::Breaks { .. } => None,
             },
             Self::Database(error) => error.hint(),
+        }
+    }
+}
+
+impl Explain for SpaceError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::TooSmall { .. } => ExitStatus::Failed,
+            Self::Look { source, .. } => io_exit(source),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooSmall { .. } => Some("make room, then try again; nothing was fetched".into()),
+            Self::Look { .. } => privilege_hint(self.exit()),
         }
     }
 }

@@ -62,14 +62,19 @@ impl Machine {
         self.path("root").join(below)
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
-        let output = Command::new(env!("CARGO_BIN_EXE_patchctl"))
+    /// The program with these arguments, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchctl"));
+        command
             .arg("--root")
             .arg(self.path("root"))
             .args(arguments)
-            .current_dir(self.directory.path())
-            .output()
-            .expect("the program starts");
+            .current_dir(self.directory.path());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output().expect("the program starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         Ended {
             code: output.status.code().expect("no signal"),
