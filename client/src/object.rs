@@ -254,10 +254,15 @@ pub fn create_file(directory: impl AsFd, name: impl Arg) -> io::Result<File> {
 
 /// Sets owner (none: leave it) and then mode, in this order because a new owner clears set-id.
 pub fn set_metadata(open: impl AsFd, owner: Option<(u32, u32)>, mode: u32) -> io::Result<()> {
-    if let Some((uid, gid)) = owner {
-        rustix::fs::fchown(&open, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    }
+    set_owner(&open, owner)?;
     Ok(rustix::fs::fchmod(&open, Mode::from_raw_mode(mode))?)
+}
+
+/// Sets the owner, if there is one to set. It clears set-id bits and capabilities, so it comes
+/// before both; a mode that forbids writing comes after the attributes.
+pub fn set_owner(open: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    Ok(rustix::fs::fchown(&open, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
 }
 
 /// Sets the owner of a symlink.
@@ -298,8 +303,9 @@ fn copy_below(from: At<'_>, to: At<'_>, keep_owner: bool, depth: usize) -> io::R
                 let (from, to) = ((source.as_fd(), &*name), (target.as_fd(), &*name));
                 copy_below(from, to, keep_owner, depth + 1)?;
             }
+            set_owner(&target, owner)?;
             copy_xattrs(&source, &target)?;
-            set_metadata(&target, owner, found.mode)
+            set_metadata(&target, None, found.mode)
         }
         Kind::Other => Err(io::Error::other("a special file cannot be copied")),
     }
@@ -309,8 +315,9 @@ fn copy_file(from: At<'_>, to: At<'_>, owner: Option<(u32, u32)>, mode: u32) -> 
     let mut source = open_file(from.0, from.1)?;
     let mut target = create_file(to.0, to.1)?;
     io::copy(&mut source, &mut target)?;
-    set_metadata(&target, owner, mode)?;
+    set_owner(&target, owner)?;
     copy_xattrs(&source, &target)?;
+    set_metadata(&target, None, mode)?;
     target.set_modified(source.metadata()?.modified()?)
 }
 
@@ -372,11 +379,18 @@ fn remove_below(directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Res
     if found.kind != Kind::Directory {
         return unlink(directory, name, AtFlags::empty());
     }
-    // a directory that its mode closes to its own owner is opened first, as `rm -r` does not
+    let open = match open_directory(directory, name) {
+        // closed to its own owner, who is not root: root needs no mode, and must not change one by
+        // a name that somebody may have made a symlink since
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+            open_directory(directory, name)?
+        }
+        open => open?,
+    };
     if found.mode & 0o700 != 0o700 {
-        rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+        rustix::fs::fchmod(&open, Mode::RWXU)?;
     }
-    let open = open_directory(directory, name)?;
     for name in names(&open)? {
         remove_below(open.as_fd(), &name, depth + 1)?;
     }

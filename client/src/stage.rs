@@ -5,20 +5,25 @@
 //! place, and `backup/<transaction>/<slot>` for what was there. Slots are numbers, so no path of a
 //! payload can lead out of an area.
 //!
-//! System calls: `mkdirat`, `fsync`, `renameat`, `unlinkat`, `fstatvfs`, `syncfs`.
+//! System calls: `mkdirat`, `flock`, `fsync`, `renameat2`, `unlinkat`, `fstatvfs`, `syncfs`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use countersign_format::manifest::{FileMeta, LinkTarget};
 use countersign_store::crash::step;
-use rustix::fs::{Mode, XattrFlags};
+use rustix::fs::{FlockOperation, Mode, RenameFlags};
 
 use crate::object::{self, Kind};
 use crate::owner::{OwnerError, Owners};
 use crate::root::{DirPath, Root, RootError, io_error};
+
+mod clean;
+mod write;
+
+pub use clean::{Backups, clean};
+pub use write::{make_staged_directory, make_staged_link, write_file};
 
 /// The directory at the root of each mount.
 pub const AREA: &str = ".patchctl";
@@ -26,8 +31,12 @@ pub const AREA: &str = ".patchctl";
 /// In the names of backups that are somebody's and that no cleaning removes: `SLOT.kept-N`.
 pub const KEPT: &str = ".kept-";
 
-/// Bytes written at a time.
-const CHUNK: usize = 128 * 1024;
+/// How long to wait for another state's transaction: only a child that is just being started can
+/// hold the lock beyond its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most other states whose leavings under one number are set aside.
+const MAX_OTHERS: u32 = 1000;
 
 /// Why something cannot be staged.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +54,9 @@ pub enum StageError {
         /// Who must own it.
         user: u32,
     },
+    /// Another state's transaction works there.
+    #[error("working area /{0} is in use by a patchctl with another state")]
+    Busy(String),
     /// A working area that a journal names is gone, most likely because its mount is.
     #[error("working area /{0} is not there; is its file system mounted?")]
     Gone(String),
@@ -107,16 +119,20 @@ pub struct Area {
 
 impl Area {
     /// Makes what is missing of an area, durably: recovery takes an absent area for an absent
-    /// mount.
-    fn create(root: &Root, at: &DirPath, txn: i64) -> Result<Self, StageError> {
+    /// mount. `known` are the transaction's areas so far.
+    fn create(root: &Root, at: &DirPath, txn: i64, known: &[Self]) -> Result<Self, StageError> {
         let top = root.open_directory(at)?;
         let path = area_path(at);
         let failed = |source| StageError::from(io_error("make working area", &path, source));
         let directory = make_directory(&top, AREA).map_err(failed)?;
         must_be_closed(root, &directory, &path)?;
+        let is_shared = lock(&directory, &path, known)?;
         let number = txn.to_string();
         let part = |name: &str| {
             let kind = make_directory(&directory, name)?;
+            if !is_shared {
+                set_aside(&kind, &number)?;
+            }
             make_directory(&kind, &number)
         };
         let staging = part("staging").map_err(failed)?;
@@ -126,12 +142,13 @@ impl Area {
     }
 
     /// Opens an area that must be there.
-    fn open(root: &Root, at: &DirPath, txn: i64) -> Result<Self, StageError> {
+    fn open(root: &Root, at: &DirPath, txn: i64, known: &[Self]) -> Result<Self, StageError> {
         let path = area_path(at);
         let gone = |_| StageError::Gone(path.clone());
         let top = root.open_directory(at)?;
         let directory = object::open_directory(&top, AREA).map_err(gone)?;
         must_be_closed(root, &directory, &path)?;
+        lock(&directory, &path, known)?;
         let number = txn.to_string();
         let part = |name: &str| {
             let kind = object::open_directory(&directory, name)?;
@@ -214,7 +231,11 @@ impl<'r> Areas<'r> {
 
     /// The areas of a transaction that was begun before; all must be there.
     pub fn open(root: &'r Root, txn: i64, at: &[DirPath]) -> Result<Self, StageError> {
-        let list = at.iter().map(|at| Area::open(root, at, txn)).collect::<Result<_, _>>()?;
+        let mut list = Vec::with_capacity(at.len());
+        for at in at {
+            let area = Area::open(root, at, txn, &list)?;
+            list.push(area);
+        }
         Ok(Self { root, txn, list, next: 0, nearest: HashMap::new() })
     }
 
@@ -240,7 +261,8 @@ impl<'r> Areas<'r> {
             area
         } else {
             note(self.list.len(), &top)?;
-            self.list.push(Area::create(self.root, &top, self.txn)?);
+            let area = Area::create(self.root, &top, self.txn, &self.list)?;
+            self.list.push(area);
             self.list.len() - 1
         };
         self.nearest.insert(directory.clone(), area);
@@ -279,58 +301,10 @@ impl<'r> Areas<'r> {
         self.next
     }
 
-    /// Removes what was staged; backups stay unless `backups` is said.
-    pub fn clean(&self, backups: bool) -> Result<(), StageError> {
+    /// Removes what was staged.
+    pub fn clean(&self, backups: Backups) -> Result<(), StageError> {
         clean(self.root, self.txn, self.list.iter().map(Area::at), backups)
     }
-}
-
-/// Removes a transaction's staging directories, and its backups where that is said, but for those
-/// that are somebody's. Areas that are not there need no cleaning.
-pub fn clean<'a>(
-    root: &Root,
-    txn: i64,
-    areas: impl IntoIterator<Item = &'a DirPath>,
-    backups: bool,
-) -> Result<(), StageError> {
-    for at in areas {
-        let Ok(top) = root.open_directory(at) else { continue };
-        let Ok(directory) = object::open_directory(&top, AREA) else { continue };
-        must_be_closed(root, &directory, &area_path(at))?;
-        let failed = |source| io_error("clean", &area_path(at), source);
-        let number = txn.to_string();
-        step("transaction.clean", || {
-            let Ok(parent) = object::open_directory(&directory, "staging") else { return Ok(()) };
-            object::remove_all(&parent, &number)
-        })
-        .map_err(failed)?;
-        if backups {
-            step("transaction.clean", || {
-                let Ok(parent) = object::open_directory(&directory, "backup") else {
-                    return Ok(());
-                };
-                clean_backups(&parent, &number)
-            })
-            .map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-fn clean_backups(parent: &OwnedFd, number: &str) -> io::Result<()> {
-    if object::look(parent, number)?.is_none() {
-        return Ok(());
-    }
-    let directory = object::open_directory(parent, number)?;
-    let (mut is_empty, names) = (true, object::names(&directory)?);
-    for name in names.iter().map(|name| name.to_string_lossy()) {
-        if name.contains(KEPT) {
-            is_empty = false;
-        } else {
-            object::remove_all(&directory, &name)?;
-        }
-    }
-    if is_empty { object::remove_all(parent, number) } else { Ok(()) }
 }
 
 /// `.patchctl` of a mount, relative to the root.
@@ -348,6 +322,50 @@ fn make_directory(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     object::open_directory(parent, name)
 }
 
+/// Two states of one root would number their transactions alike and work in each other's
+/// directories. Held until the area is closed. True where one of `known` is this very directory, as
+/// where it is mounted twice.
+fn lock(directory: &OwnedFd, path: &str, known: &[Area]) -> Result<bool, StageError> {
+    let identity = |open: &OwnedFd| {
+        let found = rustix::fs::fstat(open);
+        found.map(|found| (found.st_dev, found.st_ino)).map_err(io::Error::from)
+    };
+    let failed = |source| StageError::from(io_error("look at", path, source));
+    let this = identity(directory).map_err(failed)?;
+    for area in known {
+        if identity(&area.directory).map_err(failed)? == this {
+            return Ok(true);
+        }
+    }
+    let started = Instant::now();
+    // some file systems cannot lock directories
+    while rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive)
+        == Err(rustix::io::Errno::WOULDBLOCK)
+    {
+        if started.elapsed() > PATIENCE {
+            return Err(StageError::Busy(path.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
+}
+
+/// What another state left under a transaction's number, be it a state that was lost, is not this
+/// one's to put back, but somebody may need it.
+fn set_aside(kind: &OwnedFd, number: &str) -> io::Result<()> {
+    if object::look(kind, number)?.is_none() {
+        return Ok(());
+    }
+    for other in 1..=MAX_OTHERS {
+        let name = format!("{number}.other-{other}");
+        match rustix::fs::renameat_with(kind, number, kind, &*name, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => {}
+            renamed => return Ok(renamed?),
+        }
+    }
+    Err(io::Error::other("too many other states left something there"))
+}
+
 /// In a directory that others can write to, somebody may have been there first.
 fn must_be_closed(root: &Root, directory: &OwnedFd, path: &str) -> Result<(), StageError> {
     let found = object::look_at(directory).map_err(|source| io_error("look at", path, source))?;
@@ -356,68 +374,6 @@ fn must_be_closed(root: &Root, directory: &OwnedFd, path: &str) -> Result<(), St
         return Err(StageError::Area { path: path.to_owned(), found, user: root.user() });
     }
     Ok(())
-}
-
-/// Writes a regular file into staging: content, owner, mode and extended attributes.
-pub fn write_file(
-    area: &Area,
-    slot: u64,
-    meta: &FileMeta,
-    owner: Option<(u32, u32)>,
-    content: &mut impl Read,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<()> {
-    let mut file = step("transaction.stage", || object::create_file(area.staging(), &*name(slot)))?;
-    let mut chunk = vec![0; CHUNK.min(usize::try_from(meta.size).unwrap_or(CHUNK).max(1))];
-    loop {
-        let length = match content.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        step("transaction.write", || file.write_all(&chunk[..length]))?;
-        progress(length as u64);
-    }
-    finish_file(&file, meta, owner)
-}
-
-fn finish_file(file: &File, meta: &FileMeta, owner: Option<(u32, u32)>) -> io::Result<()> {
-    object::set_metadata(file, owner, meta.mode.bits())?;
-    for (attribute, value) in meta.xattrs.iter() {
-        // capabilities are root's to give, like owners
-        if owner.is_none() && attribute.starts_with("security.") {
-            continue;
-        }
-        rustix::fs::fsetxattr(file, attribute.as_str(), value, XattrFlags::empty())?;
-    }
-    Ok(())
-}
-
-/// Makes an empty directory in staging.
-pub fn make_staged_directory(
-    area: &Area,
-    slot: u64,
-    mode: u32,
-    owner: Option<(u32, u32)>,
-) -> io::Result<()> {
-    step("transaction.stage", || {
-        rustix::fs::mkdirat(area.staging(), &*name(slot), Mode::RWXU)?;
-        object::set_metadata(object::open_directory(area.staging(), &*name(slot))?, owner, mode)
-    })
-}
-
-/// Makes a symlink in staging.
-pub fn make_staged_link(
-    area: &Area,
-    slot: u64,
-    target: &LinkTarget,
-    owner: Option<(u32, u32)>,
-) -> io::Result<()> {
-    step("transaction.stage", || {
-        rustix::fs::symlinkat(target.as_str(), area.staging(), &*name(slot))?;
-        owner.map_or(Ok(()), |owner| object::set_link_owner(area.staging(), &*name(slot), owner))
-    })
 }
 
 /// Whether a slot holds anything.

@@ -39,11 +39,13 @@ impl Explain for StageError {
             Self::Object { source, .. } => io_exit(source),
             Self::Database(error) => error.exit(),
             Self::Area { .. } | Self::Gone(_) | Self::Owner(_) => ExitStatus::Failed,
+            Self::Busy(_) => ExitStatus::Locked,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Busy(_) => Some("wait for it to end; one root should have one --state".into()),
             Self::Gone(_) => Some("mount it, then try again".into()),
             _ => privilege_hint(self.exit()),
         }

@@ -19,7 +19,7 @@ use crate::journal::{self, Operation, Step};
 use crate::object::{self, Identity};
 use crate::report::{Event, Reporter};
 use crate::root::{DirPath, Root, RootError};
-use crate::stage;
+use crate::stage::{self, Backups};
 
 impl Prepared<'_> {
     /// Carries the transaction out: the whole of it or nothing.
@@ -36,7 +36,7 @@ impl Prepared<'_> {
         }
         crash_point("transaction.committed");
         // committed: what cannot be cleaned now is cleaned at the next start
-        if self.areas.clean(false).is_ok() {
+        if self.areas.clean(Backups::Stay).is_ok() {
             let _ = journal::cleaned(self.connection(), transaction);
         }
         Ok(Outcome {
@@ -280,7 +280,7 @@ impl Prepared<'_> {
         let _ = runner.run_recovery(&calls);
         note_kept(self.database, self.transaction, &kept)?;
         journal::undone(self.connection(), self.transaction, self.now(), reason)?;
-        if self.areas.clean(true).is_ok() {
+        if self.areas.clean(Backups::Go).is_ok() {
             journal::cleaned(self.connection(), self.transaction)?;
         }
         Ok(())

@@ -178,6 +178,14 @@ pub enum Refusal {
         /// Something in it that is not the plan's.
         foreign: String,
     },
+    /// This program keeps its own there.
+    #[error("/{path} of {name} is where patchctl keeps its own")]
+    Reserved {
+        /// The path.
+        path: String,
+        /// Who wants it.
+        name: PatchName,
+    },
     /// Something is mounted there.
     #[error("/{path} is a mount point and cannot be replaced")]
     MountPoint {

@@ -13,7 +13,7 @@ use crate::db::Database;
 use crate::db::installed::{InstalledFile, at_resolved, is_created_directory};
 use crate::object::{Identity, Kind};
 use crate::root::{DirPath, Root};
-use crate::stage::Ownership;
+use crate::stage::{AREA, Ownership};
 use crate::verify;
 
 /// Mode of directories that lie above declared paths and are declared by nobody.
@@ -128,6 +128,7 @@ pub(super) fn install_goals(
         old,
         goals: Goals::default(),
         taken: HashMap::new(),
+        state: state_directory(database, root),
     };
     for unpacked in &*plan {
         for file in &unpacked.component.new_files {
@@ -161,6 +162,20 @@ struct Builder<'b> {
     goals: Goals,
     /// Who of the plan has a path afterwards.
     taken: HashMap<RelPath, (PatchName, FileKind)>,
+    /// Where this program keeps its own, if that is beneath the root.
+    state: Option<RelPath>,
+}
+
+fn state_directory(database: &Database, root: &Root) -> Option<RelPath> {
+    let whole = database.path().parent()?.canonicalize().ok()?;
+    whole.strip_prefix(root.path()).ok()?.to_str()?.parse().ok()
+}
+
+/// Whether a path is one that this program keeps what it needs to install and to undo in. No
+/// manifest names a working area, but a symlink may lead to one.
+fn is_reserved(path: &RelPath, state: Option<&RelPath>) -> bool {
+    let is_below = |state: &RelPath| path == state || path.ancestors().any(|above| above == *state);
+    path.parts().any(|part| part == AREA) || state.is_some_and(is_below)
 }
 
 impl Builder<'_> {
@@ -171,6 +186,11 @@ impl Builder<'_> {
         staged: Option<&StagedFile>,
     ) -> Result<(), PrepareError> {
         let InstalledFile { entry, resolved } = file;
+        if is_reserved(resolved, self.state.as_ref()) {
+            let (path, name) = (resolved.to_string(), name.clone());
+            self.goals.refusals.push(Refusal::Reserved { path, name });
+            return Ok(());
+        }
         if let Some((first, kind)) = self.taken.get(resolved) {
             // directories are shared
             if !(entry.is_directory() && *kind == entry.kind) {
@@ -314,4 +334,23 @@ pub(super) fn add_parents(
         goals.by_path.insert(path, goal);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_program_keeps_is_no_payload_s() {
+        let path = |text: &str| text.parse::<RelPath>().expect("a path");
+        let state = path("var/lib/patchctl");
+        for reserved in
+            [".patchctl", "srv/.patchctl/backup/1", "var/lib/patchctl", "var/lib/patchctl/state.db"]
+        {
+            assert!(is_reserved(&path(reserved), Some(&state)), "{reserved}");
+        }
+        for free in ["var/lib", "var/lib/patchctl2", "opt/patchctl", "a.patchctl/b"] {
+            assert!(!is_reserved(&path(free), Some(&state)), "{free}");
+        }
+    }
 }

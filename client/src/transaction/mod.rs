@@ -47,7 +47,7 @@ use crate::db::{Database, DatabaseError};
 use crate::hooks::{Action, HookLimits};
 use crate::journal::Step;
 use crate::root::Root;
-use crate::stage::{Areas, Ownership};
+use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{drop_backups, kept_backups};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, Refusal, UndoError};
@@ -196,7 +196,7 @@ impl Prepared<'_> {
     pub fn discard(self) -> Result<(), PrepareError> {
         // those that were written down: the last of them may not have been made in full
         let areas = crate::journal::areas(self.connection(), self.transaction)?;
-        crate::stage::clean(self.root, self.transaction, &areas, true)?;
+        crate::stage::clean(self.root, self.transaction, &areas, Backups::NotMade)?;
         crate::journal::discard(self.connection(), self.transaction)?;
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::db::installed;
 use crate::journal;
 use crate::report::Reporter;
 use crate::root::Root;
-use crate::stage::{self, Areas};
+use crate::stage::{self, Areas, Backups};
 
 /// An interrupted transaction that was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn recover(
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Recovered>, RecoverError> {
     for transaction in journal::uncleaned(database.connection(), "staging")? {
-        clean(database, root, transaction, true)?;
+        clean(database, root, transaction, Backups::NotMade)?;
         journal::discard(database.connection(), transaction)?;
     }
     let mut recovered = Vec::new();
@@ -46,7 +46,7 @@ pub fn recover(
             .map_err(|source| RecoverError::Undo { transaction, source })?;
         recovered.push(done);
     }
-    for (state, backups) in [("done", false), ("undone", true)] {
+    for (state, backups) in [("done", Backups::Stay), ("undone", Backups::Go)] {
         for transaction in journal::uncleaned(database.connection(), state)? {
             clean(database, root, transaction, backups)?;
             journal::cleaned(database.connection(), transaction)?;
@@ -59,7 +59,7 @@ fn clean(
     database: &Database,
     root: &Root,
     transaction: i64,
-    backups: bool,
+    backups: Backups,
 ) -> Result<(), RecoverError> {
     let areas = journal::areas(database.connection(), transaction)?;
     stage::clean(root, transaction, &areas, backups)

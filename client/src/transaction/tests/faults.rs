@@ -125,3 +125,33 @@ fn a_directory_that_cannot_be_moved_is_removed_and_made_anew() {
     }
     assert!(reached > 3, "{reached}");
 }
+
+/// A state that was lost, or another state of the same root, had transactions of the same numbers.
+#[test]
+fn backups_of_another_state_are_not_put_back() {
+    let mut reached = 0;
+    for after in 0.. {
+        let mut machine = Machine::new();
+        machine.install(first().full());
+        for slot in 1..30 {
+            machine.write(&format!(".patchctl/backup/2/{slot}"), "of another state");
+            machine.write(&format!(".patchctl/staging/2/{slot}"), "of another state");
+        }
+        let old = (machine.snapshot(), machine.installed());
+        let failure = Failure { after, errno: 5, done: false };
+        let (result, failed) = with_failure(failure, || remove(&mut machine));
+        match (result, failed) {
+            (Ok(()), None) => break,
+            (Ok(()), Some(failed)) => assert_eq!(failed, "transaction.clean"),
+            (Err(error), failed) => {
+                assert!(error.contains("os error 5"), "{failed:?}: {error}");
+                reached += 1;
+                assert_eq!((machine.snapshot(), machine.installed()), old, "{failed:?}");
+            }
+        }
+        let kept = if machine.exists(".patchctl/backup/2.other-1") { "2.other-1" } else { "2" };
+        let kept = machine.read(&format!(".patchctl/backup/{kept}/7"));
+        assert_eq!(kept, "of another state", "somebody may need it");
+    }
+    assert!(reached > 5, "{reached}");
+}
