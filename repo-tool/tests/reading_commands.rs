@@ -90,10 +90,11 @@ impl Serving {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg(directory).args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
-        let mut url = String::new();
+        let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut url).expect("the address");
-        Self { child, url: url.trim().to_owned() }
+        BufReader::new(stdout).read_line(&mut line).expect("the address");
+        let url = line.split_whitespace().next_back().expect("it ends with the URL").to_owned();
+        Self { child, url }
     }
 }
 
