@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::background::Background;
 use crate::programs::{Program, Programs};
-use crate::run::Run;
+use crate::run::{Outcome, Run};
 use crate::tree::{Snapshot, Tree, snapshot};
 
 /// Where an endpoint's client keeps its own records, below the endpoint's root.
@@ -35,11 +35,29 @@ impl Lab {
     }
 
     /// A laboratory with a repository in which nothing is published yet: `repo/authority`,
-    /// `repo/collection` and `repo/distribution`, with keys that have no passphrase.
+    /// `repo/collection` and `repo/distribution`, with keys that have no passphrase, and the
+    /// authority's first note as `authority.note`.
     pub fn with_repository() -> Self {
         let lab = Self::new();
         lab.patchrepo("init repo --no-passphrase --name").arg(Self::NAME).done();
+        fs::copy(lab.path("repo/authority/public/authority/1"), lab.path("authority.note"))
+            .expect("the authority has published");
         lab
+    }
+
+    /// Takes a patch of `acme-agent` into the collection: a tree and what is said of it.
+    pub fn collect(&self, words: &str) -> Outcome {
+        self.patchrepo("collection add repo/collection --name acme-agent").words(words).done()
+    }
+
+    /// Publishes what was collected with the first signature, and releases `patch` to `stable` with
+    /// the second.
+    pub fn release(&self, patch: &str) {
+        self.patchrepo("collection publish repo/collection").done();
+        self.patchrepo("distribution sync repo/distribution").done();
+        let release = "distribution release repo/distribution --ring stable";
+        self.patchrepo(release).arg(patch).done();
+        self.patchrepo("distribution publish repo/distribution").done();
     }
 
     /// A path below the laboratory.

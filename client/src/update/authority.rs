@@ -2,6 +2,7 @@
 
 use countersign_store::Source;
 use countersign_store::authority::{AuthorityError, Step, Walk};
+use countersign_store::crash::crash_point;
 
 use super::Attempt;
 use super::error::AttemptError;
@@ -18,7 +19,9 @@ impl Attempt<'_, '_> {
         let mut step = first?;
         while step != Step::End {
             if let Step::Accepted { version, bytes } = &step {
+                crash_point("update.chain");
                 self.updater.database.accept_authority(self.trust.id(), *version, bytes)?;
+                crash_point("update.authority");
                 self.trust.take(walk.chain().clone());
             }
             step = walk.step(server).await?;

@@ -10,6 +10,7 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_store::Source;
+use countersign_store::crash::crash_point;
 use countersign_store::follow::{FollowError, Held, follow};
 
 use crate::db::index::{DecidedHead, Decision, IndexWriter};
@@ -169,8 +170,14 @@ impl Attempt<'_, '_> {
         taker.check_mentions(&self.trust, Log::Collection)?;
 
         let oddities = taker.oddities;
+<<<<<<< HEAD
         put_updated(&transaction, source, now)?;
+=======
+        put_updated(&transaction, source, self.updater.now)?;
+        crash_point("update.folded");
+>>>>>>> 9b70f69 (tests: the life of a patch, crashes, counting, streaming; repo-tool: serve; client: crash points of update)
         transaction.commit().map_err(DatabaseError::from)?;
+        crash_point("update.committed");
         Ok(oddities)
     }
 
