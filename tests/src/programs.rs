@@ -50,16 +50,16 @@ impl Programs {
 
     fn build() -> Self {
         let directory = profile_directory();
-        if let Err(messages) = build(workspace()) {
+        if let Err(messages) = build(workspace(), &["patchctl", "patchrepo"]) {
             panic!("the programs cannot be built:\n{messages}");
         }
         Self { directory }
     }
 }
 
-/// Builds both programs from the source tree at `source`, with the profile and into the directory
-/// of the running program. Returns what cargo says if it fails.
-pub fn build(source: &Path) -> Result<(), String> {
+/// Builds programs from the source tree at `source`, with the profile and into the directory of the
+/// running program. Returns what cargo says if it fails.
+pub fn build(source: &Path, programs: &[&str]) -> Result<(), String> {
     let directory = profile_directory();
     let target = directory.parent().expect("the target directory is above the profile's");
     let profile = directory.file_name().expect("it has a name").to_string_lossy();
@@ -68,7 +68,8 @@ pub fn build(source: &Path) -> Result<(), String> {
     // other features
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(source)
-        .args(["build", "--quiet", "--bin", "patchctl", "--bin", "patchrepo"])
+        .args(["build", "--quiet"])
+        .args(programs.iter().flat_map(|program| ["--bin", program]))
         .args(["--profile", profile])
         .arg("--target-dir")
         .arg(target)

@@ -170,12 +170,8 @@ impl Attempt<'_, '_> {
         taker.check_mentions(&self.trust, Log::Collection)?;
 
         let oddities = taker.oddities;
-<<<<<<< HEAD
         put_updated(&transaction, source, now)?;
-=======
-        put_updated(&transaction, source, self.updater.now)?;
         crash_point("update.folded");
->>>>>>> 9b70f69 (tests: the life of a patch, crashes, counting, streaming; repo-tool: serve; client: crash points of update)
         transaction.commit().map_err(DatabaseError::from)?;
         crash_point("update.committed");
         Ok(oddities)

@@ -5,39 +5,39 @@ use std::path::Path;
 
 use crate::stage::{NotAsTold, Stage};
 
-/// Prints the files below a role's directory, each with what it is. Secrets are marked.
-pub fn show(stage: &Stage, role: &str) -> Result<(), NotAsTold> {
+/// Prints the files below `room` of a role's directory, each with what it is. Secrets are marked.
+pub fn show(stage: &Stage, role: &str, room: &str) -> Result<(), NotAsTold> {
     let root = stage.path(role);
     let mut files = Vec::new();
     collect(&root, Path::new(""), &mut files)?;
     files.sort();
-    println!();
-    for file in files {
-        let shown = if file.len() > 56 {
-            format!("{}…{}", &file[..24], &file[file.len() - 10..])
-        } else {
-            file.clone()
-        };
-        let is_secret = file.starts_with("keys/") && ending(&file) != "pub";
-        let mark = if is_secret { "secret: " } else { "" };
-        if let Some(what) = what(role, &file) {
-            println!("  {role}/{shown}\n      {mark}{what}");
+    println!("\n  {role}/");
+    for file in files.iter().filter(|file| file.starts_with(room)) {
+        if let Some(what) = what(role, file) {
+            println!("    {:<40} {what}", shortened(file));
         }
     }
     Ok(())
+}
+
+/// A path without the middle of a long name.
+fn shortened(file: &str) -> String {
+    let (above, name) = file.rsplit_once('/').unwrap_or(("", file));
+    match name.rsplit_once('.') {
+        Some((hash, ending)) if hash.len() == 64 => format!("{above}/{}….{ending}", &hash[..8]),
+        _ => file.to_owned(),
+    }
 }
 
 /// What a file is, in one line; nothing for what readers need not know.
 fn what(role: &str, file: &str) -> Option<&'static str> {
     let (room, rest) = file.split_once('/')?;
     Some(match (room, rest) {
-        ("keys", "master.pem") => "the seed from which servers' partial keys are issued",
+        ("keys", "master.pem") => "SECRET: issues the halves of servers' keys",
         ("keys", name) if ending(name) == "pub" => "its public half",
-        ("keys", _) if role.ends_with("authority") => "signs who may sign",
-        ("keys", name) if ending(name) == "pem" => "this server's half of its key; never leaves",
-        ("keys", name) if ending(name) == "grant" => {
-            "the authority's half; no key without the other"
-        }
+        ("keys", _) if role.ends_with("authority") => "SECRET: signs who may sign",
+        ("keys", name) if ending(name) == "pem" => "SECRET: its half of its key; never leaves",
+        ("keys", name) if ending(name) == "grant" => "the authority's half, useless by itself",
         ("public", name) if name.starts_with("authority/") => "which keys hold which role, signed",
         ("public", "collection/checkpoint") => "the index's signed head",
         ("public", "distribution/checkpoint") => "the signed head of what is released",

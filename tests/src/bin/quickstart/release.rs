@@ -1,36 +1,29 @@
 //! The project's own release trees: the programs as they were built, their manuals and documents.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use countersign_tests::programs::{self, workspace};
+use countersign_tests::{Program, Programs, tree};
 
 use crate::stage::{NotAsTold, Stage};
 
 /// The version that is running.
 pub const OLD: &str = env!("CARGO_PKG_VERSION");
 
-/// The version after it, for which nothing but the number changes.
+/// The version after it.
 pub fn next_version() -> String {
     let (rest, patch) = OLD.rsplit_once('.').expect("versions have three parts");
     let patch: u32 = patch.parse().expect("the third part is a number");
     format!("{rest}.{}", patch + 1)
 }
 
-/// Fills `release-<version>` with what a release of the programs in `bin` consists of.
-pub fn tree(stage: &Stage, version: &str, bin: &Path) -> Result<(), NotAsTold> {
-    let root = stage.path(&format!("release-{version}"));
-    let programs = root.join("usr/bin");
-    fs::create_dir_all(&programs)?;
+/// Fills `release-<version>` with what a release consists of: the programs as they were built,
+/// their manuals and the documents.
+pub fn first_tree(stage: &Stage) -> Result<(), NotAsTold> {
+    let root = stage.path(&format!("release-{OLD}"));
     for name in ["patchctl", "patchrepo"] {
-        fs::copy(bin.join(name), programs.join(name))?;
-        // without debugging information, where the C compiler's tools are at hand
-        let strip = format!("strip -g {}", programs.join(name).display());
-        let _ = stage.quietly(&strip);
-        let manuals = root.join("usr/share/man/man1");
-        fs::create_dir_all(&manuals)?;
-        let program = programs.join(name);
-        stage.quietly(&format!("{} man {}", program.display(), manuals.display()))?;
+        place(stage, &root, name, &stage.path("bin").join(name))?;
     }
     let documents = root.join("usr/share/doc/countersign");
     fs::create_dir_all(&documents)?;
@@ -43,29 +36,39 @@ pub fn tree(stage: &Stage, version: &str, bin: &Path) -> Result<(), NotAsTold> {
     Ok(())
 }
 
-/// Builds the next version from a copy of the source in which the number was raised, into
-/// `bin-<version>`.
-pub fn build_next(stage: &Stage) -> Result<PathBuf, NotAsTold> {
+/// Fills `release-<next version>`: the release before with a newly built client, whose version was
+/// raised in a copy of the source.
+pub fn next_tree(stage: &Stage) -> Result<(), NotAsTold> {
     let version = next_version();
     let source = stage.path("source");
     copy_source(workspace(), &source)?;
-    let manifest = source.join("Cargo.toml");
+    let manifest = source.join("client/Cargo.toml");
     let text = fs::read_to_string(&manifest)?;
-    let raised =
-        text.replacen(&format!("version = \"{OLD}\""), &format!("version = \"{version}\""), 1);
+    let raised = text.replacen("version.workspace = true", &format!("version = \"{version}\""), 1);
     if raised == text {
-        return Err(format!("Cargo.toml does not say version {OLD}").into());
+        return Err("client/Cargo.toml does not take the workspace's version".into());
     }
     fs::write(&manifest, raised)?;
-    programs::build(&source)?;
-    let bin = stage.path(&format!("bin-{version}"));
-    fs::create_dir(&bin)?;
-    for name in ["patchctl", "patchrepo"] {
-        fs::copy(countersign_tests::Programs::get().directory().join(name), bin.join(name))?;
-    }
-    // cargo has put the new programs in the place of the old; put those back
-    programs::build(workspace())?;
-    Ok(bin)
+    programs::build(&source, &["patchctl"])?;
+    let root = stage.path(&format!("release-{version}"));
+    tree::copy(&stage.path(&format!("release-{OLD}")), &root)?;
+    place(stage, &root, "patchctl", &Programs::get().path(Program::Patchctl))?;
+    // cargo has put the new program in the place of the old; put that back
+    programs::build(workspace(), &["patchctl"])?;
+    Ok(())
+}
+
+/// Puts a program and its manuals into a release.
+fn place(stage: &Stage, root: &Path, name: &str, built: &Path) -> Result<(), NotAsTold> {
+    let (programs, manuals) = (root.join("usr/bin"), root.join("usr/share/man/man1"));
+    fs::create_dir_all(&programs)?;
+    fs::create_dir_all(&manuals)?;
+    let program = programs.join(name);
+    fs::copy(built, &program)?;
+    // without symbols, where the C compiler's tools are at hand
+    let _ = stage.quietly(&format!("strip {}", program.display()));
+    stage.quietly(&format!("{} man {}", program.display(), manuals.display()))?;
+    Ok(())
 }
 
 /// Copies a source tree without what is hidden or was built.

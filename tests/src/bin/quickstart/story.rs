@@ -44,7 +44,7 @@ fn keys(stage: &mut Stage) -> Result<(), NotAsTold> {
     stage.run("patchrepo init repo --name patches.example.org --no-passphrase")?;
     say("What each party holds:");
     for role in ["repo/authority", "repo/collection", "repo/distribution"] {
-        holdings::show(stage, role)?;
+        holdings::show(stage, role, "")?;
     }
     say(
         "A server's key is made of two halves. The authority never learns the server's own, so it \
@@ -55,8 +55,7 @@ fn keys(stage: &mut Stage) -> Result<(), NotAsTold> {
 
 fn first_signature(stage: &mut Stage) -> Result<(), NotAsTold> {
     stage.chapter("The collection: collect, test, sign");
-    let bin = stage.path("bin");
-    release::tree(stage, release::OLD, &bin)?;
+    release::first_tree(stage)?;
     let version = release::OLD;
     say("The release is an ordinary tree of files:");
     stage.run(&format!("du -sh release-{version}/usr/*"))?;
@@ -67,7 +66,7 @@ fn first_signature(stage: &mut Stage) -> Result<(), NotAsTold> {
     say("It is tried before it is signed. The result becomes part of what is signed.");
     stage.run(&format!(
         "patchrepo collection test repo/collection countersign@{version} \\\n    \
-         -- sh -c 'usr/bin/patchctl --version'"
+         -- usr/bin/patchctl --version"
     ))?;
     stage.run("patchrepo collection publish repo/collection")?;
     say("The first signature: one line under a text that a person can read.");
@@ -89,7 +88,7 @@ fn second_signature(stage: &mut Stage) -> Result<(), NotAsTold> {
     say("The index is an append-only log, and its head has both signatures too:");
     stage.run("cat repo/distribution/public/collection/checkpoint")?;
     say("What the distribution serves, which is all that endpoints ever see:");
-    holdings::show(stage, "repo/distribution")
+    holdings::show(stage, "repo/distribution", "public/")
 }
 
 /// The web servers: the distribution's own and a mirror's.
@@ -137,9 +136,8 @@ fn endpoint(stage: &mut Stage, url: &str) -> Result<(), NotAsTold> {
 fn next_version(stage: &mut Stage) -> Result<(), NotAsTold> {
     stage.chapter("The next version, full and incremental");
     let (old, new) = (release::OLD, release::next_version());
-    println!("\nBuilding version {new} …");
-    let bin = release::build_next(stage)?;
-    release::tree(stage, &new, &bin)?;
+    println!("\nBuilding version {new} of the client …");
+    release::next_tree(stage)?;
     let common = format!(
         "--name countersign --version {new} \\\n    --severity high --advisory CVE-2026-0001 \
          --summary 'Closes a hole'"

@@ -64,14 +64,18 @@ impl Thief {
         Ok(Self { host: host.to_owned(), key, authority })
     }
 
-    /// Puts the malicious archive where a good one is, whose note stays as it is.
+    /// Puts the malicious archive where good ones are, filled up to the length of each. Their notes
+    /// stay as they are.
     pub fn swap_archives(&self, malware: &Malware) -> Result<usize, NotAsTold> {
         let mut swapped = 0;
         for directory in fs::read_dir(self.public().join("patches"))? {
             for file in fs::read_dir(directory?.path())? {
                 let path = file?.path();
                 if path.extension().is_some_and(|ending| ending == "patch") {
-                    fs::write(&path, &malware.archive)?;
+                    let length = usize::try_from(path.metadata()?.len())?;
+                    let mut archive = malware.archive.clone();
+                    archive.resize(length, 0);
+                    fs::write(&path, archive)?;
                     swapped += 1;
                 }
             }
