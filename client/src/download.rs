@@ -2,7 +2,7 @@
 //! archives, into the cache.
 
 use std::cell::{Cell, RefCell};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,6 @@ use countersign_format::hash::{Hash32, Hasher};
 use countersign_format::layout::{self, RepoPath};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::policy::{PatchContext, PatchNote, PolicyError, Verified, verify_patch};
-use countersign_store::durable::{Access, write_atomic};
 use countersign_store::{
     AllFailed, Cause, Download, Failover, Get, GetError, Got, Mirrors, Source,
 };
@@ -19,6 +18,7 @@ use crate::catalogue::{KnownSource, Offer};
 use crate::report::{Event, Reporter};
 use crate::trust::TrustError;
 
+mod cache;
 mod join;
 
 use join::join_all;
@@ -208,7 +208,7 @@ impl Downloader<'_> {
     fn cached_note(&self, offer: &Offer) -> Option<Verified<PatchNote>> {
         let path = layout::patch_note(&offer.entry().archive.sha256);
         let mut bytes = Vec::new();
-        let file = File::open(self.cache.join(&path)).ok()?;
+        let file = cache::open(self.cache, &path).ok()??;
         file.take(MAX_NOTE as u64 + 1).read_to_end(&mut bytes).ok()?;
         self.verify(offer, &path, &bytes).ok()
     }
@@ -224,9 +224,7 @@ impl Downloader<'_> {
             return Err(ObtainError::Missing { server: server.name().to_owned(), path });
         };
         let note = self.verify(offer, &path, &bytes)?;
-        self.make_folder(&path)?;
-        write_atomic(self.cache, path.as_ref(), &bytes, Access::Public)
-            .map_err(cache_error("write", &self.cache.join(&path)))?;
+        cache::write(self.cache, &path, &bytes).map_err(self.cache_error("write", &path))?;
         Ok(note)
     }
 
@@ -251,13 +249,14 @@ impl Downloader<'_> {
     /// An archive of the cache with the right hash; one with another is dropped.
     fn cached_archive(&self, offer: &Offer) -> Result<Option<File>, ObtainError> {
         let reference = offer.entry().archive;
-        let path = self.cache.join(layout::archive(&reference.sha256));
-        let Ok(mut file) = File::open(&path) else { return Ok(None) };
+        let path = layout::archive(&reference.sha256);
+        let open = cache::open(self.cache, &path).map_err(self.cache_error("open", &path))?;
+        let Some(mut file) = open else { return Ok(None) };
         let sound = is_sound(&mut file, &reference.sha256, reference.size);
-        if sound.map_err(cache_error("read", &path))? {
+        if sound.map_err(self.cache_error("read", &path))? {
             return Ok(Some(file));
         }
-        fs::remove_file(&path).map_err(cache_error("remove", &path))?;
+        cache::remove(self.cache, &path).map_err(self.cache_error("remove", &path))?;
         Ok(None)
     }
 
@@ -269,16 +268,9 @@ impl Downloader<'_> {
     ) -> Result<File, ObtainError> {
         let reference = offer.entry().archive;
         let path = layout::archive(&reference.sha256);
-        let whole = self.cache.join(&path);
-        let part = whole.with_extension("part");
-        self.make_folder(&path)?;
-        let mut file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&part)
-            .map_err(cache_error("open", &part))?;
-        let held = file.metadata().map_err(cache_error("look at", &part))?.len();
+        let failed = |doing| self.cache_error(doing, &path);
+        let mut file = cache::open_part(self.cache, &path).map_err(failed("open"))?;
+        let held = file.metadata().map_err(failed("look at"))?.len();
         let request = Download { size: reference.size };
         for was_begun in [held > 0, false] {
             match server.download(&path, &request, &mut file, tell).await {
@@ -293,11 +285,11 @@ impl Downloader<'_> {
                 Err(error) => return Err(error.into()),
             }
             let sound = is_sound(&mut file, &reference.sha256, reference.size);
-            if sound.map_err(cache_error("read", &part))? {
-                fs::rename(&part, &whole).map_err(cache_error("name", &whole))?;
-                return File::open(&whole).map_err(cache_error("open", &whole));
+            if sound.map_err(failed("read"))? {
+                cache::complete(self.cache, &path).map_err(failed("name"))?;
+                return Ok(file);
             }
-            file.set_len(0).map_err(cache_error("empty", &part))?;
+            file.set_len(0).map_err(failed("empty"))?;
             if !was_begun {
                 break;
             }
@@ -307,10 +299,13 @@ impl Downloader<'_> {
         Err(ObtainError::Other { server: server.name().to_owned(), path, how })
     }
 
-    fn make_folder(&self, path: &RepoPath) -> Result<(), ObtainError> {
+    fn cache_error(
+        &self,
+        doing: &'static str,
+        path: &RepoPath,
+    ) -> impl FnOnce(io::Error) -> ObtainError + use<> {
         let path = self.cache.join(path);
-        let folder = path.parent().expect("a repository path lies in a folder");
-        fs::create_dir_all(folder).map_err(cache_error("make", folder))
+        move |source| ObtainError::Cache { doing, path, source }
     }
 }
 
@@ -319,10 +314,7 @@ pub fn forget(cache: &Path, offers: &[&Offer]) -> io::Result<()> {
     for offer in offers {
         let hash = &offer.entry().archive.sha256;
         for path in [layout::archive(hash), layout::patch_note(hash)] {
-            match fs::remove_file(cache.join(path)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            cache::remove(cache, &path)?;
         }
     }
     Ok(())
@@ -362,10 +354,6 @@ pub fn hash(file: &mut File) -> io::Result<(u64, Hash32)> {
             }
         }
     }
-}
-
-fn cache_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ObtainError {
-    move |source| ObtainError::Cache { doing, path: path.to_owned(), source }
 }
 
 impl Failover for ObtainError {

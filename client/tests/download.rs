@@ -145,12 +145,12 @@ fn what_lies_in_the_cache_is_not_believed() {
     std::fs::write(&note, "nonsense").expect("written");
     // the beginning of another archive lies where a broken transfer would go on
     let third = cache.join(layout::archive(&hash(&repository, 2)));
-    std::fs::rename(&third, third.with_extension("part")).expect("renamed");
-    std::fs::write(third.with_extension("part"), "other bytes").expect("written");
+    std::fs::rename(&third, third.with_extension("patch.part")).expect("renamed");
+    std::fs::write(third.with_extension("patch.part"), "other bytes").expect("written");
     let (obtained, _) = obtain(&endpoint, &repository, &[("good", &repository)], &mut Silent);
     assert!(obtained.is_ok());
     assert_eq!(std::fs::read(&archive).expect("fetched anew"), whole);
-    assert!(!third.with_extension("part").exists());
+    assert!(!third.with_extension("patch.part").exists());
 }
 
 #[test]
