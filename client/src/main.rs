@@ -9,5 +9,7 @@ mod progress;
 mod session;
 
 fn main() -> ExitCode {
+    // hooks and what is kept here must not depend on who started the program
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     countersign_terminal::run(|cli: &cli::Cli| &cli.global, cli::Cli::run)
 }

@@ -199,6 +199,18 @@ fn waiting_for(holder: Option<&Holder>, patience: Duration) -> String {
     format!("waiting for {who}, at most {}", duration(patience))
 }
 
+/// From here on to its end the process lets no Ctrl-C, hang-up or polite request end it: a
+/// transaction is not left halfway, with a hook of it still running. Whoever must can still kill it.
+pub fn hold_signals() {
+    use tokio::signal::unix::{SignalKind, signal};
+    block_on(async {
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            // the handler stays when its listener is gone; without it all is as it always was
+            drop(signal(kind));
+        }
+    });
+}
+
 /// Runs `future` to its end on this thread.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

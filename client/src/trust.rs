@@ -48,6 +48,16 @@ pub enum TrustError {
         /// By the state.
         found: Hash32,
     },
+    /// The settings name another distribution than the one whose decisions the state holds.
+    #[error("source {name} is enrolled with distribution {found}, its settings name {expected}")]
+    OtherDistribution {
+        /// The source.
+        name: SourceName,
+        /// By the settings.
+        expected: DistributionName,
+        /// By the state.
+        found: DistributionName,
+    },
     /// The enrolled authority note is not in the state.
     #[error("the state has lost the authority note that source {0} was enrolled with")]
     AnchorLost(SourceName),
@@ -115,6 +125,13 @@ impl Trust {
                 name: config.name.clone(),
                 expected: config.authority,
                 found: record.anchor,
+            });
+        }
+        if record.distribution != config.distribution {
+            return Err(TrustError::OtherDistribution {
+                name: config.name.clone(),
+                expected: config.distribution.clone(),
+                found: record.distribution,
             });
         }
         let mut notes = database.authority_notes(record.id)?.into_iter();

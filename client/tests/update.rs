@@ -16,7 +16,7 @@ use countersign_format::policy::{
 use countersign_format::signature::sign_note;
 use countersign_format::time::Timestamp;
 use countersign_store::{Failover as _, Mirrors, Source};
-use patchctl::trust::{Trust, TrustError};
+use patchctl::trust::{Heads, Trust, TrustError};
 use patchctl::update::{AttemptError, Fork, MAX_UNPROVEN, UpdateError, Updater};
 
 use endpoint::{Endpoint, only_failure};
@@ -454,8 +454,12 @@ fn wrong_clocks_are_told_apart_and_leave_nothing_behind() {
     let error = endpoint.refuses_at(new.now.plus(3650 * DAY), &new);
     let error = policy(error);
     assert_eq!((error.layer, error.verdict()), (Layer::Authority, Verdict::Expired));
+    // a clock that is ahead by less than heads may be old
+    endpoint.update_at(new.now.plus(2 * DAY), &[("server", &new)]).expect("not too old yet");
+    let newer = grown(&new);
+    endpoint.update(&newer).expect("the clock is mended");
     // a clock that is a little slow, and a floor that holds old heads off
-    assert!(endpoint.update_at(new.now.plus(200), &[("server", &new)]).is_ok());
+    assert!(endpoint.update_at(newer.now.plus(200), &[("server", &newer)]).is_ok());
 }
 
 trait MinusDay {
@@ -660,6 +664,16 @@ fn a_state_that_somebody_changed_is_not_trusted() {
     assert!(matches!(tampered(drop, &[]), TrustError::AnchorLost(_)));
     let other = format!("UPDATE source SET anchor = '{}'", "0".repeat(64));
     assert!(matches!(tampered(&other, &[]), TrustError::OtherAnchor { .. }));
+    let other = "UPDATE source SET distribution = 'other'";
+    assert!(matches!(tampered(other, &[]), TrustError::OtherDistribution { .. }));
+
+    // a right edge that does not make the held head would accuse an honest log of a fork
+    let endpoint = Endpoint::updated(&repository);
+    let connection = rusqlite::Connection::open(endpoint.places.database()).expect("the state");
+    let torn = "UPDATE log SET frontier = zeroblob(32) WHERE log = 'collection'";
+    connection.execute(torn, []).expect("changed");
+    let error = Heads::load(&endpoint.database, &endpoint.trust()).expect_err("refused");
+    assert!(error.to_string().contains("log.frontier"), "{error}");
 }
 
 #[test]

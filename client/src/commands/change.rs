@@ -19,7 +19,7 @@ use super::filter::ChangeArgs;
 use super::or_nothing;
 use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
 use crate::explain::OrExplain as _;
-use crate::session::{Session, block_on};
+use crate::session::{Session, block_on, hold_signals};
 
 /// What was done, or in a dry run would be.
 #[derive(Serialize)]
@@ -240,5 +240,7 @@ fn install(
     let mut bars = session.bars();
     let context = session.context(allow_stale);
     let prepared = prepare_install(&mut state.database, &root, patches, context, &mut bars);
-    prepared.or_explain()?.apply(&mut bars).or_explain()
+    let prepared = prepared.or_explain()?;
+    hold_signals();
+    prepared.apply(&mut bars).or_explain()
 }

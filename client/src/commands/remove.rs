@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::change::{ChangeLine, not_confirmed};
 use crate::explain::OrExplain as _;
-use crate::session::Session;
+use crate::session::{Session, hold_signals};
 
 /// Remove what patches installed
 #[derive(Args, Debug)]
@@ -80,6 +80,7 @@ pub fn finish(
             return Err(refused.err().unwrap_or_else(not_confirmed));
         }
     }
+    hold_signals();
     let outcome = prepared.apply(&mut session.bars()).or_explain()?;
     session.output.report(&DoneReport {
         dry_run: false,

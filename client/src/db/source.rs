@@ -1,10 +1,13 @@
 //! What is trusted and held of each source: its authority notes, its directory, the heads of its
 //! logs, and the newest time seen of each signer.
 
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::hash::Hash32;
 use countersign_format::key::{KeyName, PublicKey};
 use countersign_format::layout::Log;
+use countersign_format::limits::MAX_NOTE;
 use countersign_format::merkle::Frontier;
+use countersign_format::note::Note;
 use countersign_format::policy::SignerTimes;
 use countersign_format::text::DistributionName;
 use countersign_format::time::Timestamp;
@@ -237,6 +240,12 @@ impl LogRow {
         let size = number("log.size", self.size)?;
         let frontier = Frontier::from_parts(size, roots.iter().copied().map(Hash32).collect())
             .map_err(|error| bad_value("log.frontier", &error))?;
+        let head = Note::parse(&self.checkpoint, MAX_NOTE)
+            .ok()
+            .and_then(|note| Checkpoint::parse(note.text()).ok());
+        if head.is_none_or(|head| (head.size, head.root) != (size, frontier.root())) {
+            return Err(bad_value("log.frontier", &"it does not make the held checkpoint"));
+        }
         // a validator only saves bytes: one that cannot be read is as good as none
         let validator = self.server.zip(self.validator.and_then(|text| text.parse().ok()));
         Ok(HeldLog {

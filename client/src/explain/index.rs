@@ -54,7 +54,7 @@ impl Explain for PolicyError {
 impl Explain for TrustError {
     fn exit(&self) -> ExitStatus {
         match self {
-            Self::NotEnrolled(_) => ExitStatus::Configuration,
+            Self::NotEnrolled(_) | Self::OtherDistribution { .. } => ExitStatus::Configuration,
             Self::OtherAnchor { .. } | Self::AnchorLost(_) | Self::NoDistribution { .. } => {
                 ExitStatus::Signature
             }
@@ -74,6 +74,12 @@ impl Explain for TrustError {
             }
             Self::OtherAnchor { .. } | Self::AnchorLost(_) | Self::BelowFloor { .. } => {
                 "somebody changed the state or the settings: restore both from a backup"
+            }
+            Self::OtherDistribution { name, .. } => {
+                return Some(format!(
+                    "to change it, remove sources.d/{name}.toml, then: patchctl enroll URL \
+                     --distribution NAME"
+                ));
             }
             Self::NoDistribution { .. } => {
                 "the authority has dropped this distribution: enrol with another one"
