@@ -7,9 +7,9 @@ use crate::stage::{NotAsTold, Stage};
 
 /// Prints the files below `room` of a role's directory, each with what it is. Secrets are marked.
 pub fn show(stage: &Stage, role: &str, room: &str) -> Result<(), NotAsTold> {
-    let root = stage.path(role);
+    let directory = stage.path(role);
     let mut files = Vec::new();
-    collect(&root, Path::new(""), &mut files)?;
+    collect(&directory, Path::new(""), &mut files)?;
     files.sort();
     println!("\n  {role}/");
     for file in files.iter().filter(|file| file.starts_with(room)) {
@@ -54,12 +54,12 @@ fn ending(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, ending)| ending)
 }
 
-fn collect(root: &Path, below: &Path, files: &mut Vec<String>) -> Result<(), NotAsTold> {
-    for entry in fs::read_dir(root.join(below))? {
+fn collect(directory: &Path, below: &Path, files: &mut Vec<String>) -> Result<(), NotAsTold> {
+    for entry in fs::read_dir(directory.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            collect(root, &path, files)?;
+            collect(directory, &path, files)?;
         } else {
             files.push(path.display().to_string());
         }
