@@ -78,7 +78,7 @@ pub fn build(source: &Path, programs: &[&str]) -> Result<(), String> {
     if output.status.success() {
         Ok(())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
     }
 }
 

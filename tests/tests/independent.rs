@@ -9,6 +9,7 @@ use countersign_format::key::Vkey;
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::signature::Signer as _;
 use countersign_tests::programs::workspace;
+use countersign_tests::tree::snapshot;
 use countersign_tests::{Lab, Outcome, Run};
 
 /// Whether there is a Python to run the reader with. A build machine must have one.
@@ -148,20 +149,70 @@ fn notices_a_changed_bit_in_any_file_of_a_log() {
     read_collection(&lab, &repository).exits(0);
 }
 
+#[test]
+fn reads_what_the_real_programs_publish() {
+    if !has_python() {
+        return;
+    }
+    let lab = Lab::with_repository();
+    lab.tree("one").program("opt/acme/agent", "one").file("opt/acme/data", "data");
+    lab.tree("two").program("opt/acme/agent", "two").file("opt/acme/data", "data");
+    lab.collect("one --version 1.0.0");
+    lab.release("acme-agent@1.0.0");
+    lab.collect("two --version 2.0.0");
+    lab.release("acme-agent@2.0.0");
+    let (collection, distribution) = listed_keys(&lab);
+    let public = "repo/distribution/public";
+    let server = lab.serve(public);
+    for place in [public, server.url()] {
+        let cosigners = format!("--cosigner {collection} --cosigner {distribution}");
+        let line = format!("log {place} collection --key {collection} {cosigners}");
+        let read = reader(&lab, &line).done().json();
+        assert_eq!(read["entries"]["patch/v1"], 2);
+        let line = format!("log {place} distribution --key {distribution}");
+        let read = reader(&lab, &line).arg("--cosigner").arg(&distribution).done().json();
+        assert_eq!(read["entries"]["release/v1"], 2);
+    }
+    let notes = find_all(&lab.path(public), "note");
+    assert_eq!(notes.len(), 2);
+    for note in &notes {
+        let line = format!("--collection {collection} --distribution {distribution}");
+        let read = reader(&lab, "patch-note").arg(note).words(&line).done().json();
+        // an offline proof of the same entry
+        let version = read["version"].as_str().expect("a version");
+        let prove = format!("prove {public} acme-agent@{version} -o {version}.tlog-proof");
+        lab.patchrepo(&prove).done();
+        let proof = |note: &Path| {
+            let line = format!("proof {version}.tlog-proof --key {collection} --patch-note");
+            reader(&lab, &line).arg(note).words(&format!("--cosigner {distribution}"))
+        };
+        proof(note).done();
+        let other = notes.iter().find(|other| *other != note).expect("there are two");
+        proof(other).exits(1).says("does not lead from the entry to the signed root");
+    }
+}
+
+/// The two servers' keys, as the authority's first note lists them.
+fn listed_keys(lab: &Lab) -> (String, String) {
+    let note = fs::read_to_string(lab.path("authority.note")).expect("the authority's note");
+    let (text, _) = note.rsplit_once("\n\n").expect("a note has signatures");
+    let text: serde_json::Value = serde_json::from_str(text).expect("its text is JSON");
+    let key = |role: &serde_json::Value| {
+        role["keys"][0]["vkey"].as_str().expect("a role has a key").to_owned()
+    };
+    (key(&text["collection"]), key(&text["distributions"][0]))
+}
+
 /// The only file with this ending below a directory.
 fn find(directory: &Path, ending: &str) -> PathBuf {
-    let mut found = Vec::new();
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|found| found == ending) {
-                found.push(path);
-            }
-        }
-    }
+    let mut found = find_all(directory, ending);
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
+}
+
+/// All files with this ending below a directory.
+fn find_all(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let is_wanted = |path: &PathBuf| path.extension().is_some_and(|found| found == ending);
+    let below = snapshot(directory, &[]).into_keys().filter(is_wanted);
+    below.map(|path| directory.join(path)).collect()
 }
