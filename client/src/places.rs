@@ -105,10 +105,10 @@ mod tests {
             ..NamedPlaces::default()
         };
         let below = [
-            "/work/lab",
-            "/work/lab/etc/patchctl/config.toml",
+            "/srv/lab",
+            "/srv/lab/etc/patchctl/config.toml",
             "/srv/state",
-            "/work/lab/var/cache/patchctl",
+            "/srv/lab/var/cache/patchctl",
         ];
         assert_eq!(settled(named), below);
     }

@@ -58,7 +58,7 @@ pub(super) enum CollectionCommand {
     /// Sign patches and publish them: the first signature
     #[command(after_help = "Examples:\n  \
         patchrepo collection publish /srv/collection\n  \
-        patchrepo collection publish /srv/collection acme@2.1.1 --passphrase-file /root/passphrase\n\n\
+        patchrepo collection publish /srv/collection acme@2.1.1 --passphrase-file /run/passphrase\n\n\
         Interrupted anywhere, it leaves a repository that readers accept; run it again.")]
     Publish(publish::PublishArgs),
     /// Revoke a published patch: it is never installed again
