@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn settled(named: NamedPlaces) -> [String; 4] {
-        let places = named.settle(Path::new("/work"));
+        let places = named.settle(Path::new("/srv"));
         [places.root, places.config, places.state, places.cache]
             .map(|path| path.display().to_string())
     }
