@@ -30,6 +30,8 @@ fn a_patch_is_installed_upgraded_and_rolled_back() {
 
     machine.run(&["rollback", "--yes"]).code(4).says("CVE-2026-0001");
     machine.run(&["rollback", "--yes", "--allow-vulnerable"]).success();
+    // the undone version is held back, and skipping it is never called nothing to do
+    machine.run(&["upgrade", "--yes"]).code(110).says("nothing was changed");
     assert_eq!(read(machine.root("opt/acme/agent")), "1.0.0");
     machine.run(&["upgrade", "--yes"]).code(110).says("held back");
     machine.run(&["upgrade", "--yes", "--severity", "high"]).code(110);

@@ -158,7 +158,9 @@ fn show_plan(session: &Session<'_>, plan: &Plan, report: &ChangeReport) {
     let output = session.output;
     print_skipped(output, &report.skipped);
     if plan.steps.is_empty() {
-        output.note("nothing to do");
+        // what was skipped was worth doing: it is never called nothing
+        let what = if report.skipped.is_empty() { "nothing to do" } else { "nothing was changed" };
+        output.note(what);
         return;
     }
     print_steps(output, &report.steps);
