@@ -33,6 +33,10 @@ pub const MAX_DOWNLOADS: usize = 16;
 pub const MAX_SOURCE_NAME: usize = 64;
 /// The ring that a client is in unless it says otherwise.
 pub const USUAL_RING: &str = "stable";
+/// The priority of a source that says none, as dnf's and zypper's repositories have it.
+pub const USUAL_PRIORITY: u16 = 99;
+/// The weakest priority that a source can have; the strongest is 1.
+pub const MAX_PRIORITY: u16 = 999;
 
 /// What `config.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,9 @@ pub struct SourceConfig {
     pub distribution: DistributionName,
     /// The ring that this machine is in.
     pub ring: RingName,
+    /// Which source wins where several offer a component: the one with the lowest number, 1 to
+    /// [`MAX_PRIORITY`].
+    pub priority: u16,
 }
 
 /// The name of a source on this machine: lowercase letters, digits, `.`, `_` and `-`, at most
@@ -124,7 +131,7 @@ pub struct SourceNameError(String);
 
 const CONFIG_KEYS: &[&str] =
     &["root", "state", "cache", "lock_timeout", "hook_timeout", "downloads", "proxy", "ca_file"];
-const SOURCE_KEYS: &[&str] = &["url", "authority", "distribution", "ring"];
+const SOURCE_KEYS: &[&str] = &["url", "authority", "distribution", "ring", "priority"];
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -146,6 +153,7 @@ struct SourceFile {
     authority: String,
     distribution: String,
     ring: Option<String>,
+    priority: Option<u16>,
 }
 
 impl Default for Config {
@@ -229,12 +237,18 @@ impl SourceConfig {
         let digits = file.authority.strip_prefix("sha256:").unwrap_or(&file.authority);
         let url: Result<Location, LocationError> = file.url.parse();
         let ring = file.ring.as_deref().unwrap_or(USUAL_RING);
+        let priority = file.priority.unwrap_or(USUAL_PRIORITY);
+        if !(1..=MAX_PRIORITY).contains(&priority) {
+            let reason = format!("{priority} is not within 1 to {MAX_PRIORITY}");
+            return Err(value_error(path, "priority")(reason));
+        }
         Ok(Self {
             name,
             url: url.map_err(|error| value_error(path, "url")(error.to_string()))?,
             authority: parse_value(path, "authority", digits)?,
             distribution: parse_value(path, "distribution", &file.distribution)?,
             ring: parse_value(path, "ring", ring)?,
+            priority,
         })
     }
 
@@ -256,11 +270,14 @@ impl SourceConfig {
              # the authority note that trust begins with\n\
              authority = \"sha256:{}\"\n\
              distribution = {}\n\
-             ring = {}\n",
+             ring = {}\n\
+             # where several sources offer a component, the lowest number wins\n\
+             priority = {}\n",
             quoted(&self.url.to_string()),
             self.authority,
             quoted(self.distribution.as_str()),
             quoted(self.ring.as_str()),
+            self.priority,
         )
     }
 }

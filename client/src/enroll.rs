@@ -9,7 +9,7 @@ use countersign_store::authority::{Anchor, AuthorityError, find};
 use countersign_store::crash::crash_point;
 use countersign_store::{HttpOptions, Location, Mirrors, Source};
 
-use crate::config::{ConfigError, SourceConfig, SourceName};
+use crate::config::{ConfigError, SourceConfig, SourceName, USUAL_PRIORITY};
 use crate::db::DatabaseError;
 use crate::machine;
 use crate::places::Places;
@@ -116,6 +116,7 @@ impl Enrolment {
             authority: chain.fingerprint(),
             distribution: choose(self.distribution, authority)?,
             ring: self.ring,
+            priority: USUAL_PRIORITY,
         };
         if SourceConfig::read_all(places)?.iter().any(|other| other.name == config.name) {
             return Err(EnrollError::Taken(config.name));

@@ -51,6 +51,7 @@ fn sources_come_back_as_written() {
         authority: Hash32::of(b"note"),
         distribution: "main".parse().expect("a name"),
         ring: "stable".parse().expect("a name"),
+        priority: if name == "a" { 1 } else { USUAL_PRIORITY },
     };
     let sources =
         [source("a", "https://patches.example.org/"), source("b", "/srv/with \"quotes\"")];
@@ -71,4 +72,24 @@ fn names_are_made_of_what_there_is() {
     );
     assert_eq!(SourceName::resembling("./..").as_str(), "source");
     assert!(".hidden".parse::<SourceName>().is_err());
+}
+
+#[test]
+fn a_priority_is_a_number_from_1_to_999() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let places = places(&directory);
+    std::fs::create_dir_all(places.sources()).expect("made");
+    let hash = Hash32::of(b"note");
+    let priority = |line: &str| {
+        let text = format!("url = \"/r\"\nauthority = \"{hash}\"\ndistribution = \"main\"\n{line}");
+        std::fs::write(places.sources().join("a.toml"), text).expect("written");
+        SourceConfig::read_all(&places).map(|sources| sources[0].priority)
+    };
+    assert_eq!(priority("").expect("the usual one"), 99);
+    assert_eq!(priority("priority = 999").expect("the weakest"), 999);
+    for bad in ["0", "1000"] {
+        let error = priority(&format!("priority = {bad}")).expect_err("out of bounds");
+        assert!(matches!(error, ConfigError::Value { key: "priority", .. }), "{error}");
+    }
+    assert!(matches!(priority("priority = -1"), Err(ConfigError::Form { .. })));
 }

@@ -38,6 +38,7 @@ impl Endpoint {
             authority: repository.enrolment_fingerprint(),
             distribution: "main".parse().expect("a name"),
             ring: "stable".parse().expect("a name"),
+            priority: patchctl::config::USUAL_PRIORITY,
         };
         let note = repository.enrolment();
         let SourceConfig { name, distribution, authority, .. } = &config;
