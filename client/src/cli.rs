@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_duration};
 
 use crate::commands::{
-    check, completions, enroll, files, history, inspect, install, list, man, remove, rollback,
-    search, show, status, update, upgrade, verify,
+    check, completions, enroll, files, history, hold, inspect, install, list, man, remove,
+    rollback, search, show, status, update, upgrade, verify,
 };
 use crate::session::Session;
 
@@ -89,6 +89,8 @@ enum Command {
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
     History(history::HistoryArgs),
+    Hold(hold::HoldArgs),
+    Unhold(hold::UnholdArgs),
     Inspect(inspect::InspectArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -118,6 +120,8 @@ impl Cli {
             Command::Status(arguments) => status::run(&session, &arguments),
             Command::Verify(arguments) => verify::run(&session, &arguments),
             Command::History(arguments) => history::run(&session, &arguments),
+            Command::Hold(arguments) => hold::run(&session, &arguments),
+            Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),
             Command::Inspect(arguments) => inspect::run(&session, &arguments),
             Command::Completions(_) | Command::Man(_) => unreachable!("carried out above"),
         }

@@ -7,6 +7,7 @@ pub mod enroll;
 pub mod files;
 pub mod filter;
 pub mod history;
+pub mod hold;
 pub mod inspect;
 pub mod install;
 pub mod list;

@@ -2,7 +2,7 @@
 //! a database from `user_version` `n` to `n + 1`.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS];
 
 /// What is installed, the journal, and the history that rollbacks go back through.
 ///
@@ -249,5 +249,18 @@ CREATE TABLE oddity (
     reason TEXT NOT NULL,
     entry BLOB NOT NULL,
     PRIMARY KEY (source, log, leaf)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What an administrator keeps from changing. Times are seconds since 1970.
+const HOLDS: &str = "
+CREATE TABLE hold (
+    name TEXT PRIMARY KEY,
+    -- a pin: up to this version and no further; without one it stays as it is
+    version TEXT,
+    -- from then on the hold no longer counts
+    until INTEGER,
+    reason TEXT,
+    since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";

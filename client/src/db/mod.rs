@@ -8,6 +8,7 @@
 
 pub(crate) mod change;
 pub mod history;
+pub mod hold;
 pub mod index;
 pub mod installed;
 mod migrations;
