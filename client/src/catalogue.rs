@@ -1,14 +1,16 @@
 //! What the held index offers this machine, and why what it does not offer is not offered.
 
-use countersign_format::entry::{PatchEntry, bucket};
+use countersign_format::entry::PatchEntry;
 use countersign_format::hash::Hash32;
 use countersign_format::name::{PatchName, PatchVersion, Platform};
 use countersign_format::policy::Clock;
 use countersign_format::time::Timestamp;
 
 use crate::config::SourceConfig;
-use crate::db::index::{Decision, IndexedPatch};
+use crate::db::index::IndexedPatch;
 use crate::db::{Database, DatabaseError};
+use crate::gate::Approach;
+pub use crate::gate::{Answer, Gate, GateState};
 use crate::standing::Standings;
 use crate::trust::{Heads, Trust, TrustError};
 
@@ -55,32 +57,6 @@ pub struct Offer {
     pub gate: Gate,
 }
 
-/// Whether a patch may be installed, and if not why not: the first reason in this order.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Gate {
-    /// It may.
-    #[error("offered")]
-    Open,
-    /// The collection revoked it.
-    #[error("revoked: {0}")]
-    Revoked(String),
-    /// It is for other machines.
-    #[error("for {0}")]
-    Platform(Platform),
-    /// The distribution has not released it to this ring.
-    #[error("not released to ring {0}")]
-    NotReleased(String),
-    /// The distribution withdrew it from this ring.
-    #[error("withdrawn: {0}")]
-    Withdrawn(String),
-    /// Its time has not come.
-    #[error("released from {0} on")]
-    NotStarted(Timestamp),
-    /// The rollout has not come to this machine.
-    #[error("its rollout has not reached this machine")]
-    Rollout,
-}
-
 impl Catalogue {
     /// Loads what is known of all configured sources, with the time `local` on the clock.
     pub fn load(
@@ -95,6 +71,11 @@ impl Catalogue {
             .map(|config| KnownSource::load(database, config, local))
             .collect::<Result<_, _>>()?;
         Ok(Self { machine, sources })
+    }
+
+    /// This machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The sources, by name.
@@ -136,12 +117,17 @@ impl Catalogue {
                 continue;
             }
             let offer = |patch: IndexedPatch| {
-                let gate = known.gate(&patch, &self.machine);
+                let gate = known.approach(&patch, &self.machine).first_obstacle();
                 Offer { source, patch, gate }
             };
             offers.extend(find(known)?.into_iter().map(offer));
         }
         Ok(offers)
+    }
+
+    /// All gates of an offer, in order; its [`Offer::gate`] is the first of them that stops it.
+    pub fn gates<'a>(&'a self, offer: &'a Offer) -> Vec<GateState<'a>> {
+        self.sources[offer.source].gates(&offer.patch, &self.machine)
     }
 
     /// Whether an entry that is not in the held log is for machines like this one.
@@ -172,24 +158,32 @@ impl KnownSource {
         self.standings.first_release(patch)
     }
 
-    fn gate(&self, patch: &IndexedPatch, machine: &Machine) -> Gate {
-        if let Ok(at) = self.revoked.binary_search_by_key(&patch.leaf, |(patch, _)| *patch) {
-            return Gate::Revoked(self.revoked[at].1.clone());
-        }
-        if !patch.entry.platform.fits(&machine.platform) {
-            return Gate::Platform(patch.entry.platform.clone());
-        }
-        match self.standings.of(patch.leaf) {
-            None => Gate::NotReleased(self.config.ring.to_string()),
-            Some(Decision::Withdraw(withdraw)) => Gate::Withdrawn(withdraw.reason.to_string()),
-            Some(Decision::Release(release)) => {
-                let bucket = bucket(&machine.id, &patch.entry.archive.sha256);
-                match release.start {
-                    Some(start) if start > self.clock.now() => Gate::NotStarted(start),
-                    _ if release.admits(bucket, self.clock.now()) => Gate::Open,
-                    _ => Gate::Rollout,
-                }
-            }
+    /// All gates that a patch of this source must pass on `machine`, in order.
+    pub fn gates<'a>(
+        &'a self,
+        patch: &'a IndexedPatch,
+        machine: &'a Machine,
+    ) -> Vec<GateState<'a>> {
+        self.approach(patch, machine).gates()
+    }
+
+    /// Why the collection revoked a patch, if it did.
+    pub fn revoked(&self, patch: u64) -> Option<&str> {
+        let at = self.revoked.binary_search_by_key(&patch, |(patch, _)| *patch).ok()?;
+        Some(&self.revoked[at].1)
+    }
+
+    fn approach<'a>(&'a self, patch: &'a IndexedPatch, machine: &'a Machine) -> Approach<'a> {
+        Approach {
+            leaf: patch.leaf,
+            archive: &patch.entry.archive.sha256,
+            platform: &patch.entry.platform,
+            machine: &machine.platform,
+            machine_id: &machine.id,
+            ring: &self.config.ring,
+            revoked: self.revoked(patch.leaf),
+            standing: self.standings.of(patch.leaf),
+            now: self.clock.now(),
         }
     }
 }

@@ -21,6 +21,15 @@ pub struct Standings {
     first: Ranges,
 }
 
+/// A decision that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// Leaf index of its entry in the distribution's log.
+    pub leaf: u64,
+    /// What was decided.
+    pub decision: &'a Decision,
+}
+
 /// A value for each of many ranges that do not overlap, by their starts.
 #[derive(Debug, Clone, Default)]
 struct Ranges(BTreeMap<u64, (u64, u64)>);
@@ -52,9 +61,10 @@ impl Standings {
     }
 
     /// The decision that stands for the patch of this leaf index.
-    pub fn of(&self, patch: u64) -> Option<&Decision> {
+    pub fn of(&self, patch: u64) -> Option<Standing<'_>> {
         let position = usize::try_from(self.standing.get(patch)?).ok()?;
-        self.decisions.get(position).map(|indexed| &indexed.decision)
+        let IndexedDecision { leaf, decision } = self.decisions.get(position)?;
+        Some(Standing { leaf: *leaf, decision })
     }
 
     /// The leaf index of the entry that first released the patch, to whatever ring.
@@ -146,7 +156,7 @@ mod tests {
     }
 
     fn shape(standings: &Standings, size: u64) -> String {
-        let letter = |patch| match standings.of(patch) {
+        let letter = |patch| match standings.of(patch).map(|standing| standing.decision) {
             None => '-',
             Some(Decision::Release(_)) => 'R',
             Some(Decision::Withdraw(_)) => 'W',

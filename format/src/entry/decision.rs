@@ -97,19 +97,36 @@ impl Release {
         Ok(())
     }
 
-    /// Whether a machine with this `bucket` (see [`bucket`]) takes part at `now`.
-    pub fn admits(&self, bucket: u16, now: Timestamp) -> bool {
+    /// How many of 10,000 machines take part at `now`: the ones whose [`bucket`] is below.
+    pub fn share(&self, now: Timestamp) -> u16 {
         let start = self.start.unwrap_or(Timestamp::EPOCH);
         if now < start {
-            return false;
+            return 0;
         }
         let full = u128::from(self.percent) * 100;
-        let open = if self.ramp == 0 {
+        let share = if self.ramp == 0 {
             full
         } else {
             full * u128::from(self.ramp.min(now.since(start))) / u128::from(self.ramp)
         };
-        u128::from(bucket) < open
+        u16::try_from(share).unwrap_or(10_000)
+    }
+
+    /// Whether a machine with this `bucket` (see [`bucket`]) takes part at `now`.
+    pub fn admits(&self, bucket: u16, now: Timestamp) -> bool {
+        bucket < self.share(now)
+    }
+
+    /// The first moment at which a machine with this `bucket` takes part; none where it never does.
+    pub fn opens(&self, bucket: u16) -> Option<Timestamp> {
+        let start = self.start.unwrap_or(Timestamp::EPOCH);
+        let full = u128::from(self.percent) * 100;
+        if u128::from(bucket) >= full {
+            return None;
+        }
+        // the least `past` for which the share, full·past/ramp rounded down, is above the bucket
+        let past = ((u128::from(bucket) + 1) * u128::from(self.ramp)).div_ceil(full);
+        Some(start.plus(u64::try_from(past).unwrap_or(u64::MAX)))
     }
 }
 

@@ -115,6 +115,26 @@ fn a_rollout_opens_bucket_by_bucket() {
 }
 
 #[test]
+fn the_moment_at_which_a_bucket_opens_is_exact() {
+    let Ok(DistributionEntry::Release(half)) = distribution(RELEASE_LINE) else {
+        panic!("a release")
+    };
+    let odd = Release { ramp: 86_399, percent: 37, ..half.clone() };
+    let at_once = Release { ramp: 0, ..half.clone() };
+    for release in [half, odd, at_once] {
+        for bucket in [0, 1, 17, 3_333, 3_699, 3_700, 4_999, 5_000, 9_999] {
+            let Some(opens) = release.opens(bucket) else {
+                assert!(!release.admits(bucket, Timestamp::MAX), "{bucket}");
+                continue;
+            };
+            let before = Timestamp::from_seconds(opens.seconds() - 1).expect("a time");
+            assert!(release.admits(bucket, opens), "{bucket} at {opens}");
+            assert!(!release.admits(bucket, before), "{bucket} before {opens}");
+        }
+    }
+}
+
+#[test]
 fn buckets_are_spread_and_fixed() {
     let archive = Hash32::of(b"abc");
     let machine = "0123456789abcdef0123456789abcdef";
