@@ -12,7 +12,7 @@ use patchctl::plan::Plan;
 use patchctl::root::Root;
 use patchctl::space;
 use patchctl::state::State;
-use patchctl::transaction::{ComponentChange, Outcome, PlannedPatch, prepare_install};
+use patchctl::transaction::{Change, ComponentChange, Outcome, PlannedPatch, prepare_change};
 use serde::Serialize;
 
 use super::filter::ChangeArgs;
@@ -241,7 +241,8 @@ fn install(
     let root = Root::open(&session.places.root).or_explain()?;
     let mut bars = session.bars();
     let context = session.context(allow_stale);
-    let prepared = prepare_install(&mut state.database, &root, patches, context, &mut bars);
+    let change = Change { install: patches, ..Change::default() };
+    let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
     let prepared = prepared.or_explain()?;
     hold_signals();
     prepared.apply(&mut bars).or_explain()

@@ -4,7 +4,7 @@ use clap::Args;
 use countersign_format::name::PatchName;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::root::Root;
-use patchctl::transaction::{Prepared, prepare_remove};
+use patchctl::transaction::{Change, Prepared, prepare_change};
 use serde::Serialize;
 
 use super::change::{ChangeLine, not_confirmed};
@@ -48,9 +48,10 @@ pub fn run(session: &Session<'_>, arguments: &RemoveArgs) -> Result<ExitStatus, 
     let mut state = session.open()?;
     let root = Root::open(&session.places.root).or_explain()?;
     let context = session.context(false);
-    let names = &arguments.names;
-    let prepared = prepare_remove(&mut state.database, &root, names, context).or_explain()?;
-    finish(session, prepared, "remove these?")
+    let change = Change { remove: arguments.names.clone(), ..Change::default() };
+    let mut bars = session.bars();
+    let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
+    finish(session, prepared.or_explain()?, "remove these?")
 }
 
 /// Shows what is prepared, asks, and does it.

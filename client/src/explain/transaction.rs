@@ -91,6 +91,7 @@ impl Explain for PrepareError {
             Self::Stage(error) => error.exit(),
             Self::Root(error) => error.exit(),
             Self::Database(error) => error.exit(),
+            Self::Twice(_) => ExitStatus::Usage,
             Self::Unfinished(_)
             | Self::Empty
             | Self::Base { .. }

@@ -77,7 +77,7 @@ impl Prepared<'_> {
     }
 
     fn carry_out(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
-        self.run_hooks(&[HookKind::PreInstall, HookKind::PreRemove], reporter)?;
+        self.run_hooks(&[HookKind::PreRemove, HookKind::PreInstall], reporter)?;
         crash_point("transaction.before-backup");
         self.back_up()?;
         self.flush(reporter)?;

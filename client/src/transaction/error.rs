@@ -25,6 +25,9 @@ pub enum PrepareError {
     /// A component that is to be removed is not installed.
     #[error("{0} is not installed")]
     NotInstalled(PatchName),
+    /// A component is to be changed in two ways at once.
+    #[error("{0} is to be removed, and to be removed or installed as well")]
+    Twice(PatchName),
     /// An incremental patch does not fit what comes before it.
     #[error("{name} {version} is a patch for {base}, but {}", before(found.as_ref()))]
     Base {

@@ -9,6 +9,7 @@ use super::PrepareError;
 use super::decide::{Decision, Facts, Obstacle, decide};
 use super::error::Refusal;
 use super::goal::{Expected, Goal, Goals};
+use super::prepare::ConfigPolicy;
 use crate::db::history::Notice;
 use crate::object::{self, Identity, Kind, Stamp};
 use crate::parallel;
@@ -45,9 +46,11 @@ pub(super) fn decide_all(
     root: &Root,
     goals: Goals,
     ownership: &Ownership,
+    config: ConfigPolicy,
 ) -> Result<Decisions, PrepareError> {
     let Goals { by_path, mut refusals } = goals;
-    let mut looker = Looker { root, ownership, going: going(&by_path), mounts: HashMap::new() };
+    let going = going(&by_path);
+    let mut looker = Looker { root, ownership, config, going, mounts: HashMap::new() };
     let goals: Vec<Goal> = by_path.into_values().collect();
     let seen = look_at_all(root, &goals)?;
     let mut decisions = Decisions::default();
@@ -118,6 +121,7 @@ fn look_at(root: &Root, path: &RelPath) -> Result<Seen, RootError> {
 struct Looker<'l> {
     root: &'l Root,
     ownership: &'l Ownership,
+    config: ConfigPolicy,
     going: HashSet<RelPath>,
     mounts: HashMap<DirPath, u64>,
 }
@@ -139,7 +143,7 @@ impl Looker<'_> {
                 .zip(found)
                 .is_some_and(|(want, found)| want.matches(found, self.ownership)),
             changed: self.is_changed(goal, found),
-            config: goal.config,
+            config: goal.config && self.config == ConfigPolicy::Keep,
             same_shipped: goal.same_shipped,
             disposable: goal.disposable,
             only_ours: foreign.is_none(),

@@ -51,7 +51,8 @@ use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{drop_backups, kept_backups};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, Refusal, UndoError};
-pub use prepare::{prepare_install, prepare_remove};
+pub use facts::NEW_CONFIG;
+pub use prepare::{Change, ConfigPolicy, prepare_change};
 pub use recover::{Recovered, recover};
 pub use rollback::{prepare_rollback, rollback_changes};
 
@@ -122,6 +123,7 @@ pub struct Prepared<'a> {
     stamps: Vec<Option<crate::object::Stamp>>,
     notices: Vec<Notice>,
     watched: Vec<place::Watched>,
+    config: ConfigPolicy,
 }
 
 /// What a transaction does to one component.

@@ -1,5 +1,7 @@
 //! Prepares transactions that install, upgrade and remove.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use countersign_format::name::PatchName;
 use countersign_format::tree::Tree;
 
@@ -15,23 +17,50 @@ use crate::report::Reporter;
 use crate::root::Root;
 use crate::stage::{Areas, Ownership};
 
-/// Stages and checks patches. Patches of one name are links of a chain, in order; names come in the
-/// order in which their hooks are to run.
-pub fn prepare_install<'a>(
+/// What a plan changes: all of it or nothing.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What is installed or upgraded, and by which patches. Patches of one name are links of a
+    /// chain, in order; names come in the order in which their hooks are to run.
+    pub install: Vec<PlannedPatch>,
+    /// What is removed, in the order in which hooks are to run: before those of what is installed,
+    /// so that what makes place for another is at rest when that one's hooks begin.
+    pub remove: Vec<PatchName>,
+    /// What becomes of configuration files with local changes.
+    pub config: ConfigPolicy,
+}
+
+/// What becomes of a `config` file that has local changes when another version of it is shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConfigPolicy {
+    /// It stays as it is, and the shipped one is laid beside it under its name and [`super::NEW_CONFIG`].
+    #[default]
+    Keep,
+    /// The shipped one takes its place, and the local one is kept aside.
+    New,
+}
+
+/// Stages and checks a change. A path may pass from a component that is removed, or that drops it,
+/// to one that is installed.
+pub fn prepare_change<'a>(
     database: &'a mut Database,
     root: &'a Root,
-    patches: Vec<PlannedPatch>,
+    change: Change,
     context: Context<'a>,
     reporter: &mut dyn Reporter,
 ) -> Result<Prepared<'a>, PrepareError> {
-    if patches.is_empty() {
-        return Err(PrepareError::Empty);
-    }
-    let installed = database.installed()?;
-    let is_upgrade =
-        patches.iter().any(|patch| installed.iter().any(|is| is.name == patch.announced.name));
-    let action = if is_upgrade { Action::Upgrade } else { Action::Install };
+    let Change { install, remove, config } = change;
+    let action = action_of(database, &install, &remove)?;
     Prepared::build(database, root, context, action, None, |prepared| {
+        prepared.config = config;
+        let mut plan = Vec::with_capacity(remove.len());
+        for name in &remove {
+            let component = installed_component(prepared.database, name, Action::Remove)?;
+            if component.was.is_none() {
+                return Err(PrepareError::NotInstalled(name.clone()));
+            }
+            plan.push(Unpacked { component, tree: Tree::default(), staged: BTreeMap::new() });
+        }
         let mut unpacker = Unpacker {
             database: prepared.database,
             root: prepared.root,
@@ -40,35 +69,28 @@ pub fn prepare_install<'a>(
             ownership: &prepared.ownership,
             reporter,
         };
-        let mut plan = unpacker.unpack(patches)?;
+        plan.extend(unpacker.unpack(install)?);
         let goals = install_goals(prepared.database, prepared.root, &mut plan)?;
         Ok((plan.into_iter().map(|unpacked| unpacked.component).collect(), goals))
     })
 }
 
-/// Checks the removal of components.
-pub fn prepare_remove<'a>(
-    database: &'a mut Database,
-    root: &'a Root,
-    names: &[PatchName],
-    context: Context<'a>,
-) -> Result<Prepared<'a>, PrepareError> {
-    if names.is_empty() {
-        return Err(PrepareError::Empty);
+/// What a change is called in the history; refuses one that contradicts itself.
+fn action_of(
+    database: &Database,
+    install: &[PlannedPatch],
+    remove: &[PatchName],
+) -> Result<Action, PrepareError> {
+    let mut seen = BTreeSet::new();
+    let comes: BTreeSet<&PatchName> = install.iter().map(|patch| &patch.announced.name).collect();
+    if let Some(name) = remove.iter().find(|name| !seen.insert(*name) || comes.contains(name)) {
+        return Err(PrepareError::Twice(name.clone()));
     }
-    Prepared::build(database, root, context, Action::Remove, None, |prepared| {
-        let mut plan = Vec::new();
-        for name in names {
-            let component = installed_component(prepared.database, name, Action::Remove)?;
-            if component.was.is_none() {
-                return Err(PrepareError::NotInstalled(name.clone()));
-            }
-            let staged = std::collections::BTreeMap::new();
-            plan.push(Unpacked { component, tree: Tree::default(), staged });
-        }
-        let goals = install_goals(prepared.database, prepared.root, &mut plan)?;
-        Ok((plan.into_iter().map(|unpacked| unpacked.component).collect(), goals))
-    })
+    if comes.is_empty() {
+        return if remove.is_empty() { Err(PrepareError::Empty) } else { Ok(Action::Remove) };
+    }
+    let is_upgrade = database.installed()?.iter().any(|is| comes.contains(&is.name));
+    Ok(if is_upgrade { Action::Upgrade } else { Action::Install })
 }
 
 impl<'a> Prepared<'a> {
@@ -106,6 +128,7 @@ impl<'a> Prepared<'a> {
             stamps: Vec::new(),
             notices: Vec::new(),
             watched: Vec::new(),
+            config: ConfigPolicy::Keep,
         };
         match prepared.fill(make) {
             Ok(()) => Ok(prepared),
@@ -124,7 +147,7 @@ impl<'a> Prepared<'a> {
         let (components, goals) = make(self)?;
         self.components = components;
         self.check_hooks()?;
-        let decisions = decide_all(self.root, goals, &self.ownership)?;
+        let decisions = decide_all(self.root, goals, &self.ownership, self.config)?;
         let stamps: Vec<Option<Stamp>> = self.stage(decisions)?;
         self.stamps = stamps;
         self.watched = place::watch(self.root, &self.components, &self.steps)?;

@@ -19,8 +19,8 @@ use crate::hooks::HookLimits;
 use crate::report::Silent;
 use crate::root::Root;
 use crate::transaction::{
-    ApplyError, Context, Outcome, PlannedPatch, PrepareError, Prepared, Recovered, prepare_install,
-    prepare_remove, prepare_rollback, recover,
+    ApplyError, Change, Context, Outcome, PlannedPatch, PrepareError, Prepared, Recovered,
+    prepare_change, prepare_rollback, recover,
 };
 
 /// A patch in the making.
@@ -242,8 +242,12 @@ impl Machine {
     }
 
     pub fn prepare(&mut self, patches: Vec<PlannedPatch>) -> Result<Prepared<'_>, PrepareError> {
+        self.prepare_change(Change { install: patches, ..Change::default() })
+    }
+
+    pub fn prepare_change(&mut self, change: Change) -> Result<Prepared<'_>, PrepareError> {
         let context = self.context();
-        prepare_install(&mut self.database, &self.root, patches, context, &mut Silent)
+        prepare_change(&mut self.database, &self.root, change, context, &mut Silent)
     }
 
     pub fn try_install(&mut self, patches: Vec<PlannedPatch>) -> Result<Outcome, ApplyError> {
@@ -255,8 +259,7 @@ impl Machine {
     }
 
     pub fn prepare_remove(&mut self, name: &str) -> Result<Prepared<'_>, PrepareError> {
-        let context = self.context();
-        prepare_remove(&mut self.database, &self.root, &[self::name(name)], context)
+        self.prepare_change(Change { remove: vec![self::name(name)], ..Change::default() })
     }
 
     pub fn remove(&mut self, name: &str) -> Outcome {

@@ -7,6 +7,7 @@ mod install;
 mod kinds;
 mod kit;
 mod local;
+mod mixed;
 mod mounts;
 mod rollback;
 mod undo;
