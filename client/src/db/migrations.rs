@@ -1,8 +1,9 @@
 //! The schema of `state.db`, one step after another. Steps are only ever appended: step `n` brings
-//! a database from `user_version` `n` to `n + 1`.
+//! a database from `user_version` `n` to `n + 1`. A new step needs a database of its version with
+//! content below `tests/schema/`; the test there says how it is made.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS];
 
 /// What is installed, the journal, and the history that rollbacks go back through.
 ///
@@ -264,3 +265,7 @@ CREATE TABLE hold (
     since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// What administrators may look at with any SQLite shell: `v_installed`, `v_available`,
+/// `v_history`, `v_files`.
+const VIEWS: &str = include_str!("views.sql");
