@@ -33,12 +33,15 @@ fn released(change: impl FnOnce(&mut Release)) -> Decision {
     Decision::Release(release)
 }
 
-/// The answers of all gates, by name, and the first obstacle.
+/// A gate's name, its answer and when that changes.
+type Judged = (&'static str, Answer, Option<Timestamp>);
+
+/// The answers of all gates and the first obstacle.
 fn judge(
     decision: Option<&Decision>,
     revoked: Option<&str>,
     platform: &str,
-) -> (Vec<(&'static str, Answer, Option<Timestamp>)>, Gate) {
+) -> (Vec<Judged>, Gate) {
     let [patch, machine] =
         [platform, "linux-x86_64"].map(|platform| platform.parse().expect("a platform"));
     let approach = Approach {
