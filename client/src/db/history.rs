@@ -126,6 +126,13 @@ pub enum Notice {
         /// Where the shipped one is, relative to the root.
         shipped: String,
     },
+    /// A configuration file was deleted by hand and stays so; the new one lies where it would be.
+    ConfigDeleted {
+        /// The path, relative to the root.
+        path: String,
+        /// Where the shipped one is, relative to the root.
+        shipped: String,
+    },
     /// A directory was to go but holds files of somebody else's.
     DirectoryStays {
         /// The path, relative to the root.
@@ -162,6 +169,9 @@ impl std::fmt::Display for Notice {
             }
             Self::ConfigKept { path, shipped } => {
                 write!(formatter, "/{path} has local changes and stays; the new one is /{shipped}")
+            }
+            Self::ConfigDeleted { path, shipped } => {
+                write!(formatter, "/{path} was deleted and stays so; the new one is /{shipped}")
             }
             Self::DirectoryStays { path } => {
                 write!(formatter, "/{path} is not empty and stays")

@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub only_ours: bool,
     /// Something is mounted there.
     pub mount_point: bool,
+    /// What is installed is put right: whatever stands in its place was not put there.
+    pub mends: bool,
 }
 
 /// What to do.
@@ -45,7 +47,7 @@ pub(crate) enum Decision {
     RemoveDirectory,
     /// Set a directory's owner and mode.
     Metadata,
-    /// Keep a changed configuration file and lay the new one beside it.
+    /// Keep a changed or deleted configuration file as it is and lay the new one beside it.
     KeepConfig,
     /// It was to go but is something else now: leave it and say so.
     Stay,
@@ -71,12 +73,20 @@ pub(crate) fn decide(facts: &Facts) -> Decision {
         (Some(_), Some(Kind::Other)) => Decision::Refuse(Obstacle::Special),
         (None, None) => Decision::Leave,
         (None, Some(found)) => decide_removal(facts, found),
-        (Some(_), None) => Decision::Create,
+        (Some(want), None) => {
+            // an administrator who deletes a configuration file means it
+            let deleted = facts.config && facts.was == Some(Kind::File) && want == Kind::File;
+            match (deleted, facts.same_shipped) {
+                (true, true) => Decision::Leave,
+                (true, false) => Decision::KeepConfig,
+                (false, _) => Decision::Create,
+            }
+        }
         (Some(_), Some(_)) if facts.as_wanted => Decision::Leave,
         (Some(Kind::Directory), Some(Kind::Directory)) => Decision::Metadata,
         (Some(_), Some(_)) if facts.mount_point => Decision::Refuse(Obstacle::MountPoint),
         (Some(Kind::Directory), Some(_)) => {
-            let ours = facts.was.is_some_and(|was| was != Kind::Directory);
+            let ours = facts.mends || facts.was.is_some_and(|was| was != Kind::Directory);
             if ours { Decision::Exchange } else { Decision::Refuse(Obstacle::NotDirectory) }
         }
         (Some(_), Some(Kind::Directory)) => {
@@ -162,6 +172,23 @@ mod tests {
         assert_eq!(decide(&Facts { config: false, ..base }), Replace);
         assert_eq!(decide(&Facts { found: Some(Link), ..base }), Replace, "kept aside");
         assert_eq!(decide(&Facts { as_wanted: true, ..base }), Leave);
+    }
+
+    #[test]
+    fn deleted_configuration_stays_deleted() {
+        let deleted = Facts { config: true, was: Some(File), ..facts(Some(File), None) };
+        assert_eq!(decide(&deleted), KeepConfig);
+        assert_eq!(decide(&Facts { same_shipped: true, ..deleted }), Leave);
+        assert_eq!(decide(&Facts { config: false, ..deleted }), Create);
+        assert_eq!(decide(&Facts { was: None, ..deleted }), Create, "it is new");
+        assert_eq!(decide(&Facts { was: Some(Link), ..deleted }), Create, "it was none");
+    }
+
+    #[test]
+    fn what_is_put_right_takes_the_place_of_what_was_put_there() {
+        let changed = Facts { was: Some(Directory), ..facts(Some(Directory), Some(File)) };
+        assert_eq!(decide(&changed), Refuse(Obstacle::NotDirectory));
+        assert_eq!(decide(&Facts { mends: true, ..changed }), Exchange);
     }
 
     #[test]

@@ -6,18 +6,16 @@ use std::os::fd::AsFd;
 use countersign_format::relpath::RelPath;
 
 use super::PrepareError;
+use super::config::{ConfigPolicy, NEW_CONFIG};
 use super::decide::{Decision, Facts, Obstacle, decide};
 use super::error::Refusal;
 use super::goal::{Expected, Goal, Goals};
-use super::prepare::ConfigPolicy;
+
 use crate::db::history::Notice;
 use crate::object::{self, Identity, Kind, Stamp};
 use crate::parallel;
 use crate::root::{DirPath, Root, RootError, io_error};
 use crate::stage::Ownership;
-
-/// The ending of a shipped configuration file that is laid beside a changed one.
-pub const NEW_CONFIG: &str = ".patchctl-new";
 
 /// Most objects looked through in a directory that is to become a file.
 const MAX_LISTED: usize = 1_000_000;
@@ -46,11 +44,11 @@ pub(super) fn decide_all(
     root: &Root,
     goals: Goals,
     ownership: &Ownership,
-    config: ConfigPolicy,
+    manner: Manner,
 ) -> Result<Decisions, PrepareError> {
-    let Goals { by_path, mut refusals } = goals;
+    let Goals { by_path, beside, mut refusals } = goals;
     let going = going(&by_path);
-    let mut looker = Looker { root, ownership, config, going, mounts: HashMap::new() };
+    let mut looker = Looker { root, ownership, manner, going, mounts: HashMap::new() };
     let goals: Vec<Goal> = by_path.into_values().collect();
     let seen = look_at_all(root, &goals)?;
     let mut decisions = Decisions::default();
@@ -65,6 +63,14 @@ pub(super) fn decide_all(
             }
             continue;
         }
+        // a configuration file was laid there just now, where an undone transaction laid another
+        if goal.path.as_str().ends_with(NEW_CONFIG)
+            && let Some(laid) =
+                decisions.decided.iter_mut().find(|decided| decided.goal.path == goal.path)
+        {
+            laid.aside &= looker.is_changed(&goal, seen.found.as_ref());
+            continue;
+        }
         let (facts, foreign) = looker.facts(&goal, &seen)?;
         match decide(&facts) {
             Decision::Refuse(obstacle) => refusals.push(refusal(&goal, &facts, obstacle, foreign)),
@@ -73,7 +79,9 @@ pub(super) fn decide_all(
                 path: goal.path.to_string(),
                 found: facts.found.map_or("absent".into(), |kind| format!("a {kind}")),
             }),
-            Decision::KeepConfig => looker.keep_config(goal, &mut decisions, &mut refusals)?,
+            Decision::KeepConfig => {
+                looker.keep_config(goal, seen.found.as_ref(), &mut decisions, &mut refusals)?;
+            }
             decision => {
                 if decision == Decision::Exchange {
                     swapped.push(goal.path.clone());
@@ -84,6 +92,7 @@ pub(super) fn decide_all(
             }
         }
     }
+    looker.take_away_beside(beside, &mut decisions)?;
     if refusals.is_empty() { Ok(decisions) } else { Err(PrepareError::Refused(refusals)) }
 }
 
@@ -102,26 +111,38 @@ fn going(goals: &BTreeMap<RelPath, Goal>) -> HashSet<RelPath> {
     goals.values().filter(|goal| goal.want.is_none()).map(|goal| goal.path.clone()).collect()
 }
 
-struct Seen {
-    found: Option<Identity>,
-    stamp: Option<Stamp>,
+/// What is at a path.
+pub(super) struct Seen {
+    pub found: Option<Identity>,
+    pub stamp: Option<Stamp>,
 }
 
 fn look_at_all(root: &Root, goals: &[Goal]) -> Result<Vec<Seen>, RootError> {
     parallel::map(goals, |goal| look_at(root, &goal.path)).into_iter().collect()
 }
 
-fn look_at(root: &Root, path: &RelPath) -> Result<Seen, RootError> {
+pub(super) fn look_at(root: &Root, path: &RelPath) -> Result<Seen, RootError> {
     // the stamp is taken before the content is read, so a change in between shows
     let stamp = root.look(path)?.map(|found| found.stamp);
     let found = if stamp.is_some() { root.identify(path)? } else { None };
     Ok(Seen { found, stamp })
 }
 
-struct Looker<'l> {
-    root: &'l Root,
-    ownership: &'l Ownership,
-    config: ConfigPolicy,
+/// How a change goes about what is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// What becomes of configuration files with local changes.
+    pub config: ConfigPolicy,
+    /// What is installed is put right, so that what was shipped counts although it is not new.
+    pub mends: bool,
+    /// Files and symlinks that are as they are to be are placed again.
+    pub rewrites: bool,
+}
+
+pub(super) struct Looker<'l> {
+    pub(super) root: &'l Root,
+    pub(super) ownership: &'l Ownership,
+    manner: Manner,
     going: HashSet<RelPath>,
     mounts: HashMap<DirPath, u64>,
 }
@@ -139,11 +160,10 @@ impl Looker<'_> {
             want: want.map(Expected::kind),
             found: found.map(Identity::kind),
             was: goal.was.as_ref().map(Expected::kind),
-            as_wanted: want
-                .zip(found)
-                .is_some_and(|(want, found)| want.matches(found, self.ownership)),
+            as_wanted: self.is_as_wanted(goal, found) && !(self.manner.rewrites && becomes_leaf),
             changed: self.is_changed(goal, found),
-            config: goal.config && self.config == ConfigPolicy::Keep,
+            config: goal.config && self.keeps_config(goal),
+            mends: self.manner.mends,
             same_shipped: goal.same_shipped,
             disposable: goal.disposable,
             only_ours: foreign.is_none(),
@@ -152,8 +172,20 @@ impl Looker<'_> {
         Ok((facts, foreign))
     }
 
+    /// A configuration that ships as before is only ever taken anew to put right what is there.
+    fn keeps_config(&self, goal: &Goal) -> bool {
+        let is_new = !goal.same_shipped || self.manner.mends;
+        self.manner.config == ConfigPolicy::Keep || !is_new
+    }
+
+    /// Whether what is there is what is to be there.
+    pub(super) fn is_as_wanted(&self, goal: &Goal, found: Option<&Identity>) -> bool {
+        let want = goal.want.as_ref().zip(found);
+        want.is_some_and(|(want, found)| want.expected.matches(found, self.ownership))
+    }
+
     /// Whether what is there is not what was put there.
-    fn is_changed(&self, goal: &Goal, found: Option<&Identity>) -> bool {
+    pub(super) fn is_changed(&self, goal: &Goal, found: Option<&Identity>) -> bool {
         match (&goal.was, found) {
             (Some(was), Some(found)) => !was.matches(found, self.ownership),
             (None, Some(_)) => true,
@@ -198,47 +230,14 @@ impl Looker<'_> {
         }
         Ok(None)
     }
-
-    /// Lays the shipped file beside the changed one.
-    fn keep_config(
-        &self,
-        goal: Goal,
-        decisions: &mut Decisions,
-        refusals: &mut Vec<Refusal>,
-    ) -> Result<(), PrepareError> {
-        let beside = format!("{}{NEW_CONFIG}", goal.path);
-        let beside: RelPath = beside
-            .parse()
-            .map_err(|source| RootError::Path { path: goal.path.to_string(), source })?;
-        decisions
-            .notices
-            .push(Notice::ConfigKept { path: goal.path.to_string(), shipped: beside.to_string() });
-        let Seen { found, stamp } = look_at(self.root, &beside)?;
-        let goal = Goal { path: beside, was: None, config: false, same_shipped: false, ..goal };
-        let facts = Facts {
-            want: Some(Kind::File),
-            found: found.as_ref().map(Identity::kind),
-            as_wanted: goal
-                .want
-                .as_ref()
-                .zip(found.as_ref())
-                .is_some_and(|(want, found)| want.expected.matches(found, self.ownership)),
-            changed: found.is_some(),
-            ..Facts::default()
-        };
-        match decide(&facts) {
-            Decision::Leave => {}
-            Decision::Refuse(obstacle) => refusals.push(refusal(&goal, &facts, obstacle, None)),
-            decision => {
-                let aside = facts.changed;
-                decisions.decided.push(Decided { goal, decision, found, stamp, aside });
-            }
-        }
-        Ok(())
-    }
 }
 
-fn refusal(goal: &Goal, facts: &Facts, obstacle: Obstacle, foreign: Option<String>) -> Refusal {
+pub(super) fn refusal(
+    goal: &Goal,
+    facts: &Facts,
+    obstacle: Obstacle,
+    foreign: Option<String>,
+) -> Refusal {
     let (path, name) = (goal.path.to_string(), goal.name.clone());
     let wanted = facts.want.unwrap_or(Kind::File);
     match obstacle {

@@ -6,6 +6,7 @@ use countersign_format::manifest::{FileEntry, FileKind, Mode, Owner};
 use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 
+use super::config::{Beside, find_beside};
 use super::error::Refusal;
 use super::unpack::{StagedFile, Unpacked};
 use super::{PrepareError, place};
@@ -106,6 +107,8 @@ pub(super) fn same(left: &Identity, right: &Identity, ownership: &Ownership) -> 
 #[derive(Debug, Default)]
 pub(super) struct Goals {
     pub by_path: BTreeMap<RelPath, Goal>,
+    /// Configuration files with something beside them.
+    pub beside: Vec<Beside>,
     pub refusals: Vec<Refusal>,
 }
 
@@ -145,6 +148,7 @@ pub(super) fn install_goals(
     let Builder { old, mut goals, .. } = builder;
     let was = |path: &RelPath| old.get(path).cloned().map(Expected::Entry);
     add_parents(root, &mut goals, was)?;
+    goals.beside = find_beside(database, root, plan)?;
     Ok(goals)
 }
 

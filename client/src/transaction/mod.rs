@@ -22,6 +22,7 @@ mod apply;
 mod backup;
 mod check;
 mod commit;
+mod config;
 mod decide;
 mod error;
 mod facts;
@@ -50,9 +51,9 @@ use crate::root::Root;
 use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{drop_backups, kept_backups};
+pub use config::{ConfigPolicy, NEW_CONFIG};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, Refusal, UndoError};
-pub use facts::NEW_CONFIG;
-pub use prepare::{Change, ConfigPolicy, prepare_change};
+pub use prepare::{Change, prepare_change};
 pub use recover::{Recovered, recover};
 pub use rollback::{prepare_rollback, rollback_changes};
 
@@ -123,7 +124,7 @@ pub struct Prepared<'a> {
     stamps: Vec<Option<crate::object::Stamp>>,
     notices: Vec<Notice>,
     watched: Vec<place::Watched>,
-    config: ConfigPolicy,
+    manner: facts::Manner,
 }
 
 /// What a transaction does to one component.

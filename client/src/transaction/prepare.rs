@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_format::name::PatchName;
 use countersign_format::tree::Tree;
 
-use super::facts::decide_all;
+use super::config::ConfigPolicy;
+use super::facts::{Manner, decide_all};
 use super::goal::{Goals, install_goals};
 use super::unpack::{Unpacked, Unpacker};
 use super::{Component, Context, PlannedPatch, PrepareError, Prepared, installed_component, place};
@@ -30,16 +31,6 @@ pub struct Change {
     pub config: ConfigPolicy,
 }
 
-/// What becomes of a `config` file that has local changes when another version of it is shipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ConfigPolicy {
-    /// It stays as it is, and the shipped one is laid beside it under its name and [`super::NEW_CONFIG`].
-    #[default]
-    Keep,
-    /// The shipped one takes its place, and the local one is kept aside.
-    New,
-}
-
 /// Stages and checks a change. A path may pass from a component that is removed, or that drops it,
 /// to one that is installed.
 pub fn prepare_change<'a>(
@@ -52,7 +43,7 @@ pub fn prepare_change<'a>(
     let Change { install, remove, config } = change;
     let action = action_of(database, &install, &remove)?;
     Prepared::build(database, root, context, action, None, |prepared| {
-        prepared.config = config;
+        prepared.manner.config = config;
         let mut plan = Vec::with_capacity(remove.len());
         for name in &remove {
             let component = installed_component(prepared.database, name, Action::Remove)?;
@@ -128,7 +119,7 @@ impl<'a> Prepared<'a> {
             stamps: Vec::new(),
             notices: Vec::new(),
             watched: Vec::new(),
-            config: ConfigPolicy::Keep,
+            manner: Manner::default(),
         };
         match prepared.fill(make) {
             Ok(()) => Ok(prepared),
@@ -147,7 +138,7 @@ impl<'a> Prepared<'a> {
         let (components, goals) = make(self)?;
         self.components = components;
         self.check_hooks()?;
-        let decisions = decide_all(self.root, goals, &self.ownership, self.config)?;
+        let decisions = decide_all(self.root, goals, &self.ownership, self.manner)?;
         let stamps: Vec<Option<Stamp>> = self.stage(decisions)?;
         self.stamps = stamps;
         self.watched = place::watch(self.root, &self.components, &self.steps)?;

@@ -19,8 +19,8 @@ use crate::hooks::HookLimits;
 use crate::report::Silent;
 use crate::root::Root;
 use crate::transaction::{
-    ApplyError, Change, Context, Outcome, PlannedPatch, PrepareError, Prepared, Recovered,
-    prepare_change, prepare_rollback, recover,
+    ApplyError, Change, ConfigPolicy, Context, Outcome, PlannedPatch, PrepareError, Prepared,
+    Recovered, prepare_change, prepare_rollback, recover,
 };
 
 /// A patch in the making.
@@ -252,6 +252,13 @@ impl Machine {
 
     pub fn try_install(&mut self, patches: Vec<PlannedPatch>) -> Result<Outcome, ApplyError> {
         self.prepare(patches).expect("prepared").apply(&mut Silent)
+    }
+
+    /// Installs, with shipped configuration in the place of what has local changes.
+    pub fn install_new_config(&mut self, patch: PlannedPatch) -> Outcome {
+        let change =
+            Change { install: vec![patch], config: ConfigPolicy::New, ..Change::default() };
+        self.prepare_change(change).expect("prepared").apply(&mut Silent).expect("applied")
     }
 
     pub fn install(&mut self, patch: PlannedPatch) -> Outcome {
