@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_duration};
 
+use crate::commands::config_files::policy_word;
 use crate::commands::{
     check, completions, enroll, files, history, hold, inspect, install, list, man, remove,
     rollback, search, show, status, update, upgrade, verify,
@@ -97,6 +98,19 @@ enum Command {
 }
 
 impl Cli {
+    /// `--config keep|new` is for commands that install; a file of that name needs a directory.
+    fn check_config_word(&self) -> Result<(), Failure> {
+        let value = self.client.config.as_deref().filter(|value| policy_word(value).is_some());
+        match (value, &self.command) {
+            (None, _) | (_, Command::Install(_) | Command::Upgrade(_)) => Ok(()),
+            (Some(value), _) => {
+                let word = value.display();
+                let text = format!("--config {word} is for commands that install files");
+                Err(Failure::usage(text).hint(format!("settings of that name: --config ./{word}")))
+            }
+        }
+    }
+
     /// Carries out the command.
     pub fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
         match &self.command {
@@ -104,6 +118,7 @@ impl Cli {
             Command::Man(arguments) => return man::run(arguments, output),
             _ => {}
         }
+        self.check_config_word()?;
         let session = Session::new(self.client, output)?;
         match self.command {
             Command::Enroll(arguments) => enroll::run(&session, arguments),

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod check;
 pub mod completions;
+pub mod config_files;
 pub mod enroll;
 pub mod files;
 pub mod filter;

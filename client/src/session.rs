@@ -17,6 +17,7 @@ use patchctl::trust::{Heads, Trust};
 use patchctl::{clock, machine};
 
 use crate::cli::ClientArgs;
+use crate::commands::config_files::policy_word;
 use crate::explain::{Explain as _, OrExplain as _};
 use crate::progress::Bars;
 
@@ -46,7 +47,7 @@ impl<'o> Session<'o> {
         })?;
         let named = NamedPlaces {
             root: arguments.root.clone(),
-            config: arguments.config.clone(),
+            config: arguments.config.clone().filter(|value| policy_word(value).is_none()),
             state: arguments.state.clone(),
             cache: arguments.cache.clone(),
         };

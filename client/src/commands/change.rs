@@ -136,7 +136,7 @@ pub fn carry_out(
         session.output.report(&report);
         return Ok(skipped);
     }
-    let outcome = install(session, &mut state, patches, arguments.allow_stale)?;
+    let outcome = install(session, &mut state, patches, arguments)?;
     // what is installed need not lie in the cache too; what cannot be removed only takes space
     if let Err(error) = forget(cache, &links) {
         session.output.warning(format!("cannot clean the cache: {error}"));
@@ -236,12 +236,13 @@ fn install(
     session: &Session<'_>,
     state: &mut State,
     patches: Vec<PlannedPatch>,
-    allow_stale: bool,
+    arguments: &ChangeArgs,
 ) -> Result<Outcome, Failure> {
     let root = Root::open(&session.places.root).or_explain()?;
     let mut bars = session.bars();
-    let context = session.context(allow_stale);
-    let change = Change { install: patches, ..Change::default() };
+    let context = session.context(arguments.allow_stale);
+    let config = arguments.config_files.policy(&session.arguments);
+    let change = Change { install: patches, config, ..Change::default() };
     let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
     let prepared = prepared.or_explain()?;
     hold_signals();

@@ -5,6 +5,8 @@ use countersign_format::entry::Severity;
 use countersign_format::text::AdvisoryId;
 use patchctl::select::Filter;
 
+use super::config_files::ConfigFilesArgs;
+
 /// Which patches a command is about.
 #[derive(Args, Debug, Clone, Default)]
 pub struct FilterArgs {
@@ -33,6 +35,8 @@ pub struct ChangeArgs {
     /// Go on although the index is older than it may be; the history records it
     #[arg(long)]
     pub allow_stale: bool,
+    #[command(flatten)]
+    pub config_files: ConfigFilesArgs,
 }
 
 impl FilterArgs {

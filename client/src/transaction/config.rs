@@ -39,7 +39,7 @@ pub enum ConfigPolicy {
 pub(super) struct Beside {
     name: PatchName,
     config: RelPath,
-    beside: RelPath,
+    at: RelPath,
     /// What the plan's components ship before and after.
     old: Option<FileKind>,
     new: Option<FileKind>,
@@ -59,7 +59,6 @@ pub(super) fn find_beside(
     type Sides<'p> = (&'p PatchName, Option<&'p FileKind>, Option<&'p FileKind>);
     let mut configs: BTreeMap<&RelPath, Sides<'_>> = BTreeMap::new();
     for component in plan.iter().map(|unpacked| &unpacked.component) {
-        let is_config = |kind: &FileKind| is_config(kind);
         for file in component.old_files.iter().filter(|file| is_config(&file.entry.kind)) {
             let sides = configs.entry(&file.resolved).or_insert((&component.name, None, None));
             sides.1 = Some(&file.entry.kind);
@@ -72,14 +71,14 @@ pub(super) fn find_beside(
     let mut found = Vec::new();
     for (config, (name, old, new)) in configs {
         // a path that is too long to have anything beside it has nothing beside it
-        let Ok(beside) = beside(config) else { continue };
-        if root.look(&beside)?.is_none_or(|found| found.kind != Kind::File)
-            || is_payload(database, plan, &beside)?
+        let Ok(at) = beside(config) else { continue };
+        if root.look(&at)?.is_none_or(|found| found.kind != Kind::File)
+            || is_payload(database, plan, &at)?
         {
             continue;
         }
         let (name, config) = (name.clone(), config.clone());
-        found.push(Beside { name, config, beside, old: old.cloned(), new: new.cloned() });
+        found.push(Beside { name, config, at, old: old.cloned(), new: new.cloned() });
     }
     Ok(found)
 }
@@ -139,11 +138,11 @@ impl Looker<'_> {
         all: Vec<Beside>,
         decisions: &mut Decisions,
     ) -> Result<(), PrepareError> {
-        for Beside { name, config, beside, old, new } in all {
-            if decisions.decided.iter().any(|decided| decided.goal.path == beside) {
+        for Beside { name, config, at, old, new } in all {
+            if decisions.decided.iter().any(|decided| decided.goal.path == at) {
                 continue;
             }
-            let Seen { found, stamp } = look_at(self.root, &beside)?;
+            let Seen { found, stamp } = look_at(self.root, &at)?;
             let is_it = |kind: &&FileKind| {
                 let expected = Expected::Entry((*kind).clone());
                 found.as_ref().is_some_and(|found| expected.matches(found, self.ownership))
@@ -151,8 +150,8 @@ impl Looker<'_> {
             let Some(was) = old.iter().chain(&new).find(is_it) else { continue };
             let is_placed = decisions.decided.iter().any(|decided| decided.goal.path == config);
             let is_settled = match &new {
-                _ if is_placed => true,
                 None => true,
+                Some(_) if is_placed => true,
                 Some(new) => {
                     let there = look_at(self.root, &config)?.found;
                     let expected = Expected::Entry(new.clone());
@@ -160,7 +159,7 @@ impl Looker<'_> {
                 }
             };
             if is_settled {
-                let goal = removal(&name, &beside, Some(Expected::Entry(was.clone())));
+                let goal = removal(&name, &at, Some(Expected::Entry(was.clone())));
                 let decision = Decision::Remove;
                 decisions.decided.push(Decided { goal, decision, found, stamp, aside: false });
             }

@@ -27,11 +27,13 @@ fn machine() -> Machine {
 }
 
 fn aside(notices: &[Notice]) -> Vec<&str> {
-    let path = |notice| match notice {
-        &Notice::KeptAside { ref path, .. } => Some(path.as_str()),
-        _ => None,
-    };
-    notices.iter().filter_map(path).collect()
+    let mut paths = Vec::new();
+    for notice in notices {
+        if let Notice::KeptAside { path, .. } = notice {
+            paths.push(path.as_str());
+        }
+    }
+    paths
 }
 
 #[test]
