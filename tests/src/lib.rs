@@ -8,6 +8,7 @@
 
 pub mod background;
 pub mod crash;
+pub mod document;
 pub mod lab;
 pub mod programs;
 pub mod proxy;

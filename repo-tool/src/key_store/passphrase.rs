@@ -1,5 +1,6 @@
-//! Where the passphrase of a key file comes from: the terminal, a file, a file descriptor. Not the
-//! environment, which other processes and crash reports can show.
+//! Where the passphrase of a key file comes from: the terminal, a file, a file descriptor. The
+//! environment can name the file, for timers; it never holds the passphrase, since other processes
+//! and crash reports can show it.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -13,10 +14,14 @@ use zeroize::Zeroizing;
 /// Longest passphrase, in bytes: more than anybody types, less than a wrong file holds.
 pub const MAX_PASSPHRASE: usize = 1024;
 
+/// Names the file that passphrases are read from where no option says otherwise.
+pub const PASSPHRASE_FILE_VARIABLE: &str = "PATCHREPO_PASSPHRASE_FILE";
+
 /// Where the passphrases of existing key files come from.
 #[derive(Args, Debug, Clone, Default)]
 pub struct PassphraseArgs {
-    /// Read the passphrase from the first line of FILE instead of the terminal
+    /// Read the passphrase from the first line of FILE instead of the terminal; the variable
+    /// PATCHREPO_PASSPHRASE_FILE can name it too
     #[arg(
         long,
         value_name = "FILE",
@@ -161,7 +166,10 @@ impl Passphrases {
         let path = match (&self.source.passphrase_file, self.source.passphrase_fd) {
             (Some(path), _) => path.clone(),
             (None, Some(number)) => PathBuf::from(format!("/dev/fd/{number}")),
-            (None, None) => return Ok(None),
+            (None, None) => match std::env::var_os(PASSPHRASE_FILE_VARIABLE) {
+                Some(path) => path.into(),
+                None => return Ok(None),
+            },
         };
         let passphrase = read_first_line(&path)?;
         Ok(Some(self.read.get_or_init(|| passphrase).clone()))
