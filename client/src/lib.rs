@@ -11,6 +11,7 @@ pub mod config;
 pub mod db;
 pub mod download;
 pub mod enroll;
+pub mod freshness;
 pub mod gate;
 pub mod hooks;
 pub mod journal;

@@ -20,12 +20,13 @@ mod human;
 mod output;
 mod progress;
 mod table;
+mod wrap;
 
 pub use arguments::{ColorArgument, GlobalArgs, Verbosity, run};
 pub use exit_status::ExitStatus;
 pub use failure::{Failure, OrFail};
 pub use help::{completions, leaf_commands, man_pages};
 pub use human::{bytes, duration, parse_duration, printable, time};
-pub use output::{Captured, Output, Report};
+pub use output::{Captured, Output, Report, Tone};
 pub use progress::{Progress, Task, Unit};
 pub use table::Table;

@@ -9,12 +9,43 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::human::printable_lines;
+use crate::wrap::wrap;
 use crate::{ColorArgument, ExitStatus, Failure, GlobalArgs, Progress, Table, Verbosity};
 
 const BOLD: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The column where the values of [`Output::print_field`] begin.
+const VALUES: usize = 16;
+/// The column where the texts of [`Output::print_item`] begin.
+const TEXTS: usize = 25;
+
+/// How something stands out where there are colours. What it says is said in words, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tone {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// As it should be: green.
+    Good,
+    /// Something to be known: yellow.
+    Attention,
+    /// Something to be done: red.
+    Bad,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Attention => WARNING,
+            Self::Bad => ERROR,
+        }
+    }
+}
 
 /// What a command found out, as text for people and as one JSON document for programs.
 pub trait Report: Serialize {
@@ -127,10 +158,25 @@ impl Output {
 
     /// Prints `label:` and a value, values aligned at column 16; further lines of it are indented.
     pub fn print_field(&self, label: &str, value: impl Display) {
+        self.print_toned_field(label, Tone::Plain, value);
+    }
+
+    /// As [`Self::print_field`], with a value that stands out.
+    pub fn print_toned_field(&self, label: &str, tone: Tone, value: impl Display) {
         let value = value.to_string();
-        let value = printable_lines(&value).replace('\n', &format!("\n{:16}", ""));
+        let value = wrap(&printable_lines(&value), VALUES, self.width);
+        let value = self.toned(tone, &value);
         let label = format!("{label}:");
         self.print_text(&format!("{label:<15} {value}\n"));
+    }
+
+    /// Prints an item of a list: a label, a word that stands out, and a text in a column of its
+    /// own.
+    pub fn print_item(&self, label: &str, tone: Tone, word: &str, text: impl Display) {
+        let text = text.to_string();
+        let text = wrap(&printable_lines(&text), TEXTS, self.width);
+        let word = self.toned(tone, &format!("{word:<8}"));
+        self.print_text(&format!("{label:<15} {word} {text}\n"));
     }
 
     /// Prints a table, nothing if it has no row.
@@ -230,6 +276,13 @@ impl Output {
     fn part(&self, style: Style, label: &str, message: &str) -> String {
         let label = lock(&self.stderr).styled(style, label);
         format!("{label} {}\n", printable_lines(message).replace('\n', "\n    "))
+    }
+
+    fn toned(&self, tone: Tone, text: &str) -> String {
+        match tone {
+            Tone::Plain => text.to_owned(),
+            _ => lock(&self.stdout).styled(tone.style(), text),
+        }
     }
 
     fn say(&self, from: Verbosity, message: &dyn Display) {

@@ -127,3 +127,16 @@ fn fields_line_up() {
     output.print_field("name", "acme\nsecond");
     assert_eq!(captured.stdout(), "name:           acme\n                second\n");
 }
+
+#[test]
+fn what_stands_out_is_said_in_words_too() {
+    let always = GlobalArgs { color: ColorArgument::Always, ..GlobalArgs::default() };
+    let (output, colored) = Output::captured(&always, None);
+    output.print_item("disk", Tone::Bad, "problem", "it is full\nmake room");
+    let (output, plain) = Output::captured(&GlobalArgs::default(), None);
+    output.print_item("disk", Tone::Bad, "problem", "it is full\nmake room");
+    let text = format!("disk            problem  it is full\n{:25}make room\n", "");
+    assert_eq!(plain.stdout(), text);
+    let stripped = colored.stdout().replace("\u{1b}[1m\u{1b}[31m", "").replace("\u{1b}[0m", "");
+    assert_eq!(stripped, text, "colours change nothing else");
+}
