@@ -1,5 +1,6 @@
 //! The commands: arguments, a call of the library, and what it found out as text or JSON.
 
+pub mod attention;
 pub mod change;
 pub mod check;
 pub mod completions;

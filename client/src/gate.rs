@@ -181,7 +181,8 @@ impl GateState<'_> {
         }
     }
 
-    fn obstacle(&self) -> Option<Gate> {
+    /// What it says to a patch that it stops.
+    pub fn obstacle(&self) -> Option<Gate> {
         match self {
             Self::Revocation(Some(reason)) => Some(Gate::Revoked((*reason).to_owned())),
             Self::Platform { patch, machine } if !patch.fits(machine) => {

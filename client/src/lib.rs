@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod clock;
+pub mod concern;
 pub mod config;
 pub mod db;
 pub mod download;

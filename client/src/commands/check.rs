@@ -5,6 +5,7 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::plan::Planner;
 use serde::Serialize;
 
+use super::attention::{Attention, FreshnessReport, Freshnesses};
 use super::filter::FilterArgs;
 use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
 use crate::explain::OrExplain as _;
@@ -12,7 +13,8 @@ use crate::session::Session;
 
 /// Say whether patches wait, by the exit code: 100 if some do, 101 if they close advisories
 ///
-/// Looks at the held index only. An index older than it may be is exit 11.
+/// Looks at the held index only. An index older than it may be is exit 11; 110 says that something
+/// is skipped or held, or that a patch is installed which was revoked.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchctl check\n  \
@@ -24,17 +26,41 @@ pub struct CheckArgs {
 
 #[derive(Serialize)]
 struct CheckReport {
+    freshness: Vec<FreshnessReport>,
     waiting: Vec<StepReport>,
     skipped: Vec<SkippedReport>,
+    #[serde(flatten)]
+    attention: Attention,
+}
+
+impl CheckReport {
+    fn status(&self) -> ExitStatus {
+        let waiting = match self.waiting.as_slice() {
+            [] => ExitStatus::Done,
+            steps if steps.iter().any(StepReport::closes_advisories) => {
+                ExitStatus::AdvisoriesWaiting
+            }
+            _ => ExitStatus::PatchesWaiting,
+        };
+        if self.skipped.is_empty() && !self.attention.has_revoked() {
+            waiting
+        } else {
+            waiting.and(ExitStatus::PatchesSkipped)
+        }
+    }
 }
 
 impl Report for CheckReport {
     fn print(&self, output: &Output) {
-        if self.waiting.is_empty() && self.skipped.is_empty() {
-            output.note("nothing waits");
+        let is_fresh = self.freshness.iter().all(FreshnessReport::is_fresh);
+        match (self.status(), is_fresh) {
+            (ExitStatus::Done, true) => output.note("nothing waits"),
+            (ExitStatus::Done, false) => output.note("nothing waits in the index as it was last"),
+            _ => {}
         }
         print_steps(output, &self.waiting);
         print_skipped(output, &self.skipped);
+        self.attention.print(output);
     }
 }
 
@@ -42,20 +68,15 @@ impl Report for CheckReport {
 pub fn run(session: &Session<'_>, arguments: &CheckArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
     let catalogue = session.catalogue(&database)?;
-    session.check_fresh(&catalogue, false)?;
+    let Freshnesses { reports, failure } = Freshnesses::judge(session, &catalogue);
     let planner = Planner::new(&database, &catalogue, arguments.filter.filter(), false);
     let plan = planner.or_explain()?.upgrade(&[]).or_explain()?;
-    session.output.report(&CheckReport {
+    let report = CheckReport {
+        freshness: reports,
         waiting: plan.steps.iter().map(StepReport::new).collect(),
         skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
-    });
-    let closes_advisories = plan.steps.iter().any(|step| !step.advisories.is_empty());
-    let waiting = match plan.steps.as_slice() {
-        [] => ExitStatus::Done,
-        _ if closes_advisories => ExitStatus::AdvisoriesWaiting,
-        _ => ExitStatus::PatchesWaiting,
+        attention: Attention::gather(session, &database, &catalogue)?,
     };
-    let skipped =
-        if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped };
-    Ok(waiting.and(skipped))
+    session.output.report(&report);
+    failure.map_or_else(|| Ok(report.status()), Err)
 }

@@ -13,6 +13,7 @@ use patchctl::select::Filter;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+use super::attention::{FreshnessReport, Freshnesses};
 use super::filter::{FilterArgs, severity_word};
 use super::or_nothing;
 use super::overview::waiting;
@@ -20,6 +21,8 @@ use crate::explain::OrExplain as _;
 use crate::session::Session;
 
 /// List what is installed and what is offered
+///
+/// --upgradable with an index older than it may be is exit 11.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchctl list\n  \
@@ -52,6 +55,7 @@ pub struct ListLine {
 
 #[derive(Serialize)]
 struct ListReport {
+    freshness: Vec<FreshnessReport>,
     patches: Vec<ListLine>,
 }
 
@@ -94,6 +98,10 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
         Err(_) if arguments.installed && filter.is_everything() => None,
         catalogue => Some(catalogue?),
     };
+    let Freshnesses { reports, failure } = match &catalogue {
+        Some(catalogue) => Freshnesses::judge(session, catalogue),
+        None => Freshnesses::default(),
+    };
     let mut known = known(&database, catalogue.as_ref())?;
     match &catalogue {
         _ if arguments.installed => known.retain(|_, known| known.installed.is_some()),
@@ -111,8 +119,17 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
         _ => {}
     }
     let patches = lines(known, &filter);
-    session.output.report(&ListReport { patches });
-    Ok(ExitStatus::Done)
+    let report = ListReport { freshness: reports, patches };
+    session.output.report(&report);
+    match failure {
+        Some(failure) if arguments.upgradable => Err(failure),
+        // what is installed is known without an index
+        Some(_) if !arguments.installed => {
+            report.freshness.iter().for_each(|report| report.warn(session.output));
+            Ok(ExitStatus::Done)
+        }
+        _ => Ok(ExitStatus::Done),
+    }
 }
 
 /// Everything that is installed or offered, by name.

@@ -49,6 +49,11 @@ pub fn waiting(database: &Database, catalogue: &Catalogue) -> Result<Plan, PlanE
 }
 
 impl StepReport {
+    /// Whether it closes advisories.
+    pub fn closes_advisories(&self) -> bool {
+        !self.advisories.is_empty()
+    }
+
     /// What is said of a step.
     pub fn new(step: &Step) -> Self {
         let links = step.links.iter();
@@ -80,6 +85,11 @@ impl StepReport {
 }
 
 impl SkippedReport {
+    /// It in words.
+    pub fn text(&self) -> String {
+        format!("{} {}: {}", self.name, self.version, self.why)
+    }
+
     /// What is said of something that is skipped.
     pub fn new(skipped: &Skipped) -> Self {
         Self {

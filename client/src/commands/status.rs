@@ -3,24 +3,27 @@
 use std::time::Duration;
 
 use clap::Args;
-use countersign_format::key::PublicKey;
 use countersign_format::time::Timestamp;
-use countersign_terminal::{ExitStatus, Failure, Output, Report, duration};
-use patchctl::catalogue::{Catalogue, Gate, KnownSource};
+use countersign_terminal::{ExitStatus, Failure, Output, Report, Tone, duration};
+use patchctl::catalogue::KnownSource;
 use patchctl::db::Database;
+use patchctl::freshness::HeadAge;
 use patchctl::restart::pending;
 use patchctl::trust::Head;
 use serde::Serialize;
 
+use super::attention::{Attention, FreshnessReport, Freshnesses};
 use super::count;
-use super::overview::waiting;
-use crate::explain::{OrExplain as _, one_line};
+use super::overview::{SkippedReport, waiting};
+use crate::explain::OrExplain as _;
 use crate::session::Session;
 
 /// How many entries that were passed over are shown.
 const SHOWN: u32 = 20;
 
 /// Show sources, how fresh the index is, and what needs attention
+///
+/// Exit 11 if the index is older than it may be: what is shown is then what was known last.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  patchctl status\n  patchctl status --json")]
 pub struct StatusArgs {}
@@ -30,10 +33,10 @@ struct StatusReport {
     sources: Vec<SourceStatus>,
     installed: u64,
     waiting: u64,
-    skipped: u64,
-    revoked: Vec<Concern>,
-    withdrawn: Vec<Concern>,
-    held_back: Vec<Held>,
+    closing_advisories: u64,
+    skipped: Vec<SkippedReport>,
+    #[serde(flatten)]
+    attention: Attention,
     restart: Vec<String>,
     reboot: bool,
     unfinished_transaction: Option<i64>,
@@ -51,6 +54,7 @@ struct SourceStatus {
     authority_expires: String,
     fresh: bool,
     problem: Option<String>,
+    freshness: FreshnessReport,
     updated: Option<String>,
     collection: LogStatus,
     distribution_log: LogStatus,
@@ -74,27 +78,10 @@ struct PassedOver {
     why: String,
 }
 
-#[derive(Serialize)]
-struct Concern {
-    name: String,
-    version: String,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct Held {
-    name: String,
-    version: String,
-}
-
 impl LogStatus {
     fn new(source: &KnownSource, head: &Head, now: Timestamp) -> Result<Self, Failure> {
         let role = source.trust.log_role(head.log).or_explain()?;
-        let is_own = |key: &PublicKey| {
-            role.keys.iter().any(|listed| listed.until.is_none() && listed.vkey.key == *key)
-        };
-        let times = head.newest.iter().filter(|(key, _)| is_own(key)).map(|(_, time)| *time);
-        let signed = times.max();
+        let signed = HeadAge::of(&source.trust, head).map(|age| age.signed);
         Ok(Self {
             origin: role.origin.to_string(),
             size: head.size(),
@@ -119,10 +106,13 @@ impl LogStatus {
 }
 
 impl SourceStatus {
-    fn new(database: &Database, source: &KnownSource, local: Timestamp) -> Result<Self, Failure> {
+    fn new(
+        database: &Database,
+        source: &KnownSource,
+        freshness: FreshnessReport,
+    ) -> Result<Self, Failure> {
         let trust = &source.trust;
         let authority = trust.authority();
-        let problem = trust.check_fresh(&source.heads, local).err();
         let (oddities, count) = database.oddities(trust.id(), SHOWN).or_explain()?;
         let now = source.clock.now();
         Ok(Self {
@@ -133,8 +123,9 @@ impl SourceStatus {
             authority: authority.name.to_string(),
             authority_version: authority.version,
             authority_expires: authority.expires.to_string(),
-            fresh: problem.is_none(),
-            problem: problem.map(|error| one_line(&error)),
+            fresh: freshness.is_fresh(),
+            problem: freshness.problem().map(str::to_owned),
+            freshness,
             updated: trust.record().updated.map(|time| time.to_string()),
             collection: LogStatus::new(source, &source.heads.collection, now)?,
             distribution_log: LogStatus::new(source, &source.heads.distribution, now)?,
@@ -163,9 +154,9 @@ impl SourceStatus {
         );
         let never = "never".to_owned();
         output.print_field("updated", self.updated.as_ref().unwrap_or(&never));
+        output.print_toned_field("index", self.freshness.tone(), &self.freshness);
         output.print_field("collection", self.collection.text());
-        output.print_field("distribution", self.distribution_log.text());
-        output.print_field("fresh", self.problem.as_deref().unwrap_or("yes"));
+        output.print_field("releases", self.distribution_log.text());
         if self.entries_passed_over > 0 {
             let entries = count(self.entries_passed_over, "entry", "entries");
             output.print_field("passed over", entries);
@@ -182,31 +173,48 @@ impl Report for StatusReport {
         for source in &self.sources {
             source.print(output);
         }
+        output.print_heading("this machine");
         output.print_field("installed", self.installed);
-        output.print_field("waiting", self.waiting);
-        if self.skipped > 0 {
-            output.print_field("skipped", format!("{}; see patchctl check", self.skipped));
+        output.print_toned_field("waiting", self.tone_of_waiting(), self.waiting_text());
+        for skipped in &self.skipped {
+            output.print_toned_field("skipped", Tone::Attention, skipped.text());
         }
-        for Concern { name, version, reason } in &self.revoked {
-            output.print_field("revoked", format!("{name} {version} is installed: {reason}"));
-        }
-        for Concern { name, version, reason } in &self.withdrawn {
-            output.print_field("withdrawn", format!("{name} {version} is installed: {reason}"));
-        }
-        for Held { name, version } in &self.held_back {
-            output.print_field("held back", format!("{name} {version}, since it was rolled back"));
-        }
+        self.attention.print(output);
         if !self.restart.is_empty() {
-            output.print_field("restart", self.restart.join(", "));
+            output.print_toned_field("restart", Tone::Attention, self.restart.join(", "));
         }
         if self.reboot {
-            output.print_field("restart", "the machine");
+            output.print_toned_field("restart", Tone::Attention, "the machine");
         }
         if let Some(transaction) = self.unfinished_transaction {
-            output.print_field("unfinished", format!("transaction {transaction}"));
+            let text = format!("transaction {transaction}: see patchctl doctor");
+            output.print_toned_field("unfinished", Tone::Bad, text);
         }
         for case in &self.evidence {
-            output.print_field("evidence", case);
+            output.print_toned_field("evidence", Tone::Bad, case);
+        }
+    }
+}
+
+impl StatusReport {
+    fn waiting_text(&self) -> String {
+        match (self.waiting, self.closing_advisories) {
+            (0, _) => "0".to_owned(),
+            (waiting, 0) => format!("{waiting}: patchctl upgrade"),
+            (waiting, closing) if waiting == closing => {
+                format!("{waiting}, closing advisories: patchctl upgrade")
+            }
+            (waiting, closing) => {
+                format!("{waiting}, {closing} of them closing advisories: patchctl upgrade")
+            }
+        }
+    }
+
+    fn tone_of_waiting(&self) -> Tone {
+        match (self.waiting, self.closing_advisories) {
+            (0, _) => Tone::Plain,
+            (_, 0) => Tone::Attention,
+            _ => Tone::Bad,
         }
     }
 }
@@ -215,53 +223,24 @@ impl Report for StatusReport {
 pub fn run(session: &Session<'_>, _: &StatusArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
     let catalogue = session.catalogue(&database)?;
-    let source = |known| SourceStatus::new(&database, known, session.now);
+    let Freshnesses { reports, failure } = Freshnesses::judge(session, &catalogue);
+    let source = |(known, freshness)| SourceStatus::new(&database, known, freshness);
     let plan = waiting(&database, &catalogue).or_explain()?;
-    let installed = database.installed().or_explain()?;
-    let (revoked, withdrawn) = concerns(&database, &catalogue)?;
+    let closing = plan.steps.iter().filter(|step| !step.advisories.is_empty());
     let restarts = pending(&database, &catalogue, &session.places.root).or_explain()?;
     session.output.report(&StatusReport {
-        sources: catalogue.sources().iter().map(source).collect::<Result<_, _>>()?,
-        installed: installed.len() as u64,
+        sources: catalogue.sources().iter().zip(reports).map(source).collect::<Result<_, _>>()?,
+        installed: database.installed().or_explain()?.len() as u64,
         waiting: plan.steps.len() as u64,
-        skipped: plan.skipped.len() as u64,
-        revoked,
-        withdrawn,
-        held_back: database
-            .held_back()
-            .or_explain()?
-            .into_iter()
-            .map(|(name, version)| Held { name: name.to_string(), version: version.to_string() })
-            .collect(),
+        closing_advisories: closing.count() as u64,
+        skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
+        attention: Attention::gather(session, &database, &catalogue)?,
         restart: restarts.services.into_iter().collect(),
         reboot: restarts.machine,
         unfinished_transaction: database.unfinished().or_explain()?,
         evidence: evidence(session),
     });
-    Ok(ExitStatus::Done)
-}
-
-/// What is installed although it was revoked or withdrawn since.
-fn concerns(
-    database: &Database,
-    catalogue: &Catalogue,
-) -> Result<(Vec<Concern>, Vec<Concern>), Failure> {
-    let (mut revoked, mut withdrawn) = (Vec::new(), Vec::new());
-    for installed in database.installed().or_explain()? {
-        for offer in catalogue.offers_of_archive(database, &installed.archive).or_explain()? {
-            let concern = |reason: &str| Concern {
-                name: installed.name.to_string(),
-                version: installed.version.to_string(),
-                reason: reason.to_owned(),
-            };
-            match &offer.gate {
-                Gate::Revoked(reason) => revoked.push(concern(reason)),
-                Gate::Withdrawn(reason) => withdrawn.push(concern(reason)),
-                _ => {}
-            }
-        }
-    }
-    Ok((revoked, withdrawn))
+    failure.map_or(Ok(ExitStatus::Done), Err)
 }
 
 /// Cases of statements that contradict each other.

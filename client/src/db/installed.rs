@@ -39,6 +39,17 @@ pub struct InstalledFile {
     pub resolved: RelPath,
 }
 
+/// A version that is not offered again since a rollback undid it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The component.
+    pub name: PatchName,
+    /// The version.
+    pub version: PatchVersion,
+    /// The rollback.
+    pub transaction: i64,
+}
+
 /// One installed hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledHook {
@@ -82,14 +93,25 @@ impl Database {
 
     /// The versions that a rollback undid and that are not offered again. A newer one is.
     pub fn held_back(&self) -> Result<Vec<(PatchName, PatchVersion)>, DatabaseError> {
-        let mut statement = self
-            .connection()
-            .prepare("SELECT name, version FROM held_back ORDER BY name, version")?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let held = self.held_back_by()?.into_iter();
+        Ok(held.map(|held| (held.name, held.version)).collect())
+    }
+
+    /// As [`Self::held_back`], with the rollbacks.
+    pub fn held_back_by(&self) -> Result<Vec<HeldBack>, DatabaseError> {
+        let mut statement = self.connection().prepare(
+            "SELECT name, version, transaction_id FROM held_back ORDER BY name, version",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?))
+        })?;
         rows.map(|row| {
-            let (name, version) = row?;
-            Ok((parse("held_back.name", &name)?, parse("held_back.version", &version)?))
+            let (name, version, transaction) = row?;
+            Ok(HeldBack {
+                name: parse("held_back.name", &name)?,
+                version: parse("held_back.version", &version)?,
+                transaction,
+            })
         })
         .collect()
     }
