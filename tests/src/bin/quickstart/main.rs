@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         [] => story::tell(false),
         ["--keep"] => story::tell(true),
         _ => {
-            eprintln!("usage: cargo run --release --bin quickstart [-- --keep]");
+            eprintln!("usage: cargo run --bin quickstart [-- --keep]");
             return ExitCode::from(2);
         }
     };
