@@ -92,15 +92,31 @@ pub enum Action {
     Remove,
     /// A rollback brings back what was.
     Rollback,
+    /// Files of an installed version are put right.
+    Repair,
+    /// An installed version is placed again.
+    Reinstall,
+    /// What was there is taken over; no hook is run.
+    Adopt,
     /// A transaction did not end well and the old version is put back to work.
     Recover,
 }
 
 impl Action {
+    const ALL: [Self; 8] = [
+        Self::Install,
+        Self::Upgrade,
+        Self::Remove,
+        Self::Rollback,
+        Self::Repair,
+        Self::Reinstall,
+        Self::Adopt,
+        Self::Recover,
+    ];
+
     /// The action of a word.
     pub fn from_word(word: &str) -> Option<Self> {
-        let all = [Self::Install, Self::Upgrade, Self::Remove, Self::Rollback, Self::Recover];
-        all.into_iter().find(|action| action.as_str() == word)
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
     }
 
     /// The word that hooks get.
@@ -110,6 +126,9 @@ impl Action {
             Self::Upgrade => "upgrade",
             Self::Remove => "remove",
             Self::Rollback => "rollback",
+            Self::Repair => "repair",
+            Self::Reinstall => "reinstall",
+            Self::Adopt => "adopt",
             Self::Recover => "recover",
         }
     }

@@ -59,6 +59,7 @@ impl ChangeLine {
         match (from, to) {
             (None, Some(to)) => format!("{name} {to} installed"),
             (Some(from), None) => format!("{name} {from} removed"),
+            (Some(from), Some(to)) if from == to => format!("{name} {to} put right"),
             (from, to) => {
                 format!("{name} {} → {}", or_nothing(from.as_ref()), or_nothing(to.as_ref()))
             }

@@ -91,6 +91,7 @@ impl TransactionReport {
         let text = |change: &ChangeReport| match (&change.from, &change.to) {
             (None, Some(to)) => format!("+{} {to}", change.name),
             (Some(from), None) => format!("-{} {from}", change.name),
+            (Some(from), Some(to)) if from == to => format!("{} {to}", change.name),
             (Some(from), Some(to)) => format!("{} {from} → {to}", change.name),
             (None, None) => change.name.clone(),
         };

@@ -53,7 +53,7 @@ pub struct TransactionRecord {
     pub finished: Option<u64>,
     /// How far it came.
     pub state: TransactionState,
-    /// What it did: `install`, `upgrade`, `remove` or `rollback`.
+    /// What it did: `install`, `upgrade`, `remove`, `repair`, `reinstall`, `adopt` or `rollback`.
     pub action: Action,
     /// For a rollback, the transaction after which the machine is as it was; 0 is before the first.
     pub rolled_back_to: Option<i64>,

@@ -92,7 +92,12 @@ impl Explain for PrepareError {
             Self::Root(error) => error.exit(),
             Self::Database(error) => error.exit(),
             Self::Twice(_) => ExitStatus::Usage,
+            Self::Differs(_) => ExitStatus::FilesDiffer,
+            Self::NotFull { .. } | Self::OtherVersion { .. } | Self::OtherTree(_) => {
+                ExitStatus::Unsatisfiable
+            }
             Self::Unfinished(_)
+            | Self::IsInstalled { .. }
             | Self::Empty
             | Self::Base { .. }
             | Self::Space { .. }
@@ -107,6 +112,12 @@ impl Explain for PrepareError {
         let text = match self {
             Self::Archive { .. } | Self::Tree { .. } => {
                 "nothing was installed; do not use this patch, and tell the repository's operators"
+            }
+            Self::IsInstalled { .. } => {
+                "compare it: patchctl verify; put it right: patchctl repair"
+            }
+            Self::Differs(_) => {
+                "take it over as it must be: patchctl install keeps what differs aside"
             }
             Self::Space { .. } => "make room, then try again",
             Self::Hooks(_) => "run it as root",

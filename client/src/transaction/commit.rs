@@ -161,7 +161,11 @@ fn hold_back(
     is_rollback: bool,
 ) -> Result<(), DatabaseError> {
     let now = component.becomes.as_ref().map(|becomes| &becomes.version);
-    let undone = component.was.as_ref().map(|was| &was.version).filter(|_| is_rollback);
+    let undone = component
+        .was
+        .as_ref()
+        .map(|was| &was.version)
+        .filter(|_| is_rollback && !component.lets_go);
     if let Some(undone) = undone.filter(|undone| now.is_none_or(|now| *undone > now)) {
         change::hold_back(database, transaction, &component.name, undone)?;
     }

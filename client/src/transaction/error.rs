@@ -11,7 +11,7 @@ use crate::hooks::{HookEnvironmentError, HookRun};
 use crate::object::Kind;
 use crate::root::RootError;
 use crate::stage::StageError;
-use crate::verify::Deviation;
+use crate::verify::{Deviation, Difference};
 
 /// Why a transaction was not begun. Nothing outside the working areas was touched.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,38 @@ pub enum PrepareError {
     /// A component is to be changed in two ways at once.
     #[error("{0} is to be removed, and to be removed or installed as well")]
     Twice(PatchName),
+    /// A component that is to be taken over is installed.
+    #[error("{name} {version} is installed already")]
+    IsInstalled {
+        /// The component.
+        name: PatchName,
+        /// Its version.
+        version: PatchVersion,
+    },
+    /// What is there is not what is to be taken over.
+    #[error("{}", differing(.0))]
+    Differs(Vec<Difference>),
+    /// A patch does not bring all files of its version.
+    #[error("the patch of {name} {version} is incremental: it does not bring every file")]
+    NotFull {
+        /// The component.
+        name: PatchName,
+        /// The version.
+        version: PatchVersion,
+    },
+    /// A component cannot be put right by a patch of another version.
+    #[error("{name} is {installed}, not {version}")]
+    OtherVersion {
+        /// The component.
+        name: PatchName,
+        /// The patch's version.
+        version: PatchVersion,
+        /// The installed one.
+        installed: PatchVersion,
+    },
+    /// A patch of the installed version brings other files, as for another platform.
+    #[error("the patch of {0} brings other files than those that are installed")]
+    OtherTree(PatchName),
     /// An incremental patch does not fit what comes before it.
     #[error("{name} {version} is a patch for {base}, but {}", before(found.as_ref()))]
     Base {
@@ -127,13 +159,26 @@ fn before(found: Option<&PatchVersion>) -> String {
     found.map_or("it is not installed".into(), |found| format!("{found} is there"))
 }
 
-fn list(refusals: &[Refusal]) -> String {
+fn differing(found: &[Difference]) -> String {
+    let relevant = found.iter().filter(|difference| !difference.config);
+    let list = relevant.map(|Difference { path, deviation, .. }| format!("/{path}: {deviation}"));
+    let list: Vec<String> = list.collect();
+    format!("what is there is not what the manifest says: {}", shorten(list))
+}
+
+/// The first of a list, and how many more there are.
+fn shorten(mut list: Vec<String>) -> String {
     const SHOWN: usize = 10;
-    let mut text: Vec<String> = refusals.iter().take(SHOWN).map(ToString::to_string).collect();
-    if refusals.len() > SHOWN {
-        text.push(format!("and {} more", refusals.len() - SHOWN));
+    if list.len() > SHOWN {
+        let more = list.len() - SHOWN;
+        list.truncate(SHOWN);
+        list.push(format!("and {more} more"));
     }
-    text.join("; ")
+    list.join("; ")
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    shorten(refusals.iter().map(ToString::to_string).collect())
 }
 
 /// A path that stands in a plan's way.
@@ -241,13 +286,8 @@ pub enum Failure {
 }
 
 fn differences(found: &[(String, Deviation)]) -> String {
-    const SHOWN: usize = 10;
-    let shown = found.iter().take(SHOWN).map(|(path, what)| format!("/{path}: {what}"));
-    let mut text: Vec<String> = shown.collect();
-    if found.len() > SHOWN {
-        text.push(format!("and {} more", found.len() - SHOWN));
-    }
-    format!("what was installed is not the patch's tree: {}", text.join("; "))
+    let list = found.iter().map(|(path, what)| format!("/{path}: {what}")).collect();
+    format!("what was installed is not the patch's tree: {}", shorten(list))
 }
 
 /// How a transaction ended that did not end well.

@@ -31,7 +31,7 @@ pub(super) fn calls(components: &[Component], kind: HookKind) -> Vec<Call<'_>> {
     for component in components {
         let name = &component.name;
         if kind == HookKind::PreRemove {
-            if component.becomes.is_none() {
+            if component.becomes.is_none() && !component.lets_go {
                 let old = component.was.as_ref().map(|was| was.version.clone());
                 calls.extend(call(name, kind, component.action, &component.old_hooks, old, None));
             }

@@ -28,6 +28,7 @@ mod error;
 mod facts;
 mod goal;
 mod hook_runner;
+mod mend;
 mod place;
 mod prepare;
 mod recover;
@@ -53,6 +54,7 @@ use crate::stage::{Areas, Backups, Ownership};
 pub use backup::{drop_backups, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, Refusal, UndoError};
+pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};
 pub use prepare::{Change, prepare_change};
 pub use recover::{Recovered, recover};
 pub use rollback::{prepare_rollback, rollback_changes};
@@ -139,6 +141,8 @@ struct Component {
     new_files: Vec<InstalledFile>,
     old_hooks: Vec<InstalledHook>,
     new_hooks: Vec<InstalledHook>,
+    /// Its files stay, although it is not installed afterwards: it was adopted.
+    lets_go: bool,
 }
 
 /// One link of the chain that leads a component to its new version.
@@ -243,6 +247,7 @@ fn installed_component(
         new_files: Vec::new(),
         old_hooks: crate::db::installed::hooks(connection, name)?,
         new_hooks: Vec::new(),
+        lets_go: false,
     })
 }
 

@@ -58,6 +58,7 @@ pub fn prepare_change<'a>(
             transaction: prepared.transaction,
             areas: &mut prepared.areas,
             ownership: &prepared.ownership,
+            wanted: None,
             reporter,
         };
         plan.extend(unpacker.unpack(install)?);
@@ -163,7 +164,7 @@ impl<'a> Prepared<'a> {
 
 impl Component {
     fn runs_hooks(&self) -> bool {
-        let removes = self.becomes.is_none();
+        let removes = self.becomes.is_none() && !self.lets_go;
         self.links.iter().any(|link| link.hooks.iter().any(|hook| hook.kind != HookKind::PreRemove))
             || (removes && self.old_hooks.iter().any(|hook| hook.kind == HookKind::PreRemove))
     }

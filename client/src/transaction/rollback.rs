@@ -12,7 +12,7 @@ use super::{
     Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component,
 };
 use crate::db::change::{Side, changed_files, old_hooks, whole_changes};
-use crate::db::installed::{InstalledFile, at_resolved, is_created_directory};
+use crate::db::installed::{Installed, InstalledFile, at_resolved, is_created_directory};
 use crate::db::{Database, DatabaseError};
 use crate::hooks::Action;
 use crate::journal::{self, Operation, Step};
@@ -65,8 +65,9 @@ pub fn prepare_rollback<'a>(
 ) -> Result<Prepared<'a>, PrepareError> {
     let (to, undone) = to_undo(database, to)?;
     Prepared::build(database, root, context, Action::Rollback, Some(to), |prepared| {
-        let components = components(prepared.database, &undone, prepared.transaction)?;
+        let mut components = components(prepared.database, &undone, prepared.transaction)?;
         let goals = goals(prepared.database, prepared.root, &undone, &components)?;
+        components.iter_mut().for_each(|component| component.be_quiet(&goals));
         Ok((components, goals))
     })
 }
@@ -80,6 +81,8 @@ fn components(
     let connection = database.connection();
     let mut components: BTreeMap<PatchName, Component> = BTreeMap::new();
     for id in undone {
+        let record = database.transaction(*id)?;
+        let adopted = record.is_some_and(|record| record.action == Action::Adopt);
         for change in whole_changes(connection, *id)? {
             let name = change.name;
             if !components.contains_key(&name) {
@@ -88,6 +91,7 @@ fn components(
                 components.insert(name.clone(), component);
             }
             let component = components.get_mut(&name).expect("it was just put there");
+            component.let_go(adopted.then_some(change.becomes).flatten());
             component.becomes = change.was;
             component.new_hooks = old_hooks(connection, *id, &name)?;
             let gone = changed_files(connection, *id, &name, Side::New)?;
@@ -101,6 +105,7 @@ fn components(
     for component in &mut components {
         component.new_files.sort_by(|left, right| left.entry.path.cmp(&right.entry.path));
         let old = component.was.as_ref().map(|was| was.version.clone());
+        component.lets_go &= component.becomes.is_none();
         if let Some(becomes) = &mut component.becomes {
             becomes.transaction = if transaction == 0 { becomes.transaction } else { transaction };
             component.links.push(Link {
@@ -114,6 +119,36 @@ fn components(
     // what was and will be the same is no change
     components.retain(|component| component.was.is_some() || component.becomes.is_some());
     Ok(components)
+}
+
+impl Component {
+    /// What was adopted stays when the adoption is undone. Hooks are run only if later versions are
+    /// undone with it: those of the one that stays.
+    fn let_go(&mut self, adopted: Option<Installed>) {
+        self.links.clear();
+        self.lets_go = adopted.is_some();
+        let installed = self
+            .was
+            .as_ref()
+            .filter(|was| adopted.as_ref().is_some_and(|adopted| adopted.version != was.version));
+        if let (Some(was), Some(adopted)) = (installed, adopted) {
+            self.links.push(Link {
+                old: Some(was.version.clone()),
+                version: adopted.version,
+                archive: adopted.archive,
+                hooks: self.new_hooks.clone(),
+            });
+        }
+    }
+
+    /// Runs no hook where an adoption that was undone is done again: no file is touched by that.
+    fn be_quiet(&mut self, goals: &Goals) {
+        let is_touched =
+            self.new_files.iter().any(|file| goals.by_path.contains_key(&file.resolved));
+        if self.was.is_none() && !is_touched && !self.new_files.is_empty() {
+            self.links.iter_mut().for_each(|link| link.hooks.clear());
+        }
+    }
 }
 
 /// What a path was before the transactions that are undone.

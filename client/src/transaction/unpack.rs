@@ -1,6 +1,6 @@
 //! Reads archives into staging and folds chains of patches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
@@ -35,6 +35,9 @@ pub(super) struct Unpacked {
     pub staged: BTreeMap<RelPath, StagedFile>,
 }
 
+/// The files of each component that are put in place, where not all of them are.
+pub(super) type Wanted = BTreeMap<PatchName, HashSet<RelPath>>;
+
 /// What an archive brought: its files in staging, and its hooks.
 type Members = (Vec<(RelPath, StagedFile)>, HashMap<HookPath, Vec<u8>>);
 
@@ -45,6 +48,8 @@ pub(super) struct Unpacker<'u, 'r> {
     pub transaction: i64,
     pub areas: &'u mut Areas<'r>,
     pub ownership: &'u Ownership,
+    /// All files where it says nothing; every archive is read to its end all the same.
+    pub wanted: Option<&'u Wanted>,
     pub reporter: &'u mut dyn Reporter,
 }
 
@@ -83,12 +88,14 @@ impl Unpacker<'_, '_> {
         let mut walker = Resolver::new(self.root);
         for patch in patches {
             let reader = open(&mut patch.archive, &patch.announced)?;
-            for entry in &reader.manifest().files {
+            let name = &patch.announced.name;
+            let wanted = self.wanted;
+            let is_wanted = |entry: &&FileEntry| is_wanted(wanted, name, &entry.path);
+            for entry in reader.manifest().files.iter().filter(is_wanted) {
                 let area = self.area_for(&mut walker, &entry.path)?;
                 needed.entry(area).or_default().push(entry.size());
             }
             drop(reader);
-            let name = &patch.announced.name;
             patch
                 .archive
                 .rewind()
@@ -159,6 +166,9 @@ impl Unpacker<'_, '_> {
                 }
                 Member::Entry { entry, mut content } => {
                     let Some(meta) = entry.as_file() else { continue };
+                    if !is_wanted(self.wanted, &announced.name, &entry.path) {
+                        continue;
+                    }
                     let reporter = &mut *self.reporter;
                     let mut progress = |bytes: u64| {
                         done += bytes;
@@ -230,6 +240,10 @@ impl Unpacker<'_, '_> {
     fn area_for(&mut self, walker: &mut Resolver<'_>, path: &RelPath) -> Result<usize, StageError> {
         area_for(self.database, self.root, self.transaction, self.areas, walker, path)
     }
+}
+
+fn is_wanted(wanted: Option<&Wanted>, name: &PatchName, path: &RelPath) -> bool {
+    wanted.is_none_or(|wanted| wanted.get(name).is_some_and(|paths| paths.contains(path)))
 }
 
 /// The area that a path of a manifest will most likely be placed from. Where it leads is decided

@@ -19,8 +19,9 @@ use crate::hooks::HookLimits;
 use crate::report::Silent;
 use crate::root::Root;
 use crate::transaction::{
-    ApplyError, Change, ConfigPolicy, Context, Outcome, PlannedPatch, PrepareError, Prepared,
-    Recovered, prepare_change, prepare_rollback, recover,
+    ApplyError, Change, ConfigPolicy, Context, Mending, Outcome, PlannedPatch, PrepareError,
+    Prepared, Recovered, Scope, prepare_adopt, prepare_change, prepare_mend, prepare_rollback,
+    recover,
 };
 
 /// A patch in the making.
@@ -53,6 +54,10 @@ impl Patch {
             contents: BTreeMap::new(),
             hooks: BTreeMap::new(),
         }
+    }
+
+    pub fn version(&self) -> String {
+        self.version.clone()
     }
 
     /// The next version, with everything of this one but its hooks.
@@ -263,6 +268,31 @@ impl Machine {
 
     pub fn install(&mut self, patch: PlannedPatch) -> Outcome {
         self.try_install(vec![patch]).expect("applied")
+    }
+
+    pub fn prepare_adopt(&mut self, patch: PlannedPatch) -> Result<Prepared<'_>, PrepareError> {
+        let context = self.context();
+        prepare_adopt(&mut self.database, &self.root, vec![patch], context, &mut Silent)
+    }
+
+    pub fn adopt(&mut self, patch: PlannedPatch) -> Outcome {
+        self.prepare_adopt(patch).expect("prepared").apply(&mut Silent).expect("applied")
+    }
+
+    pub fn prepare_mend(
+        &mut self,
+        patch: PlannedPatch,
+        scope: Scope,
+        config: ConfigPolicy,
+    ) -> Result<Prepared<'_>, PrepareError> {
+        let context = self.context();
+        let mending = Mending { patches: vec![patch], scope, config };
+        prepare_mend(&mut self.database, &self.root, mending, context, &mut Silent)
+    }
+
+    pub fn repair(&mut self, patch: PlannedPatch) -> Outcome {
+        let prepared = self.prepare_mend(patch, Scope::Differing, ConfigPolicy::Keep);
+        prepared.expect("prepared").apply(&mut Silent).expect("applied")
     }
 
     pub fn prepare_remove(&mut self, name: &str) -> Result<Prepared<'_>, PrepareError> {

@@ -8,6 +8,7 @@ mod install;
 mod kinds;
 mod kit;
 mod local;
+mod mend;
 mod mixed;
 mod mounts;
 mod rollback;
