@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use countersign_format::hash::Hash32;
-use countersign_store::Mirrors;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::{Catalogue, Offer};
-use patchctl::download::{Downloader, Obtained, forget, missing, obtain_all};
+use patchctl::download::{Obtained, forget, missing};
 use patchctl::local::LocalPatch;
 use patchctl::plan::Plan;
 use patchctl::root::Root;
@@ -15,11 +14,12 @@ use patchctl::state::State;
 use patchctl::transaction::{Change, ComponentChange, Outcome, PlannedPatch, prepare_change};
 use serde::Serialize;
 
+use super::fetch::fetch;
 use super::filter::ChangeArgs;
 use super::or_nothing;
 use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
 use crate::explain::OrExplain as _;
-use crate::session::{Session, block_on, hold_signals};
+use crate::session::{Session, hold_signals};
 
 /// What was done, or in a dry run would be.
 #[derive(Serialize)]
@@ -189,7 +189,7 @@ fn bring(
         local.into_iter().map(|patch| (key(&patch.offer), patch.obtained)).collect();
     let wanted: Vec<&Offer> = plan.links().filter(|link| !here.contains_key(&key(link))).collect();
     if !wanted.is_empty() {
-        let obtained = fetch(session, state, catalogue, &wanted)?;
+        let obtained = fetch(session, &state.database, catalogue, &wanted)?;
         here.extend(wanted.iter().map(|offer| key(offer)).zip(obtained));
     }
     let planned = |link: &Offer| {
@@ -198,39 +198,6 @@ fn bring(
         PlannedPatch::new(&note, archive)
     };
     Ok(plan.links().map(planned).collect())
-}
-
-fn fetch(
-    session: &Session<'_>,
-    state: &State,
-    catalogue: &Catalogue,
-    wanted: &[&Offer],
-) -> Result<Vec<Obtained>, Failure> {
-    let mirrors: Vec<Option<Mirrors>> = catalogue
-        .sources()
-        .iter()
-        .map(|source| {
-            let is_online = !session.arguments.offline;
-            is_online.then(|| session.mirrors(&state.database, &source.config)).transpose()
-        })
-        .collect::<Result<_, _>>()?;
-    let downloaders: Vec<Downloader<'_>> = catalogue
-        .sources()
-        .iter()
-        .zip(&mirrors)
-        .map(|(source, mirrors)| Downloader {
-            source,
-            mirrors: mirrors.as_ref(),
-            cache: &session.places.cache,
-        })
-        .collect();
-    let mut bars = session.bars();
-    let side_by_side = session.config.downloads;
-    let obtained = block_on(obtain_all(&downloaders, wanted, side_by_side, &mut bars));
-    for passed in mirrors.iter().flatten().flat_map(Mirrors::failures) {
-        session.output.warning(format!("{}: {}", passed.source, passed.why));
-    }
-    obtained.or_explain()
 }
 
 fn install(

@@ -9,7 +9,7 @@ use patchctl::db::Database;
 use patchctl::root::Root;
 use patchctl::transaction::{ComponentChange, prepare_rollback, rollback_changes};
 
-use super::remove::finish;
+use super::done::finish;
 use crate::explain::OrExplain as _;
 use crate::session::Session;
 

@@ -9,9 +9,9 @@ use countersign_format::relpath::RelPath;
 
 use super::PrepareError;
 use super::decide::{Decision, Facts, decide};
-use super::error::Refusal;
 use super::facts::{Decided, Decisions, Looker, Seen, look_at, refusal};
 use super::goal::{Expected, Goal, removal};
+use super::refusal::Refusal;
 use super::unpack::Unpacked;
 use crate::db::history::Notice;
 use crate::db::installed::at_resolved;

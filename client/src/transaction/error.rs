@@ -6,9 +6,9 @@ use countersign_format::archive::ArchiveError;
 use countersign_format::name::{PatchName, PatchVersion};
 use countersign_format::tree::TreeError;
 
+use super::refusal::Refusal;
 use crate::db::DatabaseError;
 use crate::hooks::{HookEnvironmentError, HookRun};
-use crate::object::Kind;
 use crate::root::RootError;
 use crate::stage::StageError;
 use crate::verify::{Deviation, Difference};
@@ -179,77 +179,6 @@ fn shorten(mut list: Vec<String>) -> String {
 
 fn list(refusals: &[Refusal]) -> String {
     shorten(refusals.iter().map(ToString::to_string).collect())
-}
-
-/// A path that stands in a plan's way.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Another installed component has it.
-    #[error("/{path} of {name} is owned by {owner}")]
-    Owned {
-        /// The path.
-        path: String,
-        /// Who wants it.
-        name: PatchName,
-        /// Who has it.
-        owner: PatchName,
-    },
-    /// Two patches of the plan, or two paths of one, lead there.
-    #[error("/{path} is brought twice, by {first} and by {second}")]
-    Twice {
-        /// The path.
-        path: String,
-        /// One patch.
-        first: PatchName,
-        /// The other.
-        second: PatchName,
-    },
-    /// Something stands there that is nobody's, and cannot be replaced.
-    #[error("/{path} is a {found}, but {name} wants a {wanted} there")]
-    InTheWay {
-        /// The path.
-        path: String,
-        /// Who wants it.
-        name: PatchName,
-        /// What is there.
-        found: Kind,
-        /// What is wanted.
-        wanted: Kind,
-    },
-    /// A directory that is to become a file holds what is not the plan's.
-    #[error("directory /{path} is to become a {wanted}, but holds /{foreign}")]
-    NotEmpty {
-        /// The directory.
-        path: String,
-        /// What is wanted.
-        wanted: Kind,
-        /// Something in it that is not the plan's.
-        foreign: String,
-    },
-    /// This program keeps its own there.
-    #[error("/{path} of {name} is where patchctl keeps its own")]
-    Reserved {
-        /// The path.
-        path: String,
-        /// Who wants it.
-        name: PatchName,
-    },
-    /// Something is mounted there.
-    #[error("/{path} is a mount point and cannot be replaced")]
-    MountPoint {
-        /// The path.
-        path: String,
-    },
-    /// Two components declare one directory with different owners or modes.
-    #[error("directory /{path} of {name} has another owner or mode than that of {other}")]
-    DirectoryDiffers {
-        /// The path.
-        path: String,
-        /// One component.
-        name: PatchName,
-        /// The other.
-        other: PatchName,
-    },
 }
 
 /// What went wrong while a transaction was carried out.

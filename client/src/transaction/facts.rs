@@ -8,8 +8,8 @@ use countersign_format::relpath::RelPath;
 use super::PrepareError;
 use super::config::{ConfigPolicy, NEW_CONFIG};
 use super::decide::{Decision, Facts, Obstacle, decide};
-use super::error::Refusal;
 use super::goal::{Expected, Goal, Goals};
+use super::refusal::Refusal;
 
 use crate::db::history::Notice;
 use crate::object::{self, Identity, Kind, Stamp};

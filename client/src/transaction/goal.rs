@@ -7,7 +7,7 @@ use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 
 use super::config::{Beside, find_beside};
-use super::error::Refusal;
+use super::refusal::Refusal;
 use super::unpack::{StagedFile, Unpacked};
 use super::{PrepareError, place};
 use crate::db::Database;

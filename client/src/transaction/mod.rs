@@ -32,6 +32,7 @@ mod mend;
 mod place;
 mod prepare;
 mod recover;
+mod refusal;
 mod rollback;
 mod steps;
 mod undo;
@@ -53,10 +54,11 @@ use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{drop_backups, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
-pub use error::{ApplyError, Failure, PrepareError, RecoverError, Refusal, UndoError};
+pub use error::{ApplyError, Failure, PrepareError, RecoverError, UndoError};
 pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};
 pub use prepare::{Change, prepare_change};
 pub use recover::{Recovered, recover};
+pub use refusal::Refusal;
 pub use rollback::{prepare_rollback, rollback_changes};
 
 /// A verified patch and its archive, which is read from this open file and no other: nobody can

@@ -67,7 +67,9 @@ pub fn prepare_rollback<'a>(
     Prepared::build(database, root, context, Action::Rollback, Some(to), |prepared| {
         let mut components = components(prepared.database, &undone, prepared.transaction)?;
         let goals = goals(prepared.database, prepared.root, &undone, &components)?;
-        components.iter_mut().for_each(|component| component.be_quiet(&goals));
+        for component in &mut components {
+            component.be_quiet(&goals);
+        }
         Ok((components, goals))
     })
 }
