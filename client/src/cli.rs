@@ -8,8 +8,8 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    check, completions, enroll, files, history, hold, inspect, install, list, man, remove,
-    rollback, search, show, status, update, upgrade, verify,
+    adopt, check, completions, enroll, files, history, hold, inspect, install, list, man, remove,
+    repair, rollback, search, show, status, update, upgrade, verify,
 };
 use crate::session::Session;
 
@@ -89,6 +89,8 @@ enum Command {
     Check(check::CheckArgs),
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
+    Repair(repair::RepairArgs),
+    Adopt(adopt::AdoptArgs),
     History(history::HistoryArgs),
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
@@ -102,7 +104,9 @@ impl Cli {
     fn check_config_word(&self) -> Result<(), Failure> {
         let value = self.client.config.as_deref().filter(|value| policy_word(value).is_some());
         match (value, &self.command) {
-            (None, _) | (_, Command::Install(_) | Command::Upgrade(_)) => Ok(()),
+            (None, _) | (_, Command::Install(_) | Command::Upgrade(_) | Command::Repair(_)) => {
+                Ok(())
+            }
             (Some(value), _) => {
                 let word = value.display();
                 let text = format!("--config {word} is for commands that install files");
@@ -134,6 +138,8 @@ impl Cli {
             Command::Check(arguments) => check::run(&session, &arguments),
             Command::Status(arguments) => status::run(&session, &arguments),
             Command::Verify(arguments) => verify::run(&session, &arguments),
+            Command::Repair(arguments) => repair::run(&session, &arguments),
+            Command::Adopt(arguments) => adopt::run(&session, &arguments),
             Command::History(arguments) => history::run(&session, &arguments),
             Command::Hold(arguments) => hold::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),

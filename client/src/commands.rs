@@ -1,5 +1,6 @@
 //! The commands: arguments, a call of the library, and what it found out as text or JSON.
 
+pub mod adopt;
 pub mod attention;
 pub mod change;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod list;
 pub mod man;
 pub mod overview;
 pub mod remove;
+pub mod repair;
 pub mod rollback;
 pub mod search;
 pub mod show;

@@ -10,6 +10,7 @@ mod index;
 mod patch;
 mod state;
 mod transaction;
+mod whole;
 
 /// An error of the library that can be told to a person.
 pub trait Explain: Error + Send + Sync + Sized + 'static {

@@ -35,3 +35,4 @@ pub mod transaction;
 pub mod trust;
 pub mod update;
 pub mod verify;
+pub mod whole;

@@ -4,7 +4,7 @@ use clap::Args;
 use countersign_format::name::PatchName;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::root::Root;
-use patchctl::verify::verify_installed;
+use patchctl::verify::{Difference, verify_installed};
 use serde::Serialize;
 
 use crate::explain::OrExplain as _;
@@ -22,8 +22,9 @@ pub struct VerifyArgs {
     names: Vec<PatchName>,
 }
 
+/// What differs from manifests.
 #[derive(Serialize)]
-struct VerifyReport {
+pub struct VerifyReport {
     differences: Vec<DifferenceReport>,
 }
 
@@ -33,6 +34,19 @@ struct DifferenceReport {
     path: String,
     difference: String,
     config: bool,
+}
+
+impl VerifyReport {
+    /// What is said of these differences.
+    pub fn new(found: &[Difference]) -> Self {
+        let report = |difference: &Difference| DifferenceReport {
+            name: difference.name.to_string(),
+            path: format!("/{}", difference.path),
+            difference: difference.deviation.to_string(),
+            config: difference.config,
+        };
+        Self { differences: found.iter().map(report).collect() }
+    }
 }
 
 impl Report for VerifyReport {
@@ -54,16 +68,6 @@ pub fn run(session: &Session<'_>, arguments: &VerifyArgs) -> Result<ExitStatus, 
     let mut bars = session.bars();
     let found = verify_installed(&database, &root, &arguments.names, &mut bars).or_explain()?;
     let differs = found.iter().any(|difference| !difference.config);
-    session.output.report(&VerifyReport {
-        differences: found
-            .iter()
-            .map(|difference| DifferenceReport {
-                name: difference.name.to_string(),
-                path: format!("/{}", difference.path),
-                difference: difference.deviation.to_string(),
-                config: difference.config,
-            })
-            .collect(),
-    });
+    session.output.report(&VerifyReport::new(&found));
     Ok(if differs { ExitStatus::FilesDiffer } else { ExitStatus::Done })
 }
