@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::http::secret::SecretError;
 use crate::mirrors::Failover;
 
 /// One object of one repository could not be read.
@@ -123,6 +124,26 @@ pub enum SetupError {
         /// The file.
         path: String,
     },
+    /// The file with this machine's certificate cannot be read.
+    #[error("client certificate {path} cannot be read")]
+    ClientCertificate {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The two files hold no certificate and its key.
+    #[error("{certificate} and {key} hold no certificate and its key")]
+    NoIdentity {
+        /// The certificate's file.
+        certificate: String,
+        /// The key's file.
+        key: String,
+    },
+    /// The client's key or the credentials are not used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A setting is not acceptable to the HTTP client.
     #[error("settings are not usable")]
     Settings(#[source] reqwest::Error),

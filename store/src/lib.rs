@@ -28,7 +28,10 @@ pub mod source;
 pub mod statistics;
 
 pub use error::{Cause, GetError};
-pub use http::options::HttpOptions;
+pub use http::options::{ClientCertificate, CredentialsFile, HttpOptions};
+pub use http::proxy::{Proxies, ProxyAddress, ProxyError};
+pub use http::rate::{MIN_RATE, RateLimit};
+pub use http::secret::SecretError;
 pub use location::Location;
 pub use lock::{Holder, Lock, LockError};
 pub use memory::MemoryRepository;

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use countersign_store::error::RedirectRule;
-use countersign_store::{Cause, Get, GetError, Got, HttpOptions};
+use countersign_store::{Cause, Get, GetError, Got, HttpOptions, Proxies};
 use support::{Piece, Server, answer, checkpoint, head, head_only, quick, run};
 
 fn get(server: &Server, request: &Get) -> Result<Got, Cause> {
@@ -344,7 +344,8 @@ fn the_proxy_that_is_given_is_used() {
         assert_eq!(request.target, "http://repository.invalid/r/collection/checkpoint");
         answer("200 OK", &[], b"by proxy")
     });
-    let options = HttpOptions { proxy: Some(proxy.url()), ..quick() };
+    let options =
+        HttpOptions { proxies: Proxies::all(proxy.url().parse().expect("an address")), ..quick() };
     let location = support::location("http://repository.invalid/r");
     let source = countersign_store::Source::open(&location, &options);
     let got = run(source.get(&checkpoint(), &Get::up_to(99))).expect("an answer");

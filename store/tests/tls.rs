@@ -1,19 +1,22 @@
 //! HTTPS: who is trusted, and that nothing leaves it.
 //!
 //! `data/` has a certificate authority whose key is gone and a server's certificate and key for
-//! `localhost` and 127.0.0.1 made with it, good until 2126.
+//! `localhost` and 127.0.0.1 made with it, good until 2126; and the same for a client.
 
 mod support;
 
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_store::error::{RedirectRule, SetupError};
-use countersign_store::{Cause, Get, Got, HttpOptions, Source};
+use countersign_store::{Cause, ClientCertificate, Get, Got, HttpOptions, SecretError, Source};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use support::{Duplex, Piece, Request, Server, answer, checkpoint, quick, run, serve_object};
 
 fn data(name: &str) -> PathBuf {
@@ -21,6 +24,14 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn start(handler: impl Fn(&Request) -> Vec<Piece> + Send + Sync + 'static) -> Server {
+    start_asking(WebPkiClientVerifier::no_client_auth(), handler)
+}
+
+/// A server that asks who its client is.
+fn start_asking(
+    clients: Arc<dyn ClientCertVerifier>,
+    handler: impl Fn(&Request) -> Vec<Piece> + Send + Sync + 'static,
+) -> Server {
     let certificate =
         CertificateDer::from_pem_file(data("test-server.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(data("test-server.key")).expect("a key");
@@ -28,7 +39,7 @@ fn start(handler: impl Fn(&Request) -> Vec<Piece> + Send + Sync + 'static) -> Se
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate], key)
             .expect("a pair");
     let config = Arc::new(config);
@@ -94,4 +105,40 @@ fn ca_files_that_are_none_are_told() {
     let cause =
         get(&server, "localhost", &trusting("test-server.key")).expect_err("no certificate");
     assert!(matches!(cause, Cause::Setup(SetupError::NoCertificate { .. })), "{cause:?}");
+}
+
+#[test]
+fn a_server_that_asks_is_shown_the_certificate() {
+    let mut known = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(data("test-client-ca.pem"));
+    known.add(authority.expect("a certificate")).expect("usable");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(known.into(), provider).build();
+    let clients = clients.expect("a verifier");
+    let server = start_asking(clients, |_| answer("200 OK", &[], b"for those we know"));
+    // what is checked out of a repository has no such modes
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = directory.path().join("client.key");
+    std::fs::copy(data("test-client.key"), &key).expect("copied");
+    let mode = |mode| {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let showing = |certificate| {
+        let certificate = data(certificate);
+        let client_certificate = Some(ClientCertificate { certificate, key: key.clone() });
+        HttpOptions { client_certificate, tries: 1, ..trusting("test-ca.pem") }
+    };
+    mode(0o600);
+    assert!(get(&server, "localhost", &showing("test-client.pem")).is_ok());
+    let unknown = HttpOptions { tries: 1, ..trusting("test-ca.pem") };
+    assert!(get(&server, "localhost", &unknown).expect_err("who?").is_unreachable());
+    let before = server.connections.load(std::sync::atomic::Ordering::SeqCst);
+    let cause = get(&server, "localhost", &showing("test-ca.pem")).expect_err("not its key");
+    assert!(matches!(cause, Cause::Setup(_)), "{cause:?}");
+    mode(0o640);
+    let cause = get(&server, "localhost", &showing("test-client.pem")).expect_err("no secret");
+    let Cause::Setup(SetupError::Secret(SecretError::Exposed { .. })) = cause else {
+        panic!("{cause:?}");
+    };
+    assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), before);
 }

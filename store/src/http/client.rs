@@ -6,40 +6,64 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Proxy, Url, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Url, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Cause, SetupError};
-use crate::http::options::HttpOptions;
+use crate::http::options::{ClientCertificate, HttpOptions};
+use crate::http::secret;
 
 pub(super) const USER_AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
 /// Largest file of certificates to trust: that of the system has a quarter of a megabyte.
 pub const MAX_CA_FILE: u64 = 16 * 1024 * 1024;
+/// Largest file with this machine's certificate or its key: a chain has a few thousand bytes.
+pub const MAX_CLIENT_FILE: u64 = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Clients {
+    base: Url,
     options: HttpOptions,
     plain: OnceLock<Client>,
     secure: OnceLock<Client>,
+    authorization: OnceLock<Option<HeaderValue>>,
 }
 
 impl Clients {
-    pub(super) fn new(options: &HttpOptions) -> Self {
-        Self { options: options.clone(), plain: OnceLock::new(), secure: OnceLock::new() }
+    /// Clients of the source at `base`.
+    pub(super) fn new(base: &Url, options: &HttpOptions) -> Self {
+        Self {
+            base: base.clone(),
+            options: options.clone(),
+            plain: OnceLock::new(),
+            secure: OnceLock::new(),
+            authorization: OnceLock::new(),
+        }
     }
 
     pub(super) fn of(&self, url: &Url) -> Result<&Client, Cause> {
-        let proxy_is_secure =
-            self.options.proxy.as_ref().is_some_and(|proxy| proxy.starts_with("https://"));
-        let is_secure = url.scheme() == "https" || proxy_is_secure;
+        let is_secure = url.scheme() == "https" || self.options.proxies.need_tls();
         let slot = if is_secure { &self.secure } else { &self.plain };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
         let built = build(&self.options, is_secure).map_err(Cause::Setup)?;
         Ok(slot.get_or_init(|| built))
+    }
+
+    /// What the server of `url` is told so that it lets this machine in. Nothing, unless it is
+    /// the very server that the source is configured with.
+    pub(super) fn authorization(&self, url: &Url) -> Result<Option<&HeaderValue>, Cause> {
+        let value = match self.authorization.get() {
+            Some(value) => value,
+            None => {
+                let read = secret::authorization(&self.base, &self.options);
+                let value = read.map_err(|error| Cause::Setup(error.into()))?;
+                self.authorization.get_or_init(|| value)
+            }
+        };
+        Ok(value.as_ref().filter(|_| secret::is_of_server(&self.base, url)))
     }
 }
 
@@ -54,8 +78,8 @@ fn build(options: &HttpOptions, is_secure: bool) -> Result<Client, SetupError> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .no_proxy();
-    if let Some(proxy) = &options.proxy {
-        builder = builder.proxy(Proxy::all(proxy).map_err(SetupError::Settings)?);
+    for rule in options.proxies.rules()? {
+        builder = builder.proxy(rule);
     }
     builder = if is_secure { secure(builder, options)? } else { plain(builder) };
     builder.build().map_err(SetupError::Settings)
@@ -71,9 +95,12 @@ fn plain(builder: ClientBuilder) -> ClientBuilder {
     builder.tls_backend_preconfigured(config)
 }
 
-fn secure(builder: ClientBuilder, options: &HttpOptions) -> Result<ClientBuilder, SetupError> {
+fn secure(mut builder: ClientBuilder, options: &HttpOptions) -> Result<ClientBuilder, SetupError> {
     // an error says that the program has chosen a provider, which is then the one to use
     let _ = ring::default_provider().install_default();
+    if let Some(files) = &options.client_certificate {
+        builder = builder.identity(identity(files)?);
+    }
     let Some(path) = &options.ca_file else { return Ok(builder) };
     let shown = || path.display().to_string();
     let pem = read_bounded(path, MAX_CA_FILE)
@@ -83,6 +110,20 @@ fn secure(builder: ClientBuilder, options: &HttpOptions) -> Result<ClientBuilder
         return Err(SetupError::NoCertificate { path: shown() });
     }
     Ok(builder.tls_certs_only(certificates))
+}
+
+/// The certificate and key that this machine shows.
+fn identity(files: &ClientCertificate) -> Result<Identity, SetupError> {
+    let path = || files.certificate.display().to_string();
+    let mut pem = read_bounded(&files.certificate, MAX_CLIENT_FILE)
+        .map_err(|source| SetupError::ClientCertificate { path: path(), source })?;
+    pem.push(b'\n');
+    pem.extend(secret::read_private(&files.key, MAX_CLIENT_FILE)?);
+    // why is not said: it could hold a part of the key
+    Identity::from_pem(&pem).map_err(|_| SetupError::NoIdentity {
+        certificate: path(),
+        key: files.key.display().to_string(),
+    })
 }
 
 fn read_bounded(path: &std::path::Path, limit: u64) -> io::Result<Vec<u8>> {

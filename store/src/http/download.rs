@@ -110,6 +110,7 @@ impl HttpSource {
             file.write_all(&piece).map_err(Cause::Local)?;
             reached += length;
             progress(reached);
+            self.keep_to_rate(piece.len()).await;
         }
         if reached < size {
             return Err(Cause::WrongSize { expected: size, found: reached });

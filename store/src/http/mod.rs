@@ -10,11 +10,15 @@ mod date;
 mod download;
 pub(crate) mod options;
 mod pace;
+pub(crate) mod proxy;
+pub(crate) mod rate;
 mod redirect;
+pub(crate) mod secret;
 
 use countersign_format::layout::RepoPath;
 use reqwest::header::{
-    HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, USER_AGENT,
+    AUTHORIZATION, HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
+    USER_AGENT,
 };
 use reqwest::{Method, Request, Response, Url};
 use tokio::time::{sleep, timeout};
@@ -39,7 +43,7 @@ pub(crate) struct HttpSource {
 
 impl HttpSource {
     pub(crate) fn new(base: &Url, options: &HttpOptions) -> Self {
-        Self { base: base.clone(), options: options.clone(), clients: Clients::new(options) }
+        Self { base: base.clone(), options: options.clone(), clients: Clients::new(base, options) }
     }
 
     pub(crate) async fn get(
@@ -169,6 +173,10 @@ impl HttpSource {
         counters: &Counters,
     ) -> Result<Response, Cause> {
         let client = self.clients.of(url)?;
+        let mut headers = headers;
+        if let Some(value) = self.clients.authorization(url)? {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
         counters.request(request_size(url, &headers));
         let mut request = Request::new(Method::GET, url.clone());
         *request.headers_mut() = headers;
@@ -199,8 +207,16 @@ impl HttpSource {
                 return Err(Cause::TooLarge { limit });
             }
             bytes.extend_from_slice(&piece);
+            self.keep_to_rate(piece.len()).await;
         }
         Ok(bytes)
+    }
+
+    /// Waits as long as the bytes that came take at the rate that is not to be exceeded.
+    async fn keep_to_rate(&self, bytes: usize) {
+        if let Some(limit) = &self.options.rate_limit {
+            limit.take(bytes as u64).await;
+        }
     }
 
     /// Reads the rest of an answer that nobody wants, where that is cheaper than a new connection.

@@ -3,16 +3,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http::proxy::Proxies;
+use crate::http::rate::RateLimit;
+
 /// Most redirects that are followed for one request.
 pub const MAX_REDIRECTS: usize = 5;
 
 /// Settings of HTTP sources. Nothing is read from the environment here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpOptions {
-    /// Proxy for all requests, such as `http://proxy.example.net:3128`; none unless given.
-    pub proxy: Option<String>,
+    /// The proxies between this machine and the servers.
+    pub proxies: Proxies,
     /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What this machine shows a server that asks who it is.
+    pub client_certificate: Option<ClientCertificate>,
+    /// What the server at a source's base URL is told, and nobody else.
+    pub credentials: Option<CredentialsFile>,
+    /// Bytes a second of all sources that have a clone of it together; no limit unless given.
+    pub rate_limit: Option<RateLimit>,
     /// How long to wait for a connection, TLS included.
     pub connect_timeout: Duration,
     /// How long to wait for an answer to begin, connection included.
@@ -38,11 +47,34 @@ pub struct HttpOptions {
     pub longest_pause: Duration,
 }
 
+/// A certificate and its key, both in PEM files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key, in a file that nobody else may read.
+    pub key: PathBuf,
+}
+
+/// Where credentials are: one line, `bearer TOKEN` or `basic USER:PASSWORD`, in a file that nobody
+/// else may read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialsFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether they may be sent unencrypted. Without it they go over HTTPS only, or to this very
+    /// machine.
+    pub allow_plain: bool,
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            proxy: None,
+            proxies: Proxies::default(),
             ca_file: None,
+            client_certificate: None,
+            credentials: None,
+            rate_limit: None,
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),
             least_rate: 1024,
