@@ -8,8 +8,8 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, check, completions, enroll, files, history, hold, inspect, install, list, man, remove,
-    repair, rollback, search, show, status, update, upgrade, verify,
+    adopt, check, completions, config, enroll, files, history, hold, inspect, install, list, man,
+    remove, repair, rollback, search, show, status, update, upgrade, verify,
 };
 use crate::session::Session;
 
@@ -47,6 +47,7 @@ pub struct Cli {
 /// The arguments that every command takes.
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct ClientArgs {
     /// Install below this directory; configuration, state and cache are below it too unless named
     #[arg(long, global = true, value_name = "DIR")]
@@ -60,6 +61,9 @@ pub struct ClientArgs {
     /// Fetched archives [default: /var/cache/patchctl]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// With --root: keep configuration, state and cache in this user's own directories
+    #[arg(long, global = true, requires = "root")]
+    pub xdg: bool,
     /// Do not use the network
     #[arg(long, global = true)]
     pub offline: bool,
@@ -95,6 +99,7 @@ enum Command {
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
     Inspect(inspect::InspectArgs),
+    Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -144,6 +149,7 @@ impl Cli {
             Command::Hold(arguments) => hold::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),
             Command::Inspect(arguments) => inspect::run(&session, &arguments),
+            Command::Config(arguments) => config::run(&session, &arguments),
             Command::Completions(_) | Command::Man(_) => unreachable!("carried out above"),
         }
     }

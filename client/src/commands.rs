@@ -5,6 +5,7 @@ pub mod attention;
 pub mod change;
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod config_files;
 pub mod done;
 pub mod enroll;

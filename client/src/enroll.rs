@@ -9,7 +9,7 @@ use countersign_store::authority::{Anchor, AuthorityError, find};
 use countersign_store::crash::crash_point;
 use countersign_store::{HttpOptions, Location, Mirrors, Source};
 
-use crate::config::{ConfigError, SourceConfig, SourceName, USUAL_PRIORITY};
+use crate::config::{ConfigError, SourceConfig, SourceName, SourceNetwork};
 use crate::db::DatabaseError;
 use crate::machine;
 use crate::places::Places;
@@ -30,6 +30,10 @@ pub struct Enrolment {
     pub ring: RingName,
     /// What the source is called on this machine; after the authority unless it is named.
     pub name: Option<SourceName>,
+    /// The source's priority.
+    pub priority: u16,
+    /// How the source's servers are talked to.
+    pub network: SourceNetwork,
     /// Whether the first update is left for later.
     pub offline: bool,
 }
@@ -104,7 +108,8 @@ impl Enrolment {
             Anchor::Note { bytes, file } => (bytes, file),
             Anchor::Fingerprint(_) if self.offline => return Err(EnrollError::Offline),
             Anchor::Fingerprint(wanted) => {
-                let (version, bytes) = find(&Source::open(&self.url, http), &wanted).await?;
+                let options = self.network.http(http, &self.url, &self.url);
+                let (version, bytes) = find(&Source::open(&self.url, &options), &wanted).await?;
                 (bytes, format!("authority/{version}"))
             }
         };
@@ -116,7 +121,8 @@ impl Enrolment {
             authority: chain.fingerprint(),
             distribution: choose(self.distribution, authority)?,
             ring: self.ring,
-            priority: USUAL_PRIORITY,
+            priority: self.priority,
+            network: self.network,
         };
         if SourceConfig::read_all(places)?.iter().any(|other| other.name == config.name) {
             return Err(EnrollError::Taken(config.name));
@@ -147,7 +153,8 @@ impl CheckedEnrolment {
             self.config.write(places)?;
             return Ok(None);
         }
-        let mirrors = Mirrors::new(vec![Source::open(&self.config.url, http)]);
+        let url = &self.config.url;
+        let mirrors = Mirrors::new(vec![Source::open(url, &self.config.http(http, url))]);
         let config = &self.config;
         let updated = Updater { database, places, config, now }.run(&mirrors, reporter).await;
         let written = updated.map_err(EnrollError::Update).and_then(|updated| {

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use countersign_format::hash::Hash32;
+
 /// The file with the settings, below the configuration directory.
 pub const CONFIG_FILE: &str = "config.toml";
+const VENDOR_CONFIG: &str = "usr/lib/patchctl/config.toml";
+const CONFIG_DIRECTORY: &str = "etc/patchctl";
+const DATABASE: &str = "state.db";
 const CONFIG: &str = "etc/patchctl/config.toml";
 const STATE: &str = "var/lib/patchctl";
 const CACHE: &str = "var/cache/patchctl";
@@ -34,7 +39,58 @@ pub struct Places {
     pub cache: PathBuf,
 }
 
+/// The directories that a user's own programs keep things in (XDG Base Directory Specification).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserDirectories {
+    config: PathBuf,
+    state: PathBuf,
+    cache: PathBuf,
+}
+
+impl UserDirectories {
+    /// As `variable` has `XDG_CONFIG_HOME` and so on, and `HOME` where those are missing or not
+    /// absolute; none where nothing says it.
+    pub fn find(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<Self> {
+        let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+        let home = absolute("HOME");
+        let find = |name: &str, usual: &str| {
+            absolute(name).or_else(|| home.as_ref().map(|home| home.join(usual)))
+        };
+        Some(Self {
+            config: find("XDG_CONFIG_HOME", ".config")?,
+            state: find("XDG_STATE_HOME", ".local/state")?,
+            cache: find("XDG_CACHE_HOME", ".cache")?,
+        })
+    }
+
+    /// The places of an install root, which has directories of its own in each of the user's.
+    pub fn places(&self, root: &Path) -> NamedPlaces {
+        let whole = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let mut id = Hash32::of(whole.as_os_str().as_encoded_bytes()).to_string();
+        id.truncate(16);
+        let below = |directory: &Path| directory.join("patchctl").join(&id);
+        NamedPlaces {
+            root: Some(root.to_owned()),
+            config: Some(below(&self.config).join(CONFIG_FILE)),
+            state: Some(below(&self.state)),
+            cache: Some(below(&self.cache)),
+        }
+    }
+}
+
 impl NamedPlaces {
+    /// Whether the user's own directories are meant although nobody says so: for a root in which
+    /// there is no state, and for which there is one among them.
+    pub fn is_kept_by_user(&self, root: &Path, user: &Self) -> bool {
+        let is_free = |path: &str| !root.join(path).exists();
+        let has_state = |path: &PathBuf| path.join(DATABASE).exists();
+        let says_nothing = self.config.is_none() && self.state.is_none() && self.cache.is_none();
+        says_nothing
+            && is_free(CONFIG_DIRECTORY)
+            && is_free(STATE)
+            && user.state.as_ref().is_some_and(has_state)
+    }
+
     /// All places: the named ones, and what is not named below the root. Relative ones count from
     /// `working`, the directory that the program was started in.
     pub fn settle(self, working: &Path) -> Places {
@@ -66,7 +122,7 @@ impl NamedPlaces {
 impl Places {
     /// The state database.
     pub fn database(&self) -> PathBuf {
-        self.state.join("state.db")
+        self.state.join(DATABASE)
     }
 
     /// The lock that whoever changes the state holds.
@@ -77,6 +133,16 @@ impl Places {
     /// Where statements that contradict each other are kept.
     pub fn evidence(&self) -> PathBuf {
         self.state.join("evidence")
+    }
+
+    /// The settings that come with the program.
+    pub fn vendor_config(&self) -> PathBuf {
+        self.root.join(VENDOR_CONFIG)
+    }
+
+    /// The directory of further files with settings.
+    pub fn drop_ins(&self) -> PathBuf {
+        self.config.with_file_name("conf.d")
     }
 
     /// The directory of the sources' files.
@@ -93,6 +159,39 @@ mod tests {
         let places = named.settle(Path::new("/srv"));
         [places.root, places.config, places.state, places.cache]
             .map(|path| path.display().to_string())
+    }
+
+    #[test]
+    fn a_user_has_directories_for_each_root() {
+        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/u"));
+        let user = UserDirectories::find(home).expect("a home");
+        let one = user.places(Path::new("/nonexistent/one"));
+        let config = one.config.clone().expect("a place");
+        assert!(config.starts_with("/home/u/.config/patchctl"), "{config:?}");
+        assert!(config.ends_with(CONFIG_FILE));
+        assert_ne!(one.state, user.places(Path::new("/nonexistent/two")).state);
+        assert!(one.state.expect("a place").starts_with("/home/u/.local/state/patchctl"));
+        let relative = |name: &str| (name != "HOME").then(|| PathBuf::from("below"));
+        assert_eq!(UserDirectories::find(relative), None);
+    }
+
+    #[test]
+    fn users_places_are_found_again_unless_the_root_has_its_own() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).expect("made");
+        let user = UserDirectories::find(|name| Some(directory.path().join(name)));
+        let user = user.expect("directories").places(&root);
+        let said = NamedPlaces { root: Some(root.clone()), ..NamedPlaces::default() };
+        assert!(!said.is_kept_by_user(&root, &user));
+        let state = user.state.clone().expect("a place");
+        std::fs::create_dir_all(&state).expect("made");
+        std::fs::write(state.join(DATABASE), "").expect("written");
+        assert!(said.is_kept_by_user(&root, &user));
+        let named = NamedPlaces { state: Some("/elsewhere".into()), ..said.clone() };
+        assert!(!named.is_kept_by_user(&root, &user));
+        std::fs::create_dir_all(root.join(CONFIG_DIRECTORY)).expect("made");
+        assert!(!said.is_kept_by_user(&root, &user));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! What every command begins with: places, settings, sources, the state.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_format::time::Timestamp;
 use countersign_store::{Holder, Mirrors, Source};
 use countersign_terminal::{ExitStatus, Failure, Output, duration, time};
 use patchctl::catalogue::Catalogue;
-use patchctl::config::{Config, SourceConfig};
+use patchctl::config::definitions::VARIABLE_PREFIX;
+use patchctl::config::{Config, Given, Settings, SourceConfig};
 use patchctl::db::Database;
 use patchctl::hooks::HookLimits;
-use patchctl::places::{NamedPlaces, Places};
+use patchctl::places::{NamedPlaces, Places, UserDirectories};
 use patchctl::state::{Opening, State};
 use patchctl::transaction::{Context, Recovered};
 use patchctl::trust::{Heads, Trust};
@@ -31,6 +33,8 @@ pub struct Session<'o> {
     pub places: Places,
     /// The settings.
     pub config: Config,
+    /// Who said which of them.
+    pub settings: Settings,
     /// The sources that this machine is enrolled with.
     pub sources: Vec<SourceConfig>,
     /// What the clock said when the command began.
@@ -41,29 +45,27 @@ pub struct Session<'o> {
 
 impl<'o> Session<'o> {
     /// Reads the settings.
-    pub fn new(arguments: ClientArgs, output: &'o Output) -> Result<Self, Failure> {
+    pub fn new(mut arguments: ClientArgs, output: &'o Output) -> Result<Self, Failure> {
         let working = std::env::current_dir().map_err(|error| {
             Failure::new(ExitStatus::Failed, error).hint("go to a directory that exists")
         })?;
-        let named = NamedPlaces {
-            root: arguments.root.clone(),
-            config: arguments.config.clone().filter(|value| policy_word(value).is_none()),
-            state: arguments.state.clone(),
-            cache: arguments.cache.clone(),
-        };
-        let file = named.clone().settle(&working).config;
-        let config = Config::read(&file, named.config.is_some()).or_explain()?;
-        // a root on the command line brings its own state and cache, whatever the settings say
-        let places = match named.root {
-            Some(_) => named,
-            None => named.or(config.places.clone()),
-        };
-        let places = places.settle(&working);
+        let named = named_places(&arguments, &working)?;
+        let files = named.clone().settle(&working);
+        let given = given(&arguments);
+        let (config, settings) = Settings::read(&files, &working, &given).or_explain()?;
+        for warning in &settings.warnings {
+            output.warning(warning);
+        }
+        let mut places = named.or(config.places.clone()).settle(&working);
+        // a root that the settings name does not move the settings themselves
+        places.config = files.config;
         let sources = SourceConfig::read_all(&places).or_explain()?;
+        arguments.offline |= config.offline;
         // arguments need not be text
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         let command = words.collect::<Vec<_>>().join(" ");
-        Ok(Self { output, arguments, places, config, sources, now: clock::now(), command })
+        let now = clock::now();
+        Ok(Self { output, arguments, places, config, settings, sources, now, command })
     }
 
     /// Bars and messages for the library's reports.
@@ -171,7 +173,8 @@ impl<'o> Session<'o> {
         let trust = Trust::load(database, config).or_explain()?;
         let heads = Heads::load(database, &trust).or_explain()?;
         let locations = trust.locations(database, &heads, config, self.now).or_explain()?;
-        let open = |location| Source::open(location, &self.config.http);
+        let usual = &self.config.http;
+        let open = |location| Source::open(location, &config.http(usual, location));
         Ok(Mirrors::new(locations.iter().map(open).collect()))
     }
 
@@ -182,6 +185,57 @@ impl<'o> Session<'o> {
                 .hint("leave --dry-run out: nothing is installed by it"));
         }
         Ok(())
+    }
+}
+
+/// The places that the command line names, or that are the user's own.
+fn named_places(arguments: &ClientArgs, working: &Path) -> Result<NamedPlaces, Failure> {
+    let named = NamedPlaces {
+        root: arguments.root.clone(),
+        // `--config new` says what to do about files that were changed here, not where settings are
+        config: arguments.config.clone().filter(|value| policy_word(value).is_none()),
+        state: arguments.state.clone(),
+        cache: arguments.cache.clone(),
+    };
+    let Some(root) = named.root.as_ref().map(|root| working.join(root)) else { return Ok(named) };
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let user = UserDirectories::find(variable).map(|user| user.places(&root));
+    let is_privileged = rustix::process::geteuid().is_root();
+    match user {
+        Some(user) if arguments.xdg => Ok(named.or(user)),
+        Some(user) if !is_privileged && named.is_kept_by_user(&root, &user) => Ok(named.or(user)),
+        None if arguments.xdg => Err(Failure::usage(
+            "there is no HOME and no XDG_CONFIG_HOME, XDG_STATE_HOME, \
+                                XDG_CACHE_HOME in the environment",
+        )),
+        _ => Ok(named),
+    }
+}
+
+/// What the command line and the environment say.
+fn given(arguments: &ClientArgs) -> Given {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let wait = arguments.lock_timeout.map(|span| format!("{}s", span.as_secs()));
+    let options = [
+        ("root", "--root", shown(&arguments.root)),
+        ("state", "--state", shown(&arguments.state)),
+        ("cache", "--cache", shown(&arguments.cache)),
+        ("lock_timeout", "--lock-timeout", wait),
+        ("offline", "--offline", arguments.offline.then(|| "true".into())),
+    ];
+    let options =
+        options.into_iter().filter_map(|(name, option, value)| Some((name, option, value?)));
+    let matters = |name: &str| {
+        name.starts_with(VARIABLE_PREFIX) || name.to_ascii_lowercase().ends_with("_proxy")
+    };
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let file = arguments.config.as_ref().filter(|value| policy_word(value).is_none());
+    Given {
+        file_is_named: file.is_some(),
+        root_is_named: arguments.root.is_some(),
+        environment: environment.filter(|(name, _)| matters(name)).collect(),
+        options: options.collect(),
     }
 }
 

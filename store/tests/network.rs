@@ -118,7 +118,7 @@ fn a_secret_that_is_none_stops_before_anything_is_sent() {
 
 #[test]
 fn all_transfers_together_keep_to_the_rate() {
-    let server = Server::start(|_| answer("200 OK", &[], &[7; 20_000]));
+    let server = Server::start(|_| answer("200 OK", &[], &vec![7; 20_000]));
     let options = HttpOptions { rate_limit: Some(RateLimit::new(100_000)), ..quick() };
     let begun = Instant::now();
     let one = Source::open(&location(&server.url()), &options);

@@ -21,5 +21,6 @@ macro_rules! documents {
 }
 
 documents! {
+    configuration: "docs/configuration.md",
     publishing: "docs/publishing.md",
 }

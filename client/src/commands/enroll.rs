@@ -1,12 +1,14 @@
 //! `patchctl enroll`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use countersign_format::text::{DistributionName, RingName};
-use countersign_store::Location;
 use countersign_store::authority::AnchorText;
+use countersign_store::{ClientCertificate, CredentialsFile, Location};
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::clock;
-use patchctl::config::{SourceName, USUAL_RING};
+use patchctl::config::{MAX_PRIORITY, SourceName, SourceNetwork, USUAL_PRIORITY, USUAL_RING};
 use patchctl::enroll::Enrolment;
 use serde::Serialize;
 
@@ -39,6 +41,26 @@ pub struct EnrollArgs {
     /// What to call this source; after the authority unless named
     #[arg(long, value_name = "NAME")]
     name: Option<SourceName>,
+    /// Which source wins where several offer a component: the lowest number, 1 to 999
+    #[arg(long, value_name = "N", default_value_t = USUAL_PRIORITY, value_parser = priority_range())]
+    priority: u16,
+    /// File with `bearer TOKEN` or `basic USER:PASSWORD` for this URL's server
+    #[arg(long, value_name = "FILE")]
+    credentials_file: Option<PathBuf>,
+    /// PEM file of the certificate authorities to trust for this source
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// PEM file of the certificate to show to this source's servers
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+}
+
+/// The priorities that there are.
+pub fn priority_range() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=i64::from(MAX_PRIORITY))
 }
 
 #[derive(Serialize)]
@@ -67,9 +89,28 @@ impl Report for Enrolled {
     }
 }
 
+impl EnrollArgs {
+    /// What the source's file will say of the network, with paths that mean the same from
+    /// everywhere.
+    fn network(&self) -> Result<SourceNetwork, Failure> {
+        let whole = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
+        let whole = |path| whole(path).map_err(|error| Failure::new(ExitStatus::Failed, error));
+        let pair = whole(&self.client_certificate)?.zip(whole(&self.client_key)?);
+        Ok(SourceNetwork {
+            proxy: None,
+            ca_file: whole(&self.ca_file)?,
+            client_certificate: pair
+                .map(|(certificate, key)| ClientCertificate { certificate, key }),
+            credentials: whole(&self.credentials_file)?
+                .map(|path| CredentialsFile { path, allow_plain: false }),
+        })
+    }
+}
+
 /// Binds the machine.
 pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, Failure> {
     session.refuse_dry_run("enroll")?;
+    let network = arguments.network()?;
     let anchor = arguments.authority.read().map_err(|error| {
         Failure::new(io_exit(&error), format!("cannot read the authority note: {error}"))
             .hint("give a file or sha256:HEX")
@@ -90,6 +131,8 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
         distribution: arguments.distribution,
         ring: arguments.ring,
         name: arguments.name,
+        priority: arguments.priority,
+        network,
         offline: session.arguments.offline,
     };
     let http = &session.config.http;

@@ -5,6 +5,7 @@ use std::io;
 use countersign_store::LockError;
 use countersign_terminal::ExitStatus;
 use patchctl::config::ConfigError;
+use patchctl::config::definitions::definition;
 use patchctl::db::DatabaseError;
 use patchctl::state::StateError;
 
@@ -20,7 +21,9 @@ impl Explain for ConfigError {
             | Self::TooLong(_)
             | Self::Form { .. }
             | Self::UnknownKey { .. }
-            | Self::Value { .. } => ExitStatus::Configuration,
+            | Self::Value { .. }
+            | Self::FileName { .. }
+            | Self::Half { .. } => ExitStatus::Configuration,
         }
     }
 
@@ -28,6 +31,9 @@ impl Explain for ConfigError {
         match self {
             Self::UnknownKey { suggestion: Some(word), .. } => {
                 Some(format!("did you mean {word}?"))
+            }
+            Self::Value { key, .. } => {
+                definition(key).map(|setting| format!("{key} is {}", setting.help))
             }
             _ => privilege_hint(self.exit()),
         }

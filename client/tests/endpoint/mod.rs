@@ -39,6 +39,7 @@ impl Endpoint {
             distribution: "main".parse().expect("a name"),
             ring: "stable".parse().expect("a name"),
             priority: patchctl::config::USUAL_PRIORITY,
+            network: patchctl::config::SourceNetwork::default(),
         };
         let note = repository.enrolment();
         let SourceConfig { name, distribution, authority, .. } = &config;

@@ -55,13 +55,12 @@ impl Clients {
     /// What the server of `url` is told so that it lets this machine in. Nothing, unless it is
     /// the very server that the source is configured with.
     pub(super) fn authorization(&self, url: &Url) -> Result<Option<&HeaderValue>, Cause> {
-        let value = match self.authorization.get() {
-            Some(value) => value,
-            None => {
-                let read = secret::authorization(&self.base, &self.options);
-                let value = read.map_err(|error| Cause::Setup(error.into()))?;
-                self.authorization.get_or_init(|| value)
-            }
+        let value = if let Some(value) = self.authorization.get() {
+            value
+        } else {
+            let read = secret::authorization(&self.base, &self.options);
+            let value = read.map_err(|error| Cause::Setup(error.into()))?;
+            self.authorization.get_or_init(|| value)
         };
         Ok(value.as_ref().filter(|_| secret::is_of_server(&self.base, url)))
     }
