@@ -22,5 +22,7 @@ macro_rules! documents {
 
 documents! {
     configuration: "docs/configuration.md",
+    readme: "README.md",
+    hosting: "docs/hosting.md",
     publishing: "docs/publishing.md",
 }
