@@ -28,6 +28,7 @@ pub mod status;
 pub mod update;
 pub mod upgrade;
 pub mod verify;
+pub mod why;
 
 use std::str::FromStr;
 

@@ -204,8 +204,8 @@ impl Downloader<'_> {
         mirrors.try_each(attempt).await.map(|(value, _)| value)
     }
 
-    /// A note of the cache that verifies; others are fetched anew.
-    fn cached_note(&self, offer: &Offer) -> Option<Verified<PatchNote>> {
+    /// The note of a patch, if the cache has it and it verifies.
+    pub fn cached_note(&self, offer: &Offer) -> Option<Verified<PatchNote>> {
         let path = layout::patch_note(&offer.entry().archive.sha256);
         let mut bytes = Vec::new();
         let file = cache::open(self.cache, &path).ok()??;

@@ -246,19 +246,21 @@ fn write_rollout(
     release: &Release,
     now: Timestamp,
 ) -> fmt::Result {
-    let hundredths = |share: u16| format!("{}.{:02} %", share / 100, share % 100);
+    let part = |share: u16| match share {
+        10_000 => "all machines".to_owned(),
+        share => format!("{}.{:02} % of the machines", share / 100, share % 100),
+    };
     let share = release.share(now);
-    write!(formatter, "to {} of the machines now", hundredths(share))?;
+    write!(formatter, "to {}", part(share))?;
+    if share == 10_000 {
+        return Ok(());
+    }
     let full = u16::from(release.percent) * 100;
     if let (true, Some(start)) = (share < full, release.start) {
-        let end = start.plus(release.ramp);
-        write!(formatter, ", to {} by {end}", hundredths(full))?;
+        write!(formatter, " now, to {} by {}", part(full), start.plus(release.ramp))?;
     }
-    write!(formatter, "; this one is at {}", hundredths(bucket))?;
-    if bucket >= full {
-        formatter.write_str(" and not among them")?;
-    }
-    Ok(())
+    let place = format!("{}.{:02} %", bucket / 100, bucket % 100);
+    write!(formatter, "; this one has its place at {place}")
 }
 
 #[cfg(test)]

@@ -36,3 +36,4 @@ pub mod trust;
 pub mod update;
 pub mod verify;
 pub mod whole;
+pub mod why;

@@ -12,6 +12,7 @@ use patchctl::freshness::Freshness;
 use patchctl::trust::TrustError;
 use serde::Serialize;
 
+use super::overview::{SkippedReport, print_skipped};
 use crate::explain::{Explain as _, OrExplain as _, one_line};
 use crate::session::Session;
 
@@ -204,8 +205,9 @@ impl Attention {
         !self.revoked.is_empty()
     }
 
-    /// Prints it, the gravest first.
-    pub fn print(&self, output: &Output) {
+    /// Prints it, the gravest first, behind what is skipped.
+    pub fn print(&self, skipped: &[SkippedReport], output: &Output) {
+        print_skipped(output, skipped);
         for ConcernReport { name, version, reason } in &self.revoked {
             let text = format!("{name} {version} is installed and was revoked: {reason}");
             output.print_toned_field("revoked", Tone::Bad, text);
@@ -217,7 +219,11 @@ impl Attention {
         for report in &self.holds {
             output.print_toned_field("held", Tone::Attention, report.text());
         }
-        for HeldBackReport { name, version, transaction } in &self.held_back {
+        let is_said = |held: &&HeldBackReport| {
+            skipped.iter().any(|skipped| skipped.is_about(&held.name, &held.version))
+        };
+        let unsaid = self.held_back.iter().filter(|held| !is_said(held));
+        for HeldBackReport { name, version, transaction } in unsaid {
             let text =
                 format!("{name} {version}, undone by rollback {transaction}, until a newer one");
             output.print_toned_field("held back", Tone::Attention, text);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::attention::{Attention, FreshnessReport, Freshnesses};
 use super::filter::FilterArgs;
-use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
+use super::overview::{SkippedReport, StepReport, print_steps};
 use crate::explain::OrExplain as _;
 use crate::session::Session;
 
@@ -59,8 +59,7 @@ impl Report for CheckReport {
             _ => {}
         }
         print_steps(output, &self.waiting);
-        print_skipped(output, &self.skipped);
-        self.attention.print(output);
+        self.attention.print(&self.skipped, output);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The arguments that choose among patches.
 
 use clap::Args;
-use countersign_format::entry::Severity;
+use countersign_format::entry::{PatchEntry, Severity};
+use countersign_format::name::{Platform, Requirement};
 use countersign_format::text::AdvisoryId;
 use patchctl::select::Filter;
 
@@ -21,6 +22,17 @@ pub struct FilterArgs {
     security: bool,
 }
 
+/// Which patches of a version a command is about.
+#[derive(Args, Debug, Clone, Default)]
+pub struct PatchArgs {
+    /// Only patches for this platform
+    #[arg(long)]
+    platform: Option<Platform>,
+    /// Only the incremental patch with this base, written as its publisher wrote it
+    #[arg(long, value_name = "REQUIREMENT")]
+    base: Option<Requirement>,
+}
+
 /// What `install` and `upgrade` take.
 #[derive(Args, Debug, Clone, Default)]
 pub struct ChangeArgs {
@@ -37,6 +49,14 @@ pub struct ChangeArgs {
     pub allow_stale: bool,
     #[command(flatten)]
     pub config_files: ConfigFilesArgs,
+}
+
+impl PatchArgs {
+    /// Whether an entry's patch is one of them.
+    pub fn wants(&self, entry: &PatchEntry) -> bool {
+        self.platform.as_ref().is_none_or(|platform| entry.platform == *platform)
+            && self.base.as_ref().is_none_or(|base| entry.base.as_ref() == Some(base))
+    }
 }
 
 impl FilterArgs {

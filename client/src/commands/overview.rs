@@ -1,6 +1,6 @@
 //! What several commands tell of patches and plans.
 
-use countersign_terminal::{Output, Table, bytes};
+use countersign_terminal::{Output, Table, Tone, bytes};
 use patchctl::catalogue::Catalogue;
 use patchctl::db::Database;
 use patchctl::plan::{Plan, PlanError, Planner};
@@ -85,6 +85,11 @@ impl StepReport {
 }
 
 impl SkippedReport {
+    /// Whether it is about this version.
+    pub fn is_about(&self, name: &str, version: &str) -> bool {
+        self.name == name && self.version == version
+    }
+
     /// It in words.
     pub fn text(&self) -> String {
         format!("{} {}: {}", self.name, self.version, self.why)
@@ -121,7 +126,7 @@ pub fn print_steps(output: &Output, steps: &[StepReport]) {
 
 /// Says what is offered and not taken.
 pub fn print_skipped(output: &Output, skipped: &[SkippedReport]) {
-    for SkippedReport { name, version, why } in skipped {
-        output.print_line(format!("skipped: {name} {version}: {why}"));
+    for skipped in skipped {
+        output.print_toned_field("skipped", Tone::Attention, skipped.text());
     }
 }

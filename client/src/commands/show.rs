@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use countersign_format::entry::PatchEntry;
-use countersign_format::name::{Platform, Requirement};
+use countersign_format::name::Requirement;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::Offer;
 use serde::Serialize;
 
 use super::NameAndVersion;
-use super::filter::severity_word;
+use super::filter::{PatchArgs, severity_word};
 use crate::explain::OrExplain as _;
 use crate::session::Session;
 
@@ -24,12 +24,8 @@ pub struct ShowArgs {
     /// Which
     #[arg(value_name = "NAME[@VERSION]")]
     what: NameAndVersion,
-    /// Only patches for this platform
-    #[arg(long)]
-    platform: Option<Platform>,
-    /// Only the incremental patch with this base, written as its publisher wrote it
-    #[arg(long, value_name = "REQUIREMENT")]
-    base: Option<Requirement>,
+    #[command(flatten)]
+    patch: PatchArgs,
     /// All versions
     #[arg(long)]
     all_versions: bool,
@@ -183,8 +179,7 @@ pub fn run(session: &Session<'_>, arguments: &ShowArgs) -> Result<ExitStatus, Fa
     let mut offers = catalogue.offers_named(&database, name).or_explain()?;
     offers.retain(|offer| {
         let entry = offer.entry();
-        arguments.platform.as_ref().is_none_or(|platform| entry.platform == *platform)
-            && arguments.base.as_ref().is_none_or(|base| entry.base.as_ref() == Some(base))
+        arguments.patch.wants(entry)
             && version.as_ref().is_none_or(|version| entry.version == *version)
     });
     let newest_open = offers.iter().filter(|offer| offer.is_open()).map(Offer::version).max();

@@ -176,10 +176,7 @@ impl Report for StatusReport {
         output.print_heading("this machine");
         output.print_field("installed", self.installed);
         output.print_toned_field("waiting", self.tone_of_waiting(), self.waiting_text());
-        for skipped in &self.skipped {
-            output.print_toned_field("skipped", Tone::Attention, skipped.text());
-        }
-        self.attention.print(output);
+        self.attention.print(&self.skipped, output);
         if !self.restart.is_empty() {
             output.print_toned_field("restart", Tone::Attention, self.restart.join(", "));
         }

@@ -89,8 +89,7 @@ impl Machine {
         let mut old = repository.clone();
         old.now = ago(seconds);
         old.publish();
-        let state = rusqlite::Connection::open(self.root("var/lib/patchctl/state.db"));
-        let state = state.expect("a state");
+        let state = self.state();
         for log in Log::BOTH {
             let checkpoint = &old.files()[&layout::checkpoint(log)];
             let update = "UPDATE log SET checkpoint = ?1 WHERE log = ?2";
@@ -99,6 +98,25 @@ impl Machine {
         let update = "UPDATE signer_time SET time = time - ?1";
         let seconds = i64::try_from(seconds).expect("a span");
         state.execute(update, [seconds]).expect("changed");
+    }
+
+    /// Puts these checkpoints into the state, unverified, as signed so many seconds after now.
+    pub fn hold_future(&self, seconds: u64, repository: &Repository) {
+        let mut later = repository.clone();
+        later.now = patchctl::clock::now().plus(seconds);
+        later.publish();
+        let state = self.state();
+        for log in Log::BOTH {
+            let checkpoint = &later.files()[&layout::checkpoint(log)];
+            let update = "UPDATE log SET checkpoint = ?1 WHERE log = ?2";
+            state.execute(update, rusqlite::params![checkpoint, log.as_str()]).expect("changed");
+        }
+    }
+
+    /// The state, to be looked at and changed behind the program's back.
+    pub fn state(&self) -> rusqlite::Connection {
+        let path = self.root("var/lib/patchctl/state.db");
+        rusqlite::Connection::open(path).expect("a state")
     }
 
     /// The document that a command prints with `--json`.
