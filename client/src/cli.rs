@@ -8,7 +8,8 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, check, completions, config, enroll, files, history, hold, inspect, install, list, man, remove, repair, rollback, search, show, status, update, upgrade, verify, why,
+    adopt, audit, check, completions, config, enroll, files, history, hold, inspect, install, list,
+    man, remove, repair, rollback, search, show, status, update, upgrade, verify, why,
 };
 use crate::session::Session;
 
@@ -98,6 +99,7 @@ enum Command {
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
     Why(why::WhyArgs),
+    Audit(audit::AuditArgs),
     Inspect(inspect::InspectArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
@@ -148,6 +150,7 @@ impl Cli {
             Command::History(arguments) => history::run(&session, &arguments),
             Command::Hold(arguments) => hold::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),
+            Command::Audit(arguments) => audit::run(&session, &arguments),
             Command::Why(arguments) => why::run(&session, &arguments),
             Command::Inspect(arguments) => inspect::run(&session, &arguments),
             Command::Config(arguments) => config::run(&session, &arguments),

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod attention;
+pub mod audit;
 pub mod change;
 pub mod check;
 pub mod completions;

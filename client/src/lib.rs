@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod advisory;
 pub mod catalogue;
 pub mod clock;
 pub mod concern;

@@ -33,8 +33,8 @@ fn update(machine: &Machine, repository: &mut Repository) {
 }
 
 /// The commands whose answer is worth no more than the index is, and the ones that say what is here.
-const OF_INDEX: [&[&str]; 4] =
-    [&["status"], &["check"], &["list", "--upgradable"], &["check", "--security"]];
+const OF_INDEX: [&[&str]; 5] =
+    [&["status"], &["check"], &["list", "--upgradable"], &["check", "--security"], &["audit"]];
 const LOCAL: [&[&str]; 5] = [
     &["list", "--installed"],
     &["show", "acme-agent"],
@@ -310,4 +310,70 @@ fn why_tells_who_signed_what_is_installed() {
     assert_eq!(why["installed"]["source"], "patches.example.org");
     assert!(why["installed"]["collection_keys"].is_array(), "{why}");
     machine.run(&["why", "acme-agent"]).success().says("installed by:   transaction 1 on");
+}
+
+#[test]
+fn audit_lists_what_is_open_and_whether_it_can_be_closed_now() {
+    let (machine, mut repository) = installed(&["app", "late", "never", "tool"]);
+    machine.run(&["audit"]).success().says("no advisory is open");
+    let closing = |name: &str, version: &str, advisory: &str, severity| {
+        patch(name, version).with(|entry| {
+            entry.severity = severity;
+            entry.advisories = vec![advisory.parse().expect("an advisory")];
+        })
+    };
+    let tool = repository.collect(&closing("tool", "1.1.0", "CVE-2026-0001", Severity::Medium));
+    let late = repository.collect(&closing("late", "1.1.0", "CVE-2026-0002", Severity::Critical));
+    repository.collect(&closing("never", "1.1.0", "CVE-2026-0003", Severity::Low));
+    let other = closing("app", "1.1.0", "CVE-2026-0004", Severity::High);
+    repository.collect(&other.with(|entry| {
+        entry.platform = "plan9-pdp11".parse().expect("a platform");
+    }));
+    let start = repository.now.plus(90 * DAY);
+    repository.release(&[tool]);
+    repository.release_with(&[late], |release| release.start = Some(start));
+    update(&machine, &mut repository);
+    machine.run(&["audit"]).code(101).says("3 advisories are open, 1 can be closed now");
+    let open = machine.json(&["audit"])["open"].clone();
+    let advisories: Vec<_> =
+        open.as_array().expect("a list").iter().map(|open| &open["advisory"]).collect();
+    assert_eq!(advisories, ["CVE-2026-0002", "CVE-2026-0001", "CVE-2026-0003"], "by severity");
+    assert_eq!((&open[0]["now"], &open[0]["changes"]), (&false.into(), &start.to_string().into()));
+    assert_eq!((&open[1]["now"], &open[1]["to"]), (&true.into(), &"1.1.0".into()));
+    assert_eq!(open[2]["why_not"], "not released to ring stable");
+    machine.run(&["audit", "--severity", "medium"]).code(101).says("2 advisories");
+    machine.run(&["audit", "--advisory", "CVE-2026-0004"]).success();
+
+    machine.run(&["upgrade", "--yes"]).code(0);
+    machine.run(&["audit", "--advisory", "CVE-2026-0001"]).success();
+    machine.run(&["rollback", "--yes", "--allow-vulnerable"]).success();
+    let reopened = machine.json(&["audit", "--advisory", "CVE-2026-0001"])["open"][0].clone();
+    assert_eq!((&reopened["reopened_by"], &reopened["now"]), (&3.into(), &false.into()));
+    assert!(reopened["why_not"].as_str().is_some_and(|why| why.contains("held back")));
+    repository.revoke(0, "breaks the spooler");
+    update(&machine, &mut repository);
+    machine.run(&["audit"]).code(110).says("app 1.0.0 is installed and was revoked");
+    machine.age(4 * DAY, &repository);
+    machine.run(&["audit"]).code(11).says("CVE-2026-0001");
+}
+
+#[test]
+fn what_an_installed_version_closes_is_not_open() {
+    let mut repository = repository();
+    let closing = |version: &str, advisories: &[&str]| {
+        patch("tool", version).with(|entry| {
+            let parse = |advisory: &&str| advisory.parse().expect("an advisory");
+            entry.advisories = advisories.iter().map(parse).collect();
+        })
+    };
+    let one = repository.collect(&closing("1.0.0", &["CVE-2026-0001"]));
+    let two = repository.collect(&closing("1.1.0", &["CVE-2026-0001", "CVE-2026-0002"]));
+    repository.release(&[one, two]);
+    repository.publish();
+    let machine = Machine::enrolled(&repository);
+    machine.run(&["audit"]).success();
+    machine.run(&["install", "tool@1.0.0", "--yes"]).success();
+    let open = machine.json(&["audit"])["open"].clone();
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "{open}");
+    assert_eq!(open[0]["advisory"], "CVE-2026-0002");
 }

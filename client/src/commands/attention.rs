@@ -205,9 +205,8 @@ impl Attention {
         !self.revoked.is_empty()
     }
 
-    /// Prints it, the gravest first, behind what is skipped.
-    pub fn print(&self, skipped: &[SkippedReport], output: &Output) {
-        print_skipped(output, skipped);
+    /// Prints what is installed and was revoked or withdrawn.
+    pub fn print_taken_back(&self, output: &Output) {
         for ConcernReport { name, version, reason } in &self.revoked {
             let text = format!("{name} {version} is installed and was revoked: {reason}");
             output.print_toned_field("revoked", Tone::Bad, text);
@@ -216,6 +215,12 @@ impl Attention {
             let text = format!("{name} {version} is installed and was withdrawn: {reason}");
             output.print_toned_field("withdrawn", Tone::Attention, text);
         }
+    }
+
+    /// Prints it, the gravest first, behind what is skipped.
+    pub fn print(&self, skipped: &[SkippedReport], output: &Output) {
+        print_skipped(output, skipped);
+        self.print_taken_back(output);
         for report in &self.holds {
             output.print_toned_field("held", Tone::Attention, report.text());
         }
