@@ -9,7 +9,7 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 use crate::commands::config_files::policy_word;
 use crate::commands::{
     adopt, audit, check, completions, config, enroll, files, history, hold, inspect, install, list,
-    man, remove, repair, rollback, search, show, status, update, upgrade, verify, why,
+    man, remove, repair, rollback, search, show, sources, status, update, upgrade, verify, why,
 };
 use crate::session::Session;
 
@@ -101,6 +101,7 @@ enum Command {
     Why(why::WhyArgs),
     Audit(audit::AuditArgs),
     Inspect(inspect::InspectArgs),
+    Sources(sources::SourcesArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -153,6 +154,7 @@ impl Cli {
             Command::Audit(arguments) => audit::run(&session, &arguments),
             Command::Why(arguments) => why::run(&session, &arguments),
             Command::Inspect(arguments) => inspect::run(&session, &arguments),
+            Command::Sources(arguments) => sources::run(&session, arguments),
             Command::Config(arguments) => config::run(&session, &arguments),
             Command::Completions(_) | Command::Man(_) => unreachable!("carried out above"),
         }

@@ -25,6 +25,7 @@ pub mod repair;
 pub mod rollback;
 pub mod search;
 pub mod show;
+pub mod sources;
 pub mod status;
 pub mod update;
 pub mod upgrade;

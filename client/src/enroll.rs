@@ -11,6 +11,7 @@ use countersign_store::{HttpOptions, Location, Mirrors, Source};
 
 use crate::config::{ConfigError, SourceConfig, SourceName, SourceNetwork};
 use crate::db::DatabaseError;
+use crate::db::source::NewSource;
 use crate::machine;
 use crate::places::Places;
 use crate::report::Reporter;
@@ -145,9 +146,18 @@ impl CheckedEnrolment {
     ) -> Result<Option<Updated>, EnrollError> {
         let SourceConfig { name, distribution, authority, .. } = &self.config;
         let machine = machine::new_id().map_err(EnrollError::Random)?;
+        let others: Vec<SourceName> =
+            SourceConfig::read_all(places)?.into_iter().map(|other| other.name).collect();
         let database = &mut state.database;
-        let id =
-            database.enroll(name, distribution, *authority, self.version, &self.note, &machine)?;
+        let new = NewSource {
+            name,
+            distribution,
+            anchor: *authority,
+            version: self.version,
+            note: &self.note,
+            machine: &machine,
+        };
+        let enrolled = database.enroll(&new, &others)?;
         crash_point("enroll.state");
         if self.offline {
             self.config.write(places)?;
@@ -161,8 +171,9 @@ impl CheckedEnrolment {
             crash_point("enroll.updated");
             Ok(self.config.write(places).map(|()| updated)?)
         });
-        if written.is_err() {
-            state.database.forget_source(id)?;
+        // what was known before is no more wrong for it
+        if written.is_err() && !enrolled.is_known {
+            state.database.forget_source(enrolled.id)?;
         }
         written.map(Some)
     }

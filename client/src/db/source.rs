@@ -39,6 +39,32 @@ pub struct SourceRecord {
     pub updated: Option<Timestamp>,
 }
 
+/// A source that is to be taken up.
+#[derive(Clone, Debug)]
+pub struct NewSource<'a> {
+    /// Its name.
+    pub name: &'a SourceName,
+    /// The distribution whose word counts.
+    pub distribution: &'a DistributionName,
+    /// SHA-256 of the text of the authority note that trust begins with.
+    pub anchor: Hash32,
+    /// The note's version.
+    pub version: u64,
+    /// The note.
+    pub note: &'a [u8],
+    /// The identity of this machine, if it has none yet.
+    pub machine: &'a str,
+}
+
+/// A source that was taken up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Enrolled {
+    /// Its number.
+    pub id: SourceId,
+    /// Whether the state knew all of it from before.
+    pub is_known: bool,
+}
+
 /// What is held of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldLog {
@@ -93,27 +119,52 @@ impl Database {
     }
 
     /// Takes up a source with the authority note that trust in it begins with, and gives this
-    /// machine an identity if it has none. What the state knew of a source of that name is dropped.
+    /// machine an identity if it has none.
+    ///
+    /// What the state knows of a source that was removed is taken up again: with the same authority
+    /// note and distribution all of it; with the same note alone the notes accepted since and the
+    /// newest times of signers. Removing a source and adding it again takes no step back. `others`
+    /// are the sources that this machine has besides; their records stay theirs.
     pub fn enroll(
         &mut self,
-        name: &SourceName,
-        distribution: &DistributionName,
-        anchor: Hash32,
-        version: u64,
-        note: &[u8],
-        machine: &str,
-    ) -> Result<SourceId, DatabaseError> {
+        new: &NewSource<'_>,
+        others: &[SourceName],
+    ) -> Result<Enrolled, DatabaseError> {
+        let NewSource { name, distribution, anchor, version, note, machine } = new;
+        let records = self.sources()?;
+        let is_left = |record: &&SourceRecord| !others.contains(&record.name);
+        let same = |record: &&SourceRecord| {
+            record.anchor == *anchor && record.distribution == **distribution
+        };
+        let left = records.iter().filter(is_left).find(same);
+        let namesake = records.iter().find(|record| record.name == **name);
         let transaction = self.begin()?;
         transaction.execute("INSERT OR IGNORE INTO machine (one, id) VALUES (1, ?1)", [machine])?;
-        transaction.execute("DELETE FROM source WHERE name = ?1", [name.as_str()])?;
-        transaction.execute(
-            "INSERT INTO source (name, anchor, distribution, floor) VALUES (?1, ?2, ?3, ?4)",
-            params![name.as_str(), anchor.to_string(), distribution.as_str(), signed(version)],
-        )?;
-        let id = transaction.last_insert_rowid();
-        put_authority(&transaction, SourceId(id), version, note)?;
+        if let Some(old) = namesake.filter(|old| left.is_none_or(|left| left.id != old.id)) {
+            // its floors are kept under a name that nobody gives
+            transaction.execute(
+                "UPDATE OR REPLACE source SET name = substr(name, 1, 40) || '.' || id WHERE id = ?1",
+                [old.id.0],
+            )?;
+        }
+        let id = if let Some(left) = left {
+            let rename = "UPDATE source SET name = ?2 WHERE id = ?1";
+            transaction.execute(rename, params![left.id.0, name.as_str()])?;
+            left.id
+        } else {
+            transaction.execute(
+                "INSERT INTO source (name, anchor, distribution, floor) VALUES (?1, ?2, ?3, ?4)",
+                params![name.as_str(), anchor.to_string(), distribution.as_str(), signed(*version)],
+            )?;
+            let id = SourceId(transaction.last_insert_rowid());
+            for known in records.iter().filter(|record| record.anchor == *anchor) {
+                take_floors(&transaction, known.id, id)?;
+            }
+            id
+        };
+        put_authority(&transaction, id, *version, note)?;
         transaction.commit()?;
-        Ok(SourceId(id))
+        Ok(Enrolled { id, is_known: left.is_some() })
     }
 
     /// Forgets a source.
@@ -266,6 +317,33 @@ fn put_authority(
     connection.execute(
         "INSERT OR REPLACE INTO authority_note (source, version, note) VALUES (?1, ?2, ?3)",
         params![source.0, signed(version), note],
+    )?;
+    Ok(())
+}
+
+/// What was accepted of the authority's notes, and the newest times of signers, holds for every
+/// source that begins with the same note.
+fn take_floors(
+    transaction: &Transaction<'_>,
+    known: SourceId,
+    new: SourceId,
+) -> Result<(), DatabaseError> {
+    let ids = params![known.0, new.0];
+    transaction.execute(
+        "INSERT OR IGNORE INTO authority_note (source, version, note)
+         SELECT ?2, version, note FROM authority_note WHERE source = ?1",
+        ids,
+    )?;
+    transaction.execute(
+        "UPDATE source SET floor = MAX(floor, (SELECT floor FROM source WHERE id = ?1))
+         WHERE id = ?2",
+        ids,
+    )?;
+    transaction.execute(
+        "INSERT INTO signer_time (source, log, key, time)
+         SELECT ?2, log, key, time FROM signer_time WHERE source = ?1
+         ON CONFLICT DO UPDATE SET time = MAX(time, excluded.time)",
+        ids,
     )?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use countersign_format::time::Timestamp;
 use countersign_store::{Mirrors, Source};
 use patchctl::config::SourceConfig;
 use patchctl::db::Database;
+use patchctl::db::source::NewSource;
 use patchctl::places::{NamedPlaces, Places};
 use patchctl::report::Silent;
 use patchctl::trust::{Heads, Trust};
@@ -44,7 +45,9 @@ impl Endpoint {
         let note = repository.enrolment();
         let SourceConfig { name, distribution, authority, .. } = &config;
         let machine = "00112233445566778899aabbccddeeff";
-        database.enroll(name, distribution, *authority, 1, &note, machine).expect("enrolled");
+        let anchor = *authority;
+        let new = NewSource { name, distribution, anchor, version: 1, note: &note, machine };
+        database.enroll(&new, &[]).expect("enrolled");
         Self { _directory: directory, places, config, database }
     }
 
