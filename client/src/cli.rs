@@ -8,8 +8,9 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, audit, check, completions, config, enroll, files, history, hold, inspect, install, list,
-    man, remove, repair, rollback, search, show, sources, status, update, upgrade, verify, why,
+    adopt, audit, check, clean, completions, config, enroll, files, history, hold, inspect,
+    install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade,
+    verify, why,
 };
 use crate::session::Session;
 
@@ -95,6 +96,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Repair(repair::RepairArgs),
     Adopt(adopt::AdoptArgs),
+    Clean(clean::CleanArgs),
     History(history::HistoryArgs),
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
@@ -148,6 +150,7 @@ impl Cli {
             Command::Verify(arguments) => verify::run(&session, &arguments),
             Command::Repair(arguments) => repair::run(&session, &arguments),
             Command::Adopt(arguments) => adopt::run(&session, &arguments),
+            Command::Clean(arguments) => clean::run(&session, &arguments),
             Command::History(arguments) => history::run(&session, &arguments),
             Command::Hold(arguments) => hold::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),

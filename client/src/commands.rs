@@ -5,6 +5,7 @@ pub mod attention;
 pub mod audit;
 pub mod change;
 pub mod check;
+pub mod clean;
 pub mod completions;
 pub mod config;
 pub mod config_files;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use countersign_store::{ClientCertificate, HttpOptions};
 
 use crate::places::NamedPlaces;
+use crate::transaction::Retention;
 
 pub mod definitions;
 mod file;
@@ -42,6 +43,8 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long a hook may run, where the settings say it.
     pub hook_timeout: Option<Duration>,
+    /// What is kept for rollbacks.
+    pub retention: Retention,
     /// How many archives are fetched side by side.
     pub downloads: usize,
     /// Whether the network is left alone.
@@ -122,6 +125,7 @@ impl Default for Config {
             places: NamedPlaces::default(),
             lock_timeout: LOCK_TIMEOUT,
             hook_timeout: None,
+            retention: Retention::default(),
             downloads: DOWNLOADS,
             offline: false,
             http: HttpOptions::default(),

@@ -19,8 +19,10 @@ use crate::report::{Event, Reporter};
 use crate::trust::TrustError;
 
 mod cache;
+mod clear;
 mod join;
 
+pub use clear::{cached, clear};
 use join::join_all;
 
 /// Bytes hashed at a time.

@@ -284,10 +284,15 @@ pub(crate) fn finished(connection: &Connection) -> Result<Vec<(i64, bool)>, Data
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Notes that a transaction's backups are about to go.
+/// Notes that a transaction's backups are about to go, and that they may still be on disk.
 pub(crate) fn backups_dropped(connection: &Connection, txn: i64) -> Result<(), DatabaseError> {
-    connection.execute("UPDATE txn SET kept = 0 WHERE id = ?1", [txn])?;
+    connection.execute("UPDATE txn SET kept = 0, cleaned = 0 WHERE id = ?1", [txn])?;
     Ok(())
+}
+
+/// Whether the backups of a transaction are there for rollbacks.
+pub(crate) fn is_kept(connection: &Connection, txn: i64) -> Result<bool, DatabaseError> {
+    Ok(connection.query_row("SELECT kept FROM txn WHERE id = ?1", [txn], |row| row.get(0))?)
 }
 
 /// Transactions in a state that still have something to be cleaned up.

@@ -16,6 +16,10 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use serde::{Deserialize, Serialize};
 
+mod below;
+
+pub use below::{Size, measure, remove_all};
+
 /// Bytes read or written at a time.
 const CHUNK: usize = 128 * 1024;
 
@@ -366,40 +370,4 @@ pub fn names(directory: impl AsFd) -> io::Result<Vec<CString>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Removes an object and all below it; well where it is gone already.
-pub fn remove_all(directory: impl AsFd, name: &str) -> io::Result<()> {
-    remove_below(directory.as_fd(), &CString::new(name)?, 0)
-}
-
-fn remove_below(directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<()> {
-    deeper(depth)?;
-    let Some(found) = look(directory, name)? else { return Ok(()) };
-    if found.kind != Kind::Directory {
-        return unlink(directory, name, AtFlags::empty());
-    }
-    let open = match open_directory(directory, name) {
-        // closed to its own owner, who is not root: root needs no mode, and must not change one by
-        // a name that somebody may have made a symlink since
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
-            open_directory(directory, name)?
-        }
-        open => open?,
-    };
-    if found.mode & 0o700 != 0o700 {
-        rustix::fs::fchmod(&open, Mode::RWXU)?;
-    }
-    for name in names(&open)? {
-        remove_below(open.as_fd(), &name, depth + 1)?;
-    }
-    unlink(directory, name, AtFlags::REMOVEDIR)
-}
-
-fn unlink(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<()> {
-    match rustix::fs::unlinkat(directory, name, flags) {
-        Err(Errno::NOENT) => Ok(()),
-        result => Ok(result?),
-    }
 }

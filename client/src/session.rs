@@ -82,6 +82,7 @@ impl<'o> Session<'o> {
             allow_stale,
             clock: &|| clock::now().seconds(),
             hooks: HookLimits { time, ..usual },
+            retention: self.config.retention,
         }
     }
 

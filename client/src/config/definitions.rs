@@ -46,8 +46,18 @@ enum Kind {
     Proxy(fn(&mut Config, Option<ProxyAddress>)),
     /// `true` or `false`.
     Flag(fn(&mut Config, bool)),
+    /// At most so much of something; `none` is no limit.
+    Limit(Unit, fn(&mut Config, Option<u64>)),
     /// A list as [`countersign_store::Proxies::bypass`] has it.
     Servers(fn(&mut Config, String)),
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy)]
+enum Unit {
+    Things,
+    Seconds,
+    Bytes,
 }
 
 /// All settings, in the order in which they are shown.
@@ -81,6 +91,24 @@ pub const DEFINITIONS: &[Definition] = &[
         usual: "10min",
         help: "how long a hook may run",
         kind: Kind::Span(SECOND..=DAY, |config, span| config.hook_timeout = Some(span)),
+    },
+    Definition {
+        name: "keep_transactions",
+        usual: "10",
+        help: "how many transactions can be rolled back; 0 is none, \"none\" is no limit",
+        kind: Kind::Limit(Unit::Things, |config, most| config.retention.transactions = most),
+    },
+    Definition {
+        name: "keep_age",
+        usual: "none",
+        help: "how long a transaction can be rolled back, such as \"90d\"; the last one always can",
+        kind: Kind::Limit(Unit::Seconds, |config, most| config.retention.age = most),
+    },
+    Definition {
+        name: "keep_size",
+        usual: "none",
+        help: "how much all backups may take, such as \"2GiB\"; the last transaction's stay",
+        kind: Kind::Limit(Unit::Bytes, |config, most| config.retention.size = most),
     },
     Definition {
         name: "offline",
@@ -209,6 +237,11 @@ impl Definition {
                 set(config, limit);
                 Ok(shown)
             }
+            Kind::Limit(unit, set) => {
+                let (most, shown) = limit(*unit, raw)?;
+                set(config, most);
+                Ok(shown)
+            }
             Kind::Proxy(set) => {
                 let proxy = proxy(bounded(raw)?)?;
                 let shown = proxy.as_ref().map_or("none".into(), ToString::to_string);
@@ -230,6 +263,18 @@ pub(super) fn proxy(text: &str) -> Result<Option<ProxyAddress>, String> {
         "none" => Ok(None),
         text => text.parse().map(Some).map_err(|error| format!("{error}")),
     }
+}
+
+/// A limit, and how it is shown.
+fn limit(unit: Unit, raw: &Raw) -> Result<(Option<u64>, String), String> {
+    if *raw == Raw::Text("none".into()) {
+        return Ok((None, "none".into()));
+    }
+    Ok(match unit {
+        Unit::Things => raw.number().map(|most| (Some(most), most.to_string()))?,
+        Unit::Bytes => raw.size().map(|most| (Some(most), format!("{most} B")))?,
+        Unit::Seconds => (Some(raw.span()?.as_secs()), raw.text()?.to_owned()),
+    })
 }
 
 fn rate(raw: &Raw) -> Result<Option<RateLimit>, String> {

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, RenameFlags};
 
 use super::error::{ApplyError, Failure, UndoError};
 use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
+use super::retention::retain;
 use super::undo::{note_kept, undo_steps};
 use super::{Outcome, Prepared};
 use crate::db::DatabaseError;
@@ -39,8 +40,10 @@ impl Prepared<'_> {
         if self.areas.clean(Backups::Stay).is_ok() {
             let _ = journal::cleaned(self.connection(), transaction);
         }
+        let freed = retain(self.database, self.root, self.context.retention, self.now()).ok();
         Ok(Outcome {
             transaction,
+            freed,
             changes: self.changes(),
             paths: self.steps.len(),
             notices: self.notices,

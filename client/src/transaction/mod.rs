@@ -33,6 +33,7 @@ mod place;
 mod prepare;
 mod recover;
 mod refusal;
+mod retention;
 mod rollback;
 mod steps;
 mod undo;
@@ -52,13 +53,14 @@ use crate::journal::Step;
 use crate::root::Root;
 use crate::stage::{Areas, Backups, Ownership};
 
-pub use backup::{drop_backups, kept_backups};
+pub use backup::{Freed, drop_backups, droppable, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, UndoError};
 pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};
 pub use prepare::{Change, prepare_change};
 pub use recover::{Recovered, recover};
 pub use refusal::Refusal;
+pub use retention::{KEPT_TRANSACTIONS, Retention, retain, surplus};
 pub use rollback::{prepare_rollback, rollback_changes};
 
 /// A verified patch and its archive, which is read from this open file and no other: nobody can
@@ -105,6 +107,8 @@ pub struct Context<'a> {
     pub clock: &'a dyn Fn() -> u64,
     /// Bounds on each hook.
     pub hooks: HookLimits,
+    /// What is kept for rollbacks once it is done.
+    pub retention: Retention,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -178,6 +182,9 @@ pub struct Outcome {
     pub notices: Vec<Notice>,
     /// How many paths were created, replaced, removed or changed.
     pub paths: usize,
+    /// What older transactions kept for rollbacks and was dropped after it; none where that could
+    /// not be done, which is tried again after the next.
+    pub freed: Option<Freed>,
 }
 
 impl Prepared<'_> {

@@ -1,5 +1,6 @@
 //! Ends what was interrupted: the next command finds exactly the old or exactly the new state.
 
+use super::backup::remove_dropped;
 use super::error::{RecoverError, UndoError};
 use super::hook_runner::{HookRunner, recovery_calls};
 use super::undo::{note_kept, undo_steps};
@@ -49,6 +50,9 @@ pub fn recover(
     for (state, backups) in [("done", Backups::Stay), ("undone", Backups::Go)] {
         for transaction in journal::uncleaned(database.connection(), state)? {
             clean(database, root, transaction, backups)?;
+            if backups == Backups::Stay && !journal::is_kept(database.connection(), transaction)? {
+                remove_dropped(database, root, transaction)?;
+            }
             journal::cleaned(database.connection(), transaction)?;
         }
     }

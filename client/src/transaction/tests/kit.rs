@@ -20,8 +20,8 @@ use crate::report::Silent;
 use crate::root::Root;
 use crate::transaction::{
     ApplyError, Change, ConfigPolicy, Context, Mending, Outcome, PlannedPatch, PrepareError,
-    Prepared, Recovered, Scope, prepare_adopt, prepare_change, prepare_mend, prepare_rollback,
-    recover,
+    Prepared, Recovered, Retention, Scope, prepare_adopt, prepare_change, prepare_mend,
+    prepare_rollback, recover,
 };
 
 /// A patch in the making.
@@ -198,6 +198,7 @@ pub(super) struct Machine {
     pub database: Database,
     pub root: Root,
     pub limits: HookLimits,
+    pub retention: Retention,
 }
 
 fn clock() -> u64 {
@@ -239,11 +240,19 @@ impl Machine {
             database: Database::open_for_write(&base.join("state.db")).expect("a database"),
             root: Root::open(&base.join("root")).expect("a root"),
             limits: HookLimits::default(),
+            retention: Retention::UNBOUNDED,
         }
     }
 
     fn context(&self) -> Context<'static> {
-        Context { command: "test", allow_stale: false, clock: &clock, hooks: self.limits }
+        let retention = self.retention;
+        Context {
+            command: "test",
+            allow_stale: false,
+            clock: &clock,
+            hooks: self.limits,
+            retention,
+        }
     }
 
     pub fn prepare(&mut self, patches: Vec<PlannedPatch>) -> Result<Prepared<'_>, PrepareError> {

@@ -11,5 +11,6 @@ mod local;
 mod mend;
 mod mixed;
 mod mounts;
+mod retention;
 mod rollback;
 mod undo;
