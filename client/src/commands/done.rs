@@ -73,6 +73,9 @@ pub fn apply(session: &Session<'_>, prepared: Prepared<'_>) -> Result<ExitStatus
     }
     hold_signals();
     let outcome = prepared.apply(&mut session.bars()).or_explain()?;
+    for dropped in outcome.freed.iter().flat_map(|freed| &freed.transactions) {
+        session.output.detail(format!("transaction {dropped} can be rolled back no more"));
+    }
     session.output.report(&DoneReport {
         dry_run: false,
         transaction: Some(outcome.transaction),

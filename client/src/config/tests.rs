@@ -311,3 +311,17 @@ fn every_key_of_a_source_is_documented() {
         assert!(rows.contains(&format!("`{key}`")), "{key}");
     }
 }
+
+#[test]
+fn what_is_kept_for_rollbacks_is_bounded_as_said() {
+    let said = config("keep_transactions = 3\nkeep_age = \"30d\"\nkeep_size = \"2GiB\"\n");
+    let retention = said.expect("settings").retention;
+    let expected = (Some(3), Some(30 * 86_400), Some(2 << 30));
+    assert_eq!((retention.transactions, retention.age, retention.size), expected);
+    let none = config("keep_transactions = \"none\"\nkeep_age = \"none\"\nkeep_size = \"none\"\n");
+    assert_eq!(none.expect("settings").retention, Retention::UNBOUNDED);
+    assert_eq!(config("").expect("settings").retention.transactions, Some(10));
+    for bad in ["keep_transactions = -1", "keep_age = 30", "keep_size = \"much\""] {
+        assert!(matches!(config(bad), Err(ConfigError::Value { .. })), "{bad}");
+    }
+}
