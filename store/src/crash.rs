@@ -1,16 +1,19 @@
 //! Named points at which a test kills the process, and named steps that a test makes fail.
 //!
-//! Without `debug_assertions` a point is nothing and a step is the operation alone. With them the
-//! environment of the process says what happens where:
+//! Without `debug_assertions` a point is nothing and a step is the operation alone. With them a step
+//! is two places: its name just before it is done, and its name with `.done` just after, as if it
+//! had been done and nobody was told. The environment of the process says what happens where:
 //!
-//! - `COUNTERSIGN_CRASH_LIST=FILE` appends the name of each point and step that is reached to FILE;
-//! - `COUNTERSIGN_CRASH_AT=NAME` or `NAME:N` kills the process with SIGKILL when the point or step
-//!   is reached for the first or Nth time, before the step is done;
+//! - `COUNTERSIGN_CRASH_LIST=FILE` appends the name of each point, step and done step that is
+//!   reached to FILE;
+//! - `COUNTERSIGN_CRASH_AT=NAME` or `NAME:N` kills the process with SIGKILL when that place is
+//!   reached for the first or Nth time;
 //! - `COUNTERSIGN_FAIL_AT=NAME` or `NAME:N` lets the step fail, with the error number of
 //!   `COUNTERSIGN_FAIL_WITH` (5, EIO, unless given), and with `COUNTERSIGN_FAIL_DONE=1` only after
 //!   it was done.
 //!
-//! Within one process, [`with_failure`] does the same to the steps of the calling thread.
+//! Within one process, [`with_failures`] makes steps of the calling thread fail, and [`with_crash`]
+//! ends what the thread does at any of these places, as far as the disk can tell.
 
 use std::io;
 
@@ -18,7 +21,7 @@ use std::io;
 #[inline]
 pub fn crash_point(name: &'static str) {
     #[cfg(debug_assertions)]
-    injected::reach(name);
+    injected::reach(name, false);
     #[cfg(not(debug_assertions))]
     let _ = name;
 }
@@ -28,8 +31,12 @@ pub fn crash_point(name: &'static str) {
 pub fn step<T>(name: &'static str, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     #[cfg(debug_assertions)]
     {
-        injected::reach(name);
-        injected::step(name, operation)
+        injected::reach(name, false);
+        injected::step(name, || {
+            let done = operation()?;
+            injected::reach(name, true);
+            Ok(done)
+        })
     }
     #[cfg(not(debug_assertions))]
     {
@@ -39,16 +46,17 @@ pub fn step<T>(name: &'static str, operation: impl FnOnce() -> io::Result<T>) ->
 }
 
 #[cfg(debug_assertions)]
-pub use injected::{Failure, with_failure};
+pub use injected::{Ended, Failure, with_crash, with_failure, with_failures};
 
 #[cfg(debug_assertions)]
 mod injected {
-    use std::cell::RefCell;
-    use std::collections::HashMap;
+    use std::cell::{Cell, RefCell};
+    use std::collections::{HashMap, VecDeque};
     use std::env;
     use std::ffi::OsString;
     use std::fs::OpenOptions;
     use std::io::{self, Write as _};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::sync::{Mutex, OnceLock, PoisonError};
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -70,19 +78,58 @@ mod injected {
         failure: Failure,
         body: impl FnOnce() -> T,
     ) -> (T, Option<&'static str>) {
-        PLANNED.set(Some(Planned { failure, failed: None }));
-        let value = body();
-        let planned = PLANNED.take();
-        (value, planned.and_then(|planned| planned.failed))
+        let (value, failed) = with_failures(&[failure], body);
+        (value, failed.first().copied())
     }
 
-    struct Planned {
-        failure: Failure,
-        failed: Option<&'static str>,
+    /// Calls `body` while some steps of this thread are to fail, each counted from the one that
+    /// failed before it, and returns what it returned along with the names of those that did.
+    pub fn with_failures<T>(
+        failures: &[Failure],
+        body: impl FnOnce() -> T,
+    ) -> (T, Vec<&'static str>) {
+        let ahead = failures.iter().copied().collect();
+        PLANNED.set(Planned { ahead, failed: Vec::new() });
+        let value = body();
+        (value, PLANNED.take().failed)
     }
+
+    #[derive(Default)]
+    struct Planned {
+        ahead: VecDeque<Failure>,
+        failed: Vec<&'static str>,
+    }
+
+    /// How something ended that was to be cut off.
+    #[derive(Debug)]
+    pub enum Ended<T> {
+        /// By itself, with fewer places on its way.
+        Whole(T),
+        /// At this place.
+        Crashed(String),
+    }
+
+    /// Calls `body` and cuts it off at the place of this thread that comes after `after` others, as
+    /// a kill would: nothing that follows is done. What is in memory is dropped, which a kill does
+    /// not do, so nothing under test may do more on a drop than close files.
+    pub fn with_crash<T>(after: u32, body: impl FnOnce() -> T) -> Ended<T> {
+        CRASH.set(Some(after));
+        let ended = catch_unwind(AssertUnwindSafe(body));
+        CRASH.set(None);
+        match ended {
+            Ok(value) => Ended::Whole(value),
+            Err(panic) => match panic.downcast::<Crash>() {
+                Ok(crash) => Ended::Crashed(crash.0),
+                Err(panic) => resume_unwind(panic),
+            },
+        }
+    }
+
+    struct Crash(String);
 
     thread_local! {
-        static PLANNED: RefCell<Option<Planned>> = const { RefCell::new(None) };
+        static PLANNED: RefCell<Planned> = RefCell::default();
+        static CRASH: Cell<Option<u32>> = const { Cell::new(None) };
     }
 
     /// What the environment asks for.
@@ -94,8 +141,11 @@ mod injected {
         done: bool,
     }
 
-    /// How often each name was reached. A name's points and steps count together.
-    static REACHED: Mutex<Option<HashMap<&'static str, u32>>> = Mutex::new(None);
+    /// How often each place was reached. A name's points and steps count together.
+    static REACHED: Mutex<Option<HashMap<Place, u32>>> = Mutex::new(None);
+
+    /// A name, and whether its step was done.
+    type Place = (&'static str, bool);
 
     fn plan() -> &'static Plan {
         static PLAN: OnceLock<Plan> = OnceLock::new();
@@ -119,25 +169,43 @@ mod injected {
         })
     }
 
-    pub(super) fn reach(name: &'static str) {
+    pub(super) fn reach(name: &'static str, done: bool) {
+        end_thread_here(name, done);
         let plan = plan();
         if plan.list.is_none() && plan.crash.is_none() && plan.fail.is_none() {
             return;
         }
-        let count = count(name);
+        let count = count((name, done));
+        let shown = shown(name, done);
         if let Some(list) = &plan.list {
             let opened = OpenOptions::new().create(true).append(true).open(list);
-            let written = opened.and_then(|mut file| writeln!(file, "{name}"));
+            let written = opened.and_then(|mut file| writeln!(file, "{shown}"));
             written.expect("COUNTERSIGN_CRASH_LIST names a file that can be written");
         }
-        if plan.crash.as_ref().is_some_and(|(at, nth)| at == name && *nth == count) {
+        if plan.crash.as_ref().is_some_and(|(at, nth)| *at == shown && *nth == count) {
             kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
         }
     }
 
-    fn count(name: &'static str) -> u32 {
+    fn end_thread_here(name: &str, done: bool) {
+        match CRASH.get() {
+            None => {}
+            Some(0) => {
+                CRASH.set(None);
+                // no panic, which would be reported, but its unwinding
+                resume_unwind(Box::new(Crash(shown(name, done))));
+            }
+            Some(after) => CRASH.set(Some(after - 1)),
+        }
+    }
+
+    fn shown(name: &str, done: bool) -> String {
+        if done { format!("{name}.done") } else { name.to_owned() }
+    }
+
+    fn count(place: Place) -> u32 {
         let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = reached.get_or_insert_default().entry(name).or_default();
+        let count = reached.get_or_insert_default().entry(place).or_default();
         *count += 1;
         *count
     }
@@ -157,21 +225,22 @@ mod injected {
 
     fn planned(name: &'static str) -> Option<(i32, bool)> {
         PLANNED.with_borrow_mut(|planned| {
-            let planned = planned.as_mut().filter(|planned| planned.failed.is_none())?;
-            if planned.failure.after > 0 {
-                planned.failure.after -= 1;
+            let next = planned.ahead.front_mut()?;
+            if next.after > 0 {
+                next.after -= 1;
                 return None;
             }
-            planned.failed = Some(name);
-            Some((planned.failure.errno, planned.failure.done))
+            let Failure { errno, done, .. } = planned.ahead.pop_front()?;
+            planned.failed.push(name);
+            Some((errno, done))
         })
     }
 
-    fn from_environment(name: &str) -> Option<(i32, bool)> {
+    fn from_environment(name: &'static str) -> Option<(i32, bool)> {
         let plan = plan();
         let (at, nth) = plan.fail.as_ref()?;
         let reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = reached.as_ref()?.get(name)?;
+        let count = reached.as_ref()?.get(&(name, false))?;
         (at == name && count == nth).then_some((plan.errno, plan.done))
     }
 }
@@ -201,5 +270,38 @@ mod tests {
         let unreached = Failure { after: 3, errno: 28, done: false };
         let (result, failed) = with_failure(unreached, || step("only", || Ok(1)));
         assert_eq!((result.expect("it goes well"), failed), (1, None));
+    }
+
+    #[test]
+    fn several_steps_fail_each_counted_from_the_one_before() {
+        let failure = |after| Failure { after, errno: 5, done: false };
+        let fails = |name| step(name, || Ok(())).is_err();
+        let (failing, names) = with_failures(&[failure(1), failure(0), failure(9)], || {
+            ["first", "second", "third", "fourth"].map(fails)
+        });
+        assert_eq!(failing, [false, true, true, false]);
+        assert_eq!(names, ["second", "third"]);
+    }
+
+    #[test]
+    fn what_is_cut_off_has_done_what_came_before_and_no_more() {
+        let run = |after| {
+            let mut log = Vec::new();
+            let ended = with_crash(after, || {
+                crash_point("begun");
+                step("only", || {
+                    log.push("only");
+                    Ok(())
+                })
+            });
+            match ended {
+                Ended::Crashed(place) => (Some(place), log.len()),
+                Ended::Whole(result) => (result.err().map(|error| error.to_string()), log.len()),
+            }
+        };
+        assert_eq!(run(0), (Some("begun".into()), 0));
+        assert_eq!(run(1), (Some("only".into()), 0));
+        assert_eq!(run(2), (Some("only.done".into()), 1));
+        assert_eq!(run(3), (None, 1));
     }
 }

@@ -148,7 +148,12 @@ fn put_directory(
             params![path.as_str(), transaction],
         )?;
     } else {
-        database.execute("DELETE FROM created_directory WHERE path = ?1", [path.as_str()])?;
+        // what was in a directory that became a file went with it, without steps of its own
+        database.execute(
+            "DELETE FROM created_directory
+             WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'",
+            [path.as_str()],
+        )?;
     }
     Ok(())
 }

@@ -57,8 +57,9 @@ pub(super) fn decide_all(
     for (goal, seen) in goals.into_iter().zip(seen) {
         let below_swapped = swapped.iter().any(|above| is_below(&goal.path, above));
         if below_swapped && goal.want.is_none() {
-            let changed = looker.is_changed(&goal, seen.found.as_ref());
-            if changed && seen.found.is_some() {
+            // directories carry no changes worth keeping, as where they are removed
+            let leaf = seen.found.as_ref().filter(|found| !found.is_directory());
+            if leaf.is_some() && looker.is_changed(&goal, leaf) {
                 mark_aside(&mut decisions.decided, &goal.path);
             }
             continue;

@@ -77,7 +77,7 @@ impl Patch {
         self.entry(path, content, 0o755, false)
     }
 
-    fn entry(mut self, path: &str, content: &str, mode: u32, config: bool) -> Self {
+    pub fn entry(mut self, path: &str, content: &str, mode: u32, config: bool) -> Self {
         self.entries.insert(path.into(), meta(content.as_bytes(), mode, config));
         self.contents.insert(path.into(), content.into());
         self
@@ -188,6 +188,16 @@ pub(super) fn spoiled(patch: PlannedPatch) -> PlannedPatch {
     patch.archive.read_exact_at(&mut byte, at).expect("read");
     patch.archive.write_all_at(&[byte[0] ^ 1], at).expect("written");
     patch
+}
+
+/// The same patch once more: an archive that costs nothing to make again.
+pub(super) fn duplicate(patch: &PlannedPatch) -> PlannedPatch {
+    use std::os::unix::fs::FileExt as _;
+    let mut bytes = vec![0; patch.announced.size.try_into().expect("small")];
+    patch.archive.read_exact_at(&mut bytes, 0).expect("read");
+    let archive = tempfile::tempfile().expect("a file");
+    archive.write_all_at(&bytes, 0).expect("written");
+    PlannedPatch::unsigned(patch.announced.clone(), archive)
 }
 
 /// A machine: a root and a state of its own.

@@ -3,6 +3,7 @@
 mod config;
 mod crash;
 mod faults;
+mod histories;
 mod hooks;
 mod install;
 mod kinds;
