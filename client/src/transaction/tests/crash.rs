@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use super::kit::{Machine, Patch, without_privilege};
+use super::kit::{Machine, Patch, temporary, without_privilege};
 
 const BASE: &str = "PATCHCTL_TEST_BASE";
 const SCENARIO: &str = "PATCHCTL_TEST_SCENARIO";
@@ -132,10 +132,7 @@ pub(super) type Wishes<'w> = &'w [(&'static str, String)];
 
 impl Lab {
     pub fn new(scenario: Scenario) -> Self {
-        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        // what is in memory may be mounted so that nothing can be run there
-        let directory = if scenario == Scenario::Hooks { tempfile::tempdir() } else { memory };
-        let lab = Self { directory: directory.expect("a directory"), runs: 0 };
+        let lab = Self { directory: temporary(scenario == Scenario::Hooks), runs: 0 };
         let template = lab.path("template");
         std::fs::create_dir(&template).expect("made");
         scenario.set_up(&mut Machine::create(&template));

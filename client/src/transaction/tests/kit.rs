@@ -211,6 +211,20 @@ pub(super) struct Machine {
     pub retention: Retention,
 }
 
+/// A directory in memory where there is such a place; what is in memory may be mounted so that
+/// nothing can be run there.
+pub(super) fn temporary(runs_programs: bool) -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let is_closed = rustix::fs::statvfs(memory)
+        .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
+    let directory = if runs_programs && is_closed {
+        tempfile::tempdir()
+    } else {
+        tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())
+    };
+    directory.expect("a directory")
+}
+
 fn clock() -> u64 {
     1_795_000_000
 }
@@ -218,13 +232,12 @@ fn clock() -> u64 {
 impl Machine {
     /// A machine in memory where there is such a place: flushing is then quick.
     pub fn new() -> Self {
-        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Self::on(memory.expect("a directory"))
+        Self::on(temporary(false))
     }
 
-    /// A machine on disk: what is in memory may be mounted so that nothing can be run there.
+    /// A machine whose hooks have a shell.
     pub fn with_shell() -> Self {
-        let machine = Self::on(tempfile::tempdir().expect("a directory"));
+        let machine = Self::on(temporary(true));
         machine.add_shell();
         machine
     }

@@ -115,6 +115,8 @@ pub(super) fn compare(machine: &Machine, model: &Model) -> Result<(), String> {
         .map(|(name, version)| (name.to_string(), version.to_string()))
         .collect();
     same("held back", &held_back, &model.held_back)?;
+    let holds = database.holds().expect("read").into_iter().map(|hold| hold.name.to_string());
+    same("holds", &holds.collect(), &model.holds)?;
     same("made directories", &made(machine), &model.made)?;
     let deviating: BTreeSet<(String, String)> =
         verify_installed(database, &machine.root, &[], &mut Silent)

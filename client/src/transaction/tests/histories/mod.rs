@@ -6,6 +6,7 @@
 
 mod machine;
 mod model;
+mod settle;
 mod steps;
 mod world;
 
@@ -13,13 +14,15 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use countersign_format::time::Timestamp;
 use countersign_store::crash::{Ended, Failure, with_crash, with_failure};
 
 use self::machine::{compare, compare_aside, disk, notices, rework};
 use self::model::{Model, Refused};
 use self::steps::{Change, Random, Step, Trouble, steps};
 use self::world::{Way, number};
-use super::kit::{Machine, without_privilege};
+use super::kit::{Machine, temporary, without_privilege};
+use crate::db::hold::Hold;
 use crate::journal;
 use crate::report::Silent;
 use crate::root::RootError;
@@ -45,9 +48,7 @@ type Judged = Result<(), String>;
 
 impl History {
     fn new(hooks: bool) -> Self {
-        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        // what is in memory may be mounted so that nothing can be run there
-        let base = if hooks { tempfile::tempdir() } else { memory }.expect("a directory");
+        let base = temporary(hooks);
         let machine = Machine::create(base.path());
         if hooks {
             machine.add_shell();
@@ -72,7 +73,11 @@ impl History {
                 assert_eq!(disk(&self.machine.path("")), self.model.disk, "the test is right");
                 Ok(())
             }
-            Step::Hold(..) => Ok(()),
+            Step::Hold(name, held) => {
+                self.count(if *held { "holds" } else { "holds ended" });
+                self.hold(name, *held);
+                compare(&self.machine, &self.model)
+            }
             Step::Change(change, trouble) => match self.carry_out(change, *trouble) {
                 Some(judged) => judged.and_then(|()| compare(&self.machine, &self.model)),
                 None => Ok(()),
@@ -80,16 +85,30 @@ impl History {
         }
     }
 
+    fn hold(&mut self, name: &str, held: bool) {
+        let now = Timestamp::from_seconds(1_795_000_000).expect("a moment of this century");
+        let names = [super::kit::name(name)];
+        let database = &mut self.machine.database;
+        if held {
+            self.model.holds.insert(name.to_owned());
+            let [name] = names;
+            let one = Hold { name, version: None, until: None, reason: None, since: now };
+            database.hold(&[one], now).expect("held");
+        } else {
+            self.model.holds.remove(name);
+            // it is offered again what was rolled back, too
+            self.model.held_back.retain(|(held, _)| held != name);
+            database.unhold(&names, now).expect("not held any more");
+        }
+    }
+
     /// Does it, if it makes sense here.
     fn carry_out(&mut self, change: &Change, trouble: Trouble) -> Option<Judged> {
         let (what, wanted, task) = self.task(change, trouble)?;
         self.count(what);
-        let next = match wanted {
-            Ok(next) => next,
-            Err(Refused) => {
-                self.count("refusals");
-                return Some(self.refused(&task));
-            }
+        let Ok(next) = wanted else {
+            self.count("refusals");
+            return Some(self.refused(&task));
         };
         Some(match trouble {
             Trouble::None => {

@@ -49,6 +49,8 @@ pub(super) struct Model {
     pub installed: BTreeMap<String, (String, Tree)>,
     /// Versions that a rollback undid and that must not come back by themselves.
     pub held_back: BTreeSet<(String, String)>,
+    /// Names that somebody holds.
+    pub holds: BTreeSet<String>,
     /// Directories that transactions made.
     pub made: BTreeSet<String>,
     /// Every transaction that was done.
@@ -69,12 +71,12 @@ pub(super) struct Done {
 
 /// What a path is to be.
 #[derive(Clone, Debug, Default)]
-struct Goal {
-    want: Option<Object>,
-    was: Option<Object>,
-    config: bool,
-    same_shipped: bool,
-    disposable: bool,
+pub(super) struct Goal {
+    pub want: Option<Object>,
+    pub was: Option<Object>,
+    pub config: bool,
+    pub same_shipped: bool,
+    pub disposable: bool,
 }
 
 /// The plan is refused.
@@ -85,7 +87,7 @@ fn above(path: &str) -> Vec<String> {
     path.match_indices('/').map(|(at, _)| path[..at].to_owned()).collect()
 }
 
-fn is_below(path: &str, directory: &str) -> bool {
+pub(super) fn is_below(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
@@ -138,6 +140,8 @@ impl Model {
         self.add_removals(&old, &taken, &plan, &mut goals);
         self.add_parents(&mut goals, |path| old.get(path).map(|was| was.object.clone()));
         let (mut next, aside) = self.settle(&goals)?;
+        next.tidy_beside(self, &old, &taken);
+        next.drop_empty(&goals);
         for (name, coming) in plan {
             match coming {
                 Some(coming) => {
@@ -267,6 +271,7 @@ impl Model {
         }
         self.add_parents(&mut goals, |path| after.get(path).cloned().flatten());
         let (mut next, aside) = self.settle(&goals)?;
+        next.drop_empty(&goals);
         for (name, (version, _)) in &self.installed {
             let now = installed.get(name).map(|(now, _)| now);
             if now.is_none_or(|now| version > now) {
@@ -300,106 +305,6 @@ impl Model {
         }
         let installed_before = old.installed.clone();
         self.past.push(Done { changed, installed_before, aside });
-    }
-
-    /// Reaches the goals, or refuses all of them.
-    fn settle(
-        &self,
-        goals: &BTreeMap<String, Goal>,
-    ) -> Result<(Self, BTreeMap<String, Disk>), Refused> {
-        let mut next = self.clone();
-        let mut aside = BTreeMap::new();
-        let mut beside = BTreeSet::new();
-        let going = |path: &str| goals.get(path).is_some_and(|goal| goal.want.is_none());
-        for (path, goal) in goals {
-            if beside.contains(path) {
-                continue;
-            }
-            // what is below a directory that became a file went with it
-            let Some(found) = next.disk.get(path).cloned() else {
-                if let Some(want) = &goal.want {
-                    next.disk.insert(path.clone(), want.clone());
-                }
-                continue;
-            };
-            let is_changed = goal.was.as_ref() != Some(&found);
-            let inside = |disk: &Disk| -> Vec<String> {
-                disk.keys().filter(|inner| is_below(inner, path)).cloned().collect()
-            };
-            match &goal.want {
-                None => {
-                    let was_leaf = goal.was.as_ref().is_some_and(|was| !was.is_directory());
-                    if was_leaf && !found.is_directory() {
-                        next.disk.remove(path);
-                        if is_changed {
-                            aside.insert(path.clone(), Disk::from([(String::new(), found)]));
-                        }
-                    }
-                }
-                Some(want) if *want == found => {}
-                Some(want) if want.is_directory() && found.is_directory() => {
-                    next.disk.insert(path.clone(), want.clone());
-                }
-                Some(want) if want.is_directory() => {
-                    if goal.was.as_ref().is_none_or(Object::is_directory) {
-                        return Err(Refused);
-                    }
-                    next.disk.insert(path.clone(), want.clone());
-                    if is_changed {
-                        aside.insert(path.clone(), Disk::from([(String::new(), found)]));
-                    }
-                }
-                Some(want) if found.is_directory() => {
-                    let inner = inside(&next.disk);
-                    if !inner.iter().all(|inner| going(inner)) {
-                        return Err(Refused);
-                    }
-                    let mut whole = Disk::from([(String::new(), found)]);
-                    let mut has_changes = false;
-                    for inner in inner {
-                        let object = next.disk.remove(&inner).expect("it was just found");
-                        let was = goals[&inner].was.as_ref();
-                        has_changes |= !object.is_directory() && was != Some(&object);
-                        whole.insert(inner[path.len()..].to_owned(), object);
-                    }
-                    if has_changes {
-                        aside.insert(path.clone(), whole);
-                    }
-                    next.disk.insert(path.clone(), want.clone());
-                }
-                Some(want) => {
-                    let at = match (goal.config && is_changed && found.is_file(), want) {
-                        (true, Object::File { .. }) if goal.same_shipped => continue,
-                        (true, Object::File { .. }) => format!("{path}.patchctl-new"),
-                        _ => path.clone(),
-                    };
-                    let found = next.disk.get(&at).cloned();
-                    if found.as_ref().is_some_and(Object::is_directory) {
-                        return Err(Refused);
-                    }
-                    if let Some(found) = found.filter(|found| found != want)
-                        && (is_changed || at != *path)
-                    {
-                        aside.insert(at.clone(), Disk::from([(String::new(), found)]));
-                    }
-                    next.disk.insert(at.clone(), want.clone());
-                    if at != *path {
-                        beside.insert(at);
-                    }
-                }
-            }
-        }
-        next.drop_empty(goals);
-        Ok((next, aside))
-    }
-
-    fn drop_empty(&mut self, goals: &BTreeMap<String, Goal>) {
-        for (path, _) in goals.iter().rev().filter(|(_, goal)| goal.disposable) {
-            let is_empty = !self.disk.keys().any(|inner| is_below(inner, path));
-            if is_empty && self.disk.get(path).is_some_and(Object::is_directory) {
-                self.disk.remove(path);
-            }
-        }
     }
 
     /// The installed paths that are not what was shipped.

@@ -93,7 +93,7 @@ pub(super) fn tree(name: &str, version: usize, user: u32) -> Tree {
                 1 => put("etc/alpha.d/extra", file(0o644, "extra"), false),
                 _ => {}
             }
-            if version % 2 == 0 {
+            if version.is_multiple_of(2) {
                 put("opt/alpha/deep/er/file", file(0o644, &nth("deep")), false);
             }
             if version < 2 {
@@ -117,7 +117,7 @@ pub(super) fn tree(name: &str, version: usize, user: u32) -> Tree {
         }
         _ => {
             put("opt/gamma/program", file(0o755, &nth("program")), false);
-            if version % 2 == 0 {
+            if version.is_multiple_of(2) {
                 put("opt/gamma/data", file(0o644, &nth("data")), false);
             }
         }
