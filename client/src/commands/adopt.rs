@@ -4,7 +4,7 @@ use clap::Args;
 use countersign_format::name::Platform;
 use countersign_terminal::{ExitStatus, Failure};
 use patchctl::catalogue::Offer;
-use patchctl::download::{forget, missing};
+use patchctl::download::forget;
 use patchctl::root::Root;
 use patchctl::space;
 use patchctl::transaction::{PlannedPatch, PrepareError, prepare_adopt};
@@ -58,7 +58,7 @@ pub fn run(session: &Session<'_>, arguments: &AdoptArgs) -> Result<ExitStatus, F
     }
     let offers: Vec<&Offer> = offers.iter().collect();
     let (cache, path) = (&session.places.cache, &session.places.root);
-    space::check(cache, missing(cache, &offers), path, 0).or_explain()?;
+    space::require(&session.places, &offers, false).or_explain()?;
     let patches = fetch(session, &state.database, &catalogue, &offers)?;
     let patches = patches.into_iter().map(|got| PlannedPatch::new(&got.note, got.archive));
     let root = Root::open(path).or_explain()?;

@@ -122,9 +122,8 @@ pub fn carry_out(
         return Ok(skipped);
     }
     let links: Vec<&Offer> = plan.links().collect();
-    let (cache, root) = (&session.places.cache, &session.places.root);
-    let unpacked = if arguments.download_only { 0 } else { plan.unpacked() };
-    space::check(cache, missing(cache, &links), root, unpacked).or_explain()?;
+    let cache = &session.places.cache;
+    space::require(&session.places, &links, !arguments.download_only).or_explain()?;
     let question = if arguments.download_only { "fetch these?" } else { "install these?" };
     if !session.output.confirm(question, session.arguments.yes)? {
         return Err(not_confirmed());

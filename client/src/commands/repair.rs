@@ -7,7 +7,7 @@ use countersign_format::name::PatchName;
 use countersign_terminal::{ExitStatus, Failure};
 use patchctl::catalogue::Offer;
 use patchctl::db::installed::Installed;
-use patchctl::download::{forget, missing};
+use patchctl::download::forget;
 use patchctl::root::Root;
 use patchctl::space;
 use patchctl::state::State;
@@ -80,8 +80,8 @@ pub fn mend(
     }
     let offers: Vec<&Offer> = offers.iter().collect();
     let (cache, path) = (&session.places.cache, &session.places.root);
-    let unpacked = offers.iter().map(|offer| offer.entry().archive.unpacked).sum();
-    space::check(cache, missing(cache, &offers), path, unpacked).or_explain()?;
+    // what differs is most often little; how much is known once the archives are here
+    space::require(&session.places, &offers, scope == Scope::All).or_explain()?;
     if !session.arguments.dry_run && !session.output.confirm(question, session.arguments.yes)? {
         return Err(not_confirmed());
     }

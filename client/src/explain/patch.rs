@@ -1,6 +1,6 @@
 //! Errors of choosing and fetching patches.
 
-use countersign_terminal::{ExitStatus, Failure};
+use countersign_terminal::{ExitStatus, Failure, bytes};
 use patchctl::download::{DownloadError, ObtainError};
 use patchctl::local::LocalError;
 use patchctl::plan::PlanError;
@@ -134,8 +134,24 @@ impl Explain for SpaceError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::TooSmall { .. } => Some("make room, then try again; nothing was fetched".into()),
+            Self::TooSmall { .. } => Some(
+                "make room, then try again; nothing was fetched. \
+                 The cache and old backups: patchctl clean"
+                    .into(),
+            ),
             Self::Look { .. } => privilege_hint(self.exit()),
         }
+    }
+
+    fn explain(self) -> Failure {
+        let (exit, hint) = (self.exit(), self.hint());
+        let Self::TooSmall { at, purpose, unit: "bytes", needed, available } = &self else {
+            return Failure::new(exit, self).maybe_hint(hint);
+        };
+        let (at, needed, available) = (at.display(), bytes(*needed), bytes(*available));
+        let text = format!(
+            "the file system of {at} has {available} free, {needed} are needed ({purpose})"
+        );
+        Failure::new(exit, text).maybe_hint(hint)
     }
 }

@@ -119,8 +119,13 @@ impl Explain for PrepareError {
             Self::Differs(_) => {
                 "take it over as it must be: patchctl install keeps what differs aside"
             }
-            Self::Space { .. } => "make room, then try again",
+            Self::Space { .. } => {
+                "make room, then try again. The cache and old backups: patchctl clean"
+            }
             Self::Hooks(_) => "run it as root",
+            Self::BackupsDropped(_) => {
+                "go back less far; how far one can go back: patchctl history"
+            }
             Self::NoSuchTransaction(_) => "see which there are: patchctl history",
             Self::NotInstalled(_) => "see what is installed: patchctl list --installed",
             Self::Refused(_) => "move what stands in the way, or remove the patch that owns it",
