@@ -8,6 +8,7 @@ use countersign_terminal::{ExitStatus, Failure};
 
 mod index;
 mod patch;
+mod plan;
 mod state;
 mod transaction;
 mod whole;

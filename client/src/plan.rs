@@ -1,279 +1,254 @@
-//! A plan: what is to be installed, as data that can be shown, tested and refused.
+//! Plans for this machine: what the index and the state say of each component, given to
+//! [`resolve()`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_format::entry::PatchEntry;
-use countersign_format::name::{PatchName, PatchVersion};
+use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
+use countersign_format::time::Timestamp;
 
-use crate::catalogue::{Catalogue, Gate, Offer};
+use crate::catalogue::{Catalogue, Offer};
+use crate::config::SourceName;
+use crate::db::hold::Hold;
 use crate::db::installed::Installed;
 use crate::db::{Database, DatabaseError};
-use crate::select::{
-    Choice, Component, Filter, Outcome, Set, SkipReason, Skipped, Step, Wish, contradictions,
+use crate::resolve::{
+    Component, Dependent, Exclusion, Filter, Index, Line, Mode, Present, Removal, Request,
+    ResolveError, Wish, dependents, resolve,
 };
 
-/// What is to be done, and what is offered and is not to be done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// One step a component, by name.
-    pub steps: Vec<Step>,
-    /// What is offered and not taken.
-    pub skipped: Vec<Skipped>,
-}
+pub use crate::resolve::Plan;
 
 /// Why what was asked for cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// No source has a patch of this name.
-    #[error("no source has a patch named {0}")]
-    Unknown(PatchName),
-    /// There is one, but not for this machine, now.
-    #[error("{name} {version} is not offered to this machine: {gate}")]
-    NotOffered {
-        /// The component.
-        name: PatchName,
-        /// The version.
-        version: PatchVersion,
-        /// Why.
-        gate: Gate,
-    },
-    /// No source has this version.
-    #[error("no source has {name} {version}")]
-    NoSuchVersion {
-        /// The component.
-        name: PatchName,
-        /// The version.
-        version: PatchVersion,
-    },
-    /// It cannot be installed together with what is there.
-    #[error("{name} {version} cannot be installed: {why}")]
-    Impossible {
-        /// The component.
-        name: PatchName,
-        /// The version.
-        version: PatchVersion,
-        /// Why.
-        why: Box<SkipReason>,
-    },
     /// To be upgraded, it must be installed.
     #[error("{0} is not installed")]
     NotInstalled(PatchName),
+    /// No source has this name in the settings.
+    #[error("no source is named {0}")]
+    NoSource(SourceName),
+    /// Installed components need what is to be removed.
+    #[error("other installed components need {}", needed(.0))]
+    Needed(Vec<Dependent>, #[source] Line),
+    /// What is to be removed is held.
+    #[error("{} is not removed: {}", .0.name, Exclusion::Held(.0.clone()))]
+    Held(Hold),
+    /// There is no plan.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// The state database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// What plans are made from.
+/// Which patches a plan may be made of, and what it may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Which versions are wanted.
+    pub filter: Filter,
+    /// Whether older versions than the installed ones will do.
+    pub allow_downgrade: bool,
+    /// Whether installed components that were not asked for may go.
+    pub allow_removals: bool,
+    /// What is asked for comes from these sources only, whatever their priorities; from the
+    /// strongest that has it where none is named.
+    pub sources: Vec<SourceName>,
+    /// What is asked for comes by patches for this platform only.
+    pub platform: Option<Platform>,
+    /// What is asked for comes by patches with this base only.
+    pub base: Option<Requirement>,
+}
+
+/// Makes plans from the held index and what is installed.
 #[derive(Debug)]
 pub struct Planner<'a> {
     database: &'a Database,
     catalogue: &'a Catalogue,
-    installed: Vec<Installed>,
+    installed: BTreeMap<PatchName, Installed>,
     held_back: BTreeMap<PatchName, BTreeSet<PatchVersion>>,
-    filter: Filter,
-    allow_downgrade: bool,
-}
-
-impl Plan {
-    /// Bytes of all archives.
-    pub fn download(&self) -> u64 {
-        self.links().map(|link| link.entry().archive.size).sum()
-    }
-
-    /// Bytes of all files when they are unpacked.
-    pub fn unpacked(&self) -> u64 {
-        self.links().map(|link| link.entry().archive.unpacked).sum()
-    }
-
-    /// All patches, in the order to apply them.
-    pub fn links(&self) -> impl Iterator<Item = &Offer> {
-        self.steps.iter().flat_map(|step| &step.links)
-    }
-
-    /// Services that must be restarted afterwards.
-    pub fn restarts(&self) -> BTreeSet<&str> {
-        self.links()
-            .flat_map(|link| {
-                link.entry().restart.iter().map(countersign_format::text::Line::as_str)
-            })
-            .collect()
-    }
-
-    /// Whether the machine must be restarted afterwards.
-    pub fn needs_reboot(&self) -> bool {
-        self.links().any(|link| link.entry().reboot)
-    }
+    holds: BTreeMap<PatchName, Hold>,
+    options: PlanOptions,
 }
 
 impl<'a> Planner<'a> {
-    /// What plans are made from: the index and what is installed.
+    /// Reads what is installed and what is held.
     pub fn new(
         database: &'a Database,
         catalogue: &'a Catalogue,
-        filter: Filter,
-        allow_downgrade: bool,
+        options: PlanOptions,
     ) -> Result<Self, DatabaseError> {
         let mut held_back: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (name, version) in database.held_back()? {
             held_back.entry(name).or_default().insert(version);
         }
-        let installed = database.installed()?;
-        Ok(Self { database, catalogue, installed, held_back, filter, allow_downgrade })
+        let now = now(catalogue);
+        let counting = database.holds()?.into_iter().filter(|hold| hold.counts(now));
+        let installed = database.installed()?.into_iter();
+        Ok(Self {
+            database,
+            catalogue,
+            installed: installed.map(|is| (is.name.clone(), is)).collect(),
+            held_back,
+            holds: counting.map(|hold| (hold.name.clone(), hold)).collect(),
+            options,
+        })
     }
 
     /// Everything that is installed and has something newer, or only `names` of it.
     pub fn upgrade(&self, names: &[PatchName]) -> Result<Plan, PlanError> {
-        let is_installed = |name: &&PatchName| self.version_of(name).is_some();
+        let is_installed = |name: &&PatchName| self.installed.contains_key(*name);
         if let Some(name) = names.iter().find(|name| !is_installed(name)) {
             return Err(PlanError::NotInstalled(name.clone()));
         }
-        let mut plan = Plan::default();
-        for installed in &self.installed {
-            if !names.is_empty() && !names.contains(&installed.name) {
-                continue;
-            }
-            let choice = self.choose(&installed.name, None, Vec::new())?;
-            plan.skipped.extend(choice.skipped);
-            if let Outcome::Step(step) = choice.outcome {
-                plan.steps.push(*step);
-            }
-        }
-        self.drop_contradictions(&mut plan)?;
-        Ok(plan)
+        let is_meant = |name: &&PatchName| names.is_empty() || names.contains(name);
+        let wishes = self.installed.keys().filter(is_meant);
+        let wishes = wishes.map(|name| (name.clone(), Wish::default())).collect();
+        self.plan(wishes, BTreeMap::new(), Mode::Upgrade)
     }
 
-    /// These components, each in the named version or in the newest.
+    /// These components, each in the named version or in the newest; those of `local` by these
+    /// patches and no others.
     pub fn install(
         &self,
         wanted: &[(PatchName, Option<PatchVersion>)],
         local: Vec<Offer>,
     ) -> Result<Plan, PlanError> {
-        let mut plan = Plan::default();
-        let mut wishes: BTreeMap<PatchName, Option<PatchVersion>> =
-            wanted.iter().cloned().collect();
+        let mut wishes: BTreeMap<PatchName, Wish> = wanted
+            .iter()
+            .map(|(name, version)| (name.clone(), Wish { version: version.clone() }))
+            .collect();
         let mut files: BTreeMap<PatchName, Vec<Offer>> = BTreeMap::new();
         for offer in local {
             files.entry(offer.entry().name.clone()).or_default().push(offer);
         }
         for (name, offers) in &files {
-            let newest = offers.iter().map(Offer::version).max().cloned();
-            wishes.insert(name.clone(), newest);
+            let version = offers.iter().map(Offer::version).max().cloned();
+            wishes.insert(name.clone(), Wish { version });
         }
-        for (name, version) in wishes {
-            let choice =
-                self.choose(&name, version.as_ref(), files.remove(&name).unwrap_or_default())?;
-            match (choice.outcome, choice.skipped) {
-                (Outcome::Step(step), skipped) => {
-                    plan.steps.push(*step);
-                    plan.skipped.extend(skipped);
-                }
-                (Outcome::Nothing, None) => {}
-                (Outcome::Nothing, Some(Skipped { name, version, why })) => {
-                    return Err(PlanError::Impossible { name, version, why: Box::new(why) });
-                }
-                (Outcome::NotOffered(Some((version, gate))), _) => {
-                    return Err(PlanError::NotOffered { name, version, gate });
-                }
-                (Outcome::NotOffered(None), _) => {
-                    return Err(match version {
-                        Some(version) if self.is_known(&name)? => {
-                            PlanError::NoSuchVersion { name, version }
-                        }
-                        _ => PlanError::Unknown(name),
-                    });
-                }
-            }
-        }
-        match self.contradictions(&plan)?.into_iter().next() {
-            Some(Skipped { name, version, why }) => {
-                Err(PlanError::Impossible { name, version, why: Box::new(why) })
-            }
-            None => Ok(plan),
-        }
+        self.plan(wishes, files, Mode::Install)
     }
 
-    /// What is to be done about one component. With `files`, only by these.
-    fn choose(
+    /// These components go, and with `with_dependents` what needs them.
+    pub fn remove(&self, names: &[PatchName], with_dependents: bool) -> Result<Plan, PlanError> {
+        let index = self.asked(BTreeMap::new(), &[]);
+        let dependents = dependents(&index, names)?;
+        let lines = dependents.iter().map(ToString::to_string).collect();
+        if let (false, Some(line)) = (with_dependents, Line::chain(lines)) {
+            return Err(PlanError::Needed(dependents, line));
+        }
+        let gone = dependents.into_iter().map(|dependent| dependent.name);
+        let mut removals = Vec::new();
+        for name in names.iter().cloned().chain(gone) {
+            let installed = self.installed.get(&name);
+            let version = installed.ok_or_else(|| PlanError::NotInstalled(name.clone()))?;
+            if let Some(hold) = self.holds.get(&name) {
+                return Err(PlanError::Held(hold.clone()));
+            }
+            let removal = Removal { name, version: version.version.clone() };
+            if !removals.contains(&removal) {
+                removals.push(removal);
+            }
+        }
+        // what needs others is at rest before they go
+        removals.reverse();
+        Ok(Plan { removals, ..Plan::default() })
+    }
+
+    fn asked<'p>(
+        &'p self,
+        files: BTreeMap<PatchName, Vec<Offer>>,
+        wishes: &'p [(PatchName, Wish)],
+    ) -> Asked<'p, 'a> {
+        Asked { planner: self, files, wishes }
+    }
+
+    fn plan(
         &self,
-        name: &PatchName,
-        version: Option<&PatchVersion>,
-        files: Vec<Offer>,
-    ) -> Result<Choice, PlanError> {
-        let offers = match files.as_slice() {
-            [] => self.catalogue.offers_named(self.database, name)?,
-            _ => files,
+        wishes: BTreeMap<PatchName, Wish>,
+        files: BTreeMap<PatchName, Vec<Offer>>,
+        mode: Mode,
+    ) -> Result<Plan, PlanError> {
+        let is_known = |name: &SourceName| {
+            self.catalogue.sources().iter().any(|source| source.config.name == *name)
         };
-        let component = Component {
-            name: name.clone(),
-            installed: self.version_of(name).cloned(),
-            offers,
-            held_back: self.held_back.get(name).cloned().unwrap_or_default(),
+        if let Some(name) = self.options.sources.iter().find(|name| !is_known(name)) {
+            return Err(PlanError::NoSource(name.clone()));
+        }
+        let request = Request {
+            wishes: wishes.into_iter().collect(),
+            filter: self.options.filter.clone(),
+            allow_downgrade: self.options.allow_downgrade,
+            allow_removals: self.options.allow_removals,
         };
-        let wish = Wish { version: version.cloned(), allow_downgrade: self.allow_downgrade };
-        Ok(component.choose(&wish, &self.filter))
-    }
-
-    fn version_of(&self, name: &PatchName) -> Option<&PatchVersion> {
-        self.installed.iter().find(|installed| installed.name == *name).map(|is| &is.version)
-    }
-
-    fn is_known(&self, name: &PatchName) -> Result<bool, DatabaseError> {
-        Ok(!self.catalogue.offers_named(self.database, name)?.is_empty())
-    }
-
-    /// Drops steps until what is left goes together.
-    fn drop_contradictions(&self, plan: &mut Plan) -> Result<(), DatabaseError> {
-        loop {
-            let found = self.contradictions(plan)?;
-            if found.is_empty() {
-                return Ok(());
-            }
-            plan.steps.retain(|step| found.iter().all(|skipped| skipped.name != step.name));
-            plan.skipped.extend(found);
-        }
-    }
-
-    /// The steps of a plan that do not go together with the rest, and why. What did not go together
-    /// before the plan is not the plan's fault.
-    fn contradictions(&self, plan: &Plan) -> Result<Vec<Skipped>, DatabaseError> {
-        let entries = self.installed_entries()?;
-        let step_of = |name: &PatchName| plan.steps.iter().find(|step| step.name == *name);
-        let mut set: Set<'_> = Set::new();
-        for (installed, entry) in self.installed.iter().zip(&entries) {
-            set.insert(&installed.name, (&installed.version, entry.as_ref()));
-        }
-        let before = contradictions(&set);
-        for step in &plan.steps {
-            let entry = step.links.last().map(Offer::entry);
-            set.insert(&step.name, (&step.to, entry));
-        }
-        let mut found = Vec::new();
-        for (name, why) in contradictions(&set) {
-            let culprit = match (step_of(&name), &why) {
-                (Some(step), _) => Some((step, why)),
-                (None, _) if before.contains(&(name.clone(), why.clone())) => None,
-                (
-                    None,
-                    SkipReason::Requires { name: other, .. }
-                    | SkipReason::Conflicts { name: other, .. },
-                ) => step_of(other)
-                    .map(|step| (step, SkipReason::Breaks { name, why: Box::new(why) })),
-                (None, _) => None,
-            };
-            if let Some((step, why)) = culprit {
-                let (name, version) = (step.name.clone(), step.to.clone());
-                found.push(Skipped { name, version, why });
-            }
-        }
-        Ok(found)
+        Ok(resolve(&self.asked(files, &request.wishes), &request, mode)?)
     }
 
     /// What the index says of what is installed, where it knows it.
-    fn installed_entries(&self) -> Result<Vec<Option<PatchEntry>>, DatabaseError> {
-        let find = |installed: &Installed| {
-            let offers = self.catalogue.offers_of_archive(self.database, &installed.archive)?;
-            Ok(offers.into_iter().next().map(|offer| offer.patch.entry))
-        };
-        self.installed.iter().map(find).collect()
+    fn present(&self, name: &PatchName) -> Result<Option<Present>, DatabaseError> {
+        let Some(installed) = self.installed.get(name) else { return Ok(None) };
+        let offers = self.catalogue.offers_of_archive(self.database, &installed.archive)?;
+        let entry = offers.into_iter().next().map(|offer| offer.patch.entry);
+        Ok(Some(Present { version: installed.version.clone(), entry }))
     }
+}
+
+/// The index as one request sees it.
+struct Asked<'p, 'a> {
+    planner: &'p Planner<'a>,
+    /// Patches from files, which are the only ones of their names.
+    files: BTreeMap<PatchName, Vec<Offer>>,
+    wishes: &'p [(PatchName, Wish)],
+}
+
+impl Index for Asked<'_, '_> {
+    fn installed(&self) -> Vec<PatchName> {
+        self.planner.installed.keys().cloned().collect()
+    }
+
+    fn component(&self, name: &PatchName) -> Result<Component, DatabaseError> {
+        let Planner { database, catalogue, .. } = self.planner;
+        let is_asked_for = self.wishes.iter().any(|(wished, _)| wished == name);
+        let mut offers = match self.files.get(name) {
+            Some(offers) => offers.clone(),
+            None => catalogue.offers_named(database, name)?,
+        };
+        if is_asked_for {
+            offers.retain(|offer| self.is_selected(offer));
+        }
+        // which source a name comes from is for people to say, not for whoever publishes the
+        // highest version of it
+        let priority = |offer: &Offer| catalogue.sources()[offer.source].config.priority;
+        let strongest = offers.iter().map(priority).min();
+        offers.retain(|offer| Some(priority(offer)) == strongest);
+        Ok(Component {
+            name: name.clone(),
+            installed: self.planner.present(name)?,
+            offers,
+            held_back: self.planner.held_back.get(name).cloned().unwrap_or_default(),
+            hold: self.planner.holds.get(name).cloned(),
+        })
+    }
+}
+
+impl Asked<'_, '_> {
+    /// Whether a patch of what is asked for is among those that were selected.
+    fn is_selected(&self, offer: &Offer) -> bool {
+        let Planner { catalogue, options, .. } = self.planner;
+        let source = &catalogue.sources()[offer.source].config.name;
+        let entry = offer.entry();
+        (options.sources.is_empty() || options.sources.contains(source))
+            && options.platform.as_ref().is_none_or(|platform| entry.platform == *platform)
+            && options.base.as_ref().is_none_or(|base| entry.base.as_ref() == Some(base))
+    }
+}
+
+fn needed(dependents: &[Dependent]) -> String {
+    let needed: BTreeSet<&str> = dependents.iter().map(|is| is.needs.as_str()).collect();
+    needed.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// The latest of the sources' clocks: what a local clock that was set back cannot undo.
+pub fn now(catalogue: &Catalogue) -> Timestamp {
+    let clocks = catalogue.sources().iter().map(|source| source.clock.now());
+    clocks.max().unwrap_or(Timestamp::EPOCH)
 }

@@ -8,8 +8,8 @@ use crate::catalogue::{Answer, Catalogue, Gate, Offer};
 use crate::db::hold::Hold;
 use crate::db::installed::{HeldBack, Installed};
 use crate::db::{Database, DatabaseError};
-use crate::plan::{PlanError, Planner};
-use crate::select::Filter;
+use crate::plan::{PlanError, PlanOptions, Planner};
+use crate::resolve::ResolveError;
 
 /// What one of this machine's own gates says of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl<'a> Circumstances<'a> {
 
     /// The newest version that `upgrade` or `install` by name would go to, or stay at.
     pub fn chosen(&self) -> Result<Option<PatchVersion>, DatabaseError> {
-        let planner = Planner::new(self.database, self.catalogue, Filter::default(), false)?;
+        let planner = Planner::new(self.database, self.catalogue, PlanOptions::default())?;
         let plan = match &self.installed {
             Some(_) => planner.upgrade(std::slice::from_ref(self.name)),
             None => planner.install(&[(self.name.clone(), None)], Vec::new()),
@@ -150,7 +150,7 @@ impl<'a> Circumstances<'a> {
         if !is_open {
             return gate(None, "only looked at once a patch of it passes all of the above".into());
         }
-        let planner = Planner::new(self.database, self.catalogue, Filter::default(), false)?;
+        let planner = Planner::new(self.database, self.catalogue, PlanOptions::default())?;
         match planner.install(&[(self.name.clone(), Some(version.clone()))], Vec::new()) {
             Ok(plan) => {
                 let links = plan.steps.iter().find(|step| step.name == *self.name);
@@ -172,7 +172,9 @@ impl<'a> Circumstances<'a> {
                 gate(Some(Answer::Yes), format!("{patches} from {}{along}", self.from()))
             }
             Err(PlanError::Database(error)) => Err(error),
-            Err(PlanError::Impossible { why, .. }) => gate(Some(Answer::No), why.to_string()),
+            Err(PlanError::Resolve(ResolveError::Impossible(is))) => {
+                gate(Some(Answer::No), is.reason.to_string())
+            }
             Err(error) => gate(Some(Answer::No), error.to_string()),
         }
     }

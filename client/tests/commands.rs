@@ -132,30 +132,6 @@ fn releases_for_others_have_no_effect_here() {
 }
 
 #[test]
-fn requirements_are_seen_and_explained() {
-    let mut repository = repository();
-    let payload = |name: &str| Payload::new().file(&format!("opt/{name}"), name);
-    let needs = PatchSpec::full("app", "1.0.0", &payload("app")).with(|entry| {
-        let requirement = "^1.4".parse().expect("a requirement");
-        entry.requires.insert("libacme".parse().expect("a name"), requirement);
-    });
-    let app = repository.collect(&needs);
-    let old = repository.collect(&PatchSpec::full("libacme", "1.4.0", &payload("libacme")));
-    let new = repository.collect(&PatchSpec::full("libacme", "2.0.0", &payload("libacme-2")));
-    repository.release(&[app, old]);
-    repository.publish();
-    let machine = Machine::enrolled(&repository);
-    machine.run(&["install", "app", "--yes"]).code(4).says("libacme ^1.4").says("same command");
-    machine.run(&["install", "app", "libacme", "--yes"]).success();
-    repository.release(&[new]);
-    repository.publish();
-    machine.publish(&repository);
-    machine.run(&["update"]).success();
-    machine.run(&["upgrade", "--yes"]).code(110).says("app needs libacme ^1.4");
-    machine.run(&["check"]).code(110);
-}
-
-#[test]
 fn a_stale_index_stops_installing_by_name_unless_asked() {
     let mut repository =
         countersign_fixtures::RepositoryBuilder::new().now(common::ago(10 * 86_400)).build();

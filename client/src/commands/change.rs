@@ -17,7 +17,9 @@ use serde::Serialize;
 use super::fetch::fetch;
 use super::filter::ChangeArgs;
 use super::or_nothing;
-use super::overview::{SkippedReport, StepReport, print_skipped, print_steps};
+use super::overview::{
+    RemovalReport, SkippedReport, StepReport, print_side_effects, print_skipped, print_steps,
+};
 use crate::explain::OrExplain as _;
 use crate::session::{Session, hold_signals};
 
@@ -28,6 +30,7 @@ struct ChangeReport {
     downloaded_only: bool,
     transaction: Option<i64>,
     steps: Vec<StepReport>,
+    removals: Vec<RemovalReport>,
     skipped: Vec<SkippedReport>,
     changes: Vec<ChangeLine>,
     notices: Vec<String>,
@@ -75,6 +78,7 @@ impl ChangeReport {
             downloaded_only: arguments.download_only,
             transaction: None,
             steps: plan.steps.iter().map(StepReport::new).collect(),
+            removals: plan.removals.iter().map(RemovalReport::new).collect(),
             skipped: plan.skipped.iter().map(SkippedReport::new).collect(),
             changes: Vec::new(),
             notices: Vec::new(),
@@ -117,14 +121,18 @@ pub fn carry_out(
     show_plan(session, plan, &report);
     let skipped =
         if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped };
-    if plan.steps.is_empty() || session.arguments.dry_run {
+    if plan.is_empty() || session.arguments.dry_run {
         session.output.report(&report);
         return Ok(skipped);
     }
     let links: Vec<&Offer> = plan.links().collect();
     let cache = &session.places.cache;
     space::require(&session.places, &links, !arguments.download_only).or_explain()?;
-    let question = if arguments.download_only { "fetch these?" } else { "install these?" };
+    let question = match (arguments.download_only, plan.removals.is_empty()) {
+        (true, _) => "fetch these?",
+        (false, true) => "install these?",
+        (false, false) => "install and remove these?",
+    };
     if !session.output.confirm(question, session.arguments.yes)? {
         return Err(not_confirmed());
     }
@@ -136,7 +144,10 @@ pub fn carry_out(
         session.output.report(&report);
         return Ok(skipped);
     }
-    let outcome = install(session, &mut state, patches, arguments)?;
+    let remove = plan.removals.iter().map(|removal| removal.name.clone()).collect();
+    let config = arguments.config_files.policy(&session.arguments);
+    let change = Change { install: patches, remove, config };
+    let outcome = apply(session, &mut state, change, arguments.allow_stale)?;
     // what is installed need not lie in the cache too; what cannot be removed only takes space
     if let Err(error) = forget(cache, &links) {
         session.output.warning(format!("cannot clean the cache: {error}"));
@@ -157,13 +168,14 @@ pub fn not_confirmed() -> Failure {
 fn show_plan(session: &Session<'_>, plan: &Plan, report: &ChangeReport) {
     let output = session.output;
     print_skipped(output, &report.skipped);
-    if plan.steps.is_empty() {
+    if plan.is_empty() {
         // what was skipped was worth doing: it is never called nothing
         let what = if report.skipped.is_empty() { "nothing to do" } else { "nothing was changed" };
         output.note(what);
         return;
     }
     print_steps(output, &report.steps);
+    print_side_effects(output, &report.steps, &report.removals);
     let links: Vec<&Offer> = plan.links().collect();
     let fetched = missing(&session.places.cache, &links);
     output.print_line(format!("{} to fetch, {} on disk", bytes(fetched), bytes(plan.unpacked())));
@@ -199,17 +211,15 @@ fn bring(
     Ok(plan.links().map(planned).collect())
 }
 
-fn install(
+fn apply(
     session: &Session<'_>,
     state: &mut State,
-    patches: Vec<PlannedPatch>,
-    arguments: &ChangeArgs,
+    change: Change,
+    allow_stale: bool,
 ) -> Result<Outcome, Failure> {
     let root = Root::open(&session.places.root).or_explain()?;
     let mut bars = session.bars();
-    let context = session.context(arguments.allow_stale);
-    let config = arguments.config_files.policy(&session.arguments);
-    let change = Change { install: patches, config, ..Change::default() };
+    let context = session.context(allow_stale);
     let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
     let prepared = prepared.or_explain()?;
     hold_signals();

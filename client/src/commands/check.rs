@@ -2,7 +2,7 @@
 
 use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
-use patchctl::plan::Planner;
+use patchctl::plan::{PlanOptions, Planner};
 use serde::Serialize;
 
 use super::attention::{Attention, FreshnessReport, Freshnesses};
@@ -68,7 +68,8 @@ pub fn run(session: &Session<'_>, arguments: &CheckArgs) -> Result<ExitStatus, F
     let database = session.open_to_read()?;
     let catalogue = session.catalogue(&database)?;
     let Freshnesses { reports, failure } = Freshnesses::judge(session, &catalogue);
-    let planner = Planner::new(&database, &catalogue, arguments.filter.filter(), false);
+    let options = PlanOptions { filter: arguments.filter.filter(), ..PlanOptions::default() };
+    let planner = Planner::new(&database, &catalogue, options);
     let plan = planner.or_explain()?.upgrade(&[]).or_explain()?;
     let report = CheckReport {
         freshness: reports,

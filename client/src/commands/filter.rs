@@ -4,7 +4,9 @@ use clap::Args;
 use countersign_format::entry::{PatchEntry, Severity};
 use countersign_format::name::{Platform, Requirement};
 use countersign_format::text::AdvisoryId;
-use patchctl::select::Filter;
+use patchctl::config::SourceName;
+use patchctl::plan::PlanOptions;
+use patchctl::resolve::Filter;
 
 use super::config_files::ConfigFilesArgs;
 
@@ -22,6 +24,24 @@ pub struct FilterArgs {
     security: bool,
 }
 
+/// Which patches a plan may be made of, and what it may do.
+#[derive(Args, Debug, Clone, Default)]
+pub struct SelectionArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Accept older versions than the installed ones
+    #[arg(long)]
+    allow_downgrade: bool,
+    /// Let installed components go that are in the way; without it nothing is ever removed
+    #[arg(long)]
+    allow_removals: bool,
+    /// Take what is asked for from this source, whatever its priority; may be given several times
+    #[arg(long = "source", value_name = "NAME")]
+    sources: Vec<SourceName>,
+    #[command(flatten)]
+    patch: PatchArgs,
+}
+
 /// Which patches of a version a command is about.
 #[derive(Args, Debug, Clone, Default)]
 pub struct PatchArgs {
@@ -37,13 +57,10 @@ pub struct PatchArgs {
 #[derive(Args, Debug, Clone, Default)]
 pub struct ChangeArgs {
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub selection: SelectionArgs,
     /// Fetch and verify, install nothing
     #[arg(long)]
     pub download_only: bool,
-    /// Accept older versions than the installed ones
-    #[arg(long)]
-    pub allow_downgrade: bool,
     /// Go on although the index is older than it may be; the history records it
     #[arg(long)]
     pub allow_stale: bool,
@@ -66,6 +83,20 @@ impl FilterArgs {
             severity: self.severity,
             advisories: self.advisories.iter().cloned().collect(),
             security: self.security,
+        }
+    }
+}
+
+impl SelectionArgs {
+    /// Which patches a plan may be made of, and what it may do.
+    pub fn options(&self) -> PlanOptions {
+        PlanOptions {
+            filter: self.filter.filter(),
+            allow_downgrade: self.allow_downgrade,
+            allow_removals: self.allow_removals,
+            sources: self.sources.clone(),
+            platform: self.patch.platform.clone(),
+            base: self.patch.base.clone(),
         }
     }
 }

@@ -45,8 +45,7 @@ pub fn run(session: &Session<'_>, arguments: &InstallArgs) -> Result<ExitStatus,
     let local: Vec<LocalPatch> = files.iter().map(read).collect::<Result<_, _>>().or_explain()?;
     let offers = local.iter().map(|patch| patch.offer.clone()).collect();
     let wanted: Vec<_> = names.into_iter().map(|wish| (wish.name, wish.version)).collect();
-    let filter = change.filter.filter();
-    let planner = Planner::new(&state.database, &catalogue, filter, change.allow_downgrade);
+    let planner = Planner::new(&state.database, &catalogue, change.selection.options());
     let plan = planner.or_explain()?.install(&wanted, offers).or_explain()?;
     carry_out(session, state, &catalogue, &plan, local, change)
 }

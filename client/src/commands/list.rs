@@ -9,7 +9,7 @@ use countersign_format::text::AdvisoryId;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table};
 use patchctl::catalogue::{Catalogue, Offer};
 use patchctl::db::Database;
-use patchctl::select::Filter;
+use patchctl::resolve::Filter;
 use serde::Serialize;
 use std::collections::BTreeSet;
 

@@ -3,8 +3,8 @@
 use countersign_terminal::{Output, Table, Tone, bytes};
 use patchctl::catalogue::Catalogue;
 use patchctl::db::Database;
-use patchctl::plan::{Plan, PlanError, Planner};
-use patchctl::select::{Filter, Skipped, Step};
+use patchctl::plan::{Plan, PlanError, PlanOptions, Planner};
+use patchctl::resolve::{Removal, Skipped, Step};
 use serde::Serialize;
 
 use super::filter::severity_word;
@@ -24,6 +24,15 @@ pub struct StepReport {
     unpacked: u64,
     restart: Vec<String>,
     reboot: bool,
+    /// It was not asked for: something else needs it.
+    dependency: bool,
+}
+
+/// A component that goes.
+#[derive(Serialize)]
+pub struct RemovalReport {
+    name: String,
+    version: String,
 }
 
 /// One patch on the way.
@@ -40,12 +49,14 @@ pub struct LinkReport {
 pub struct SkippedReport {
     name: String,
     version: String,
+    severity: &'static str,
+    advisories: Vec<String>,
     why: String,
 }
 
 /// What is installed and has something newer that can be installed now.
 pub fn waiting(database: &Database, catalogue: &Catalogue) -> Result<Plan, PlanError> {
-    Planner::new(database, catalogue, Filter::default(), false)?.upgrade(&[])
+    Planner::new(database, catalogue, PlanOptions::default())?.upgrade(&[])
 }
 
 impl StepReport {
@@ -64,6 +75,7 @@ impl StepReport {
             to: step.to.to_string(),
             severity: severity_word(step.severity),
             advisories: step.advisories.iter().map(ToString::to_string).collect(),
+            dependency: step.is_dependency,
             summary: last.map(|entry| entry.summary.to_string()).unwrap_or_default(),
             download: links.clone().map(|link| link.entry().archive.size).sum(),
             unpacked: links.clone().map(|link| link.entry().archive.unpacked).sum(),
@@ -84,6 +96,13 @@ impl StepReport {
     }
 }
 
+impl RemovalReport {
+    /// What is said of a component that goes.
+    pub fn new(removal: &Removal) -> Self {
+        Self { name: removal.name.to_string(), version: removal.version.to_string() }
+    }
+}
+
 impl SkippedReport {
     /// Whether it is about this version.
     pub fn is_about(&self, name: &str, version: &str) -> bool {
@@ -92,7 +111,11 @@ impl SkippedReport {
 
     /// It in words.
     pub fn text(&self) -> String {
-        format!("{} {}: {}", self.name, self.version, self.why)
+        let Self { name, version, advisories, why, .. } = self;
+        match advisories.as_slice() {
+            [] => format!("{name} {version}: {why}"),
+            open => format!("{name} {version}: {why}; leaves open {}", open.join(", ")),
+        }
     }
 
     /// What is said of something that is skipped.
@@ -100,6 +123,8 @@ impl SkippedReport {
         Self {
             name: skipped.name.to_string(),
             version: skipped.version.to_string(),
+            severity: severity_word(skipped.severity),
+            advisories: skipped.advisories.iter().map(ToString::to_string).collect(),
             why: skipped.why.to_string(),
         }
     }
@@ -121,6 +146,18 @@ pub fn print_steps(output: &Output, steps: &[StepReport]) {
     output.print_table(&table);
     for step in steps.iter().filter(|step| !step.advisories.is_empty()) {
         output.print_line(format!("{} closes {}", step.name, step.advisories.join(", ")));
+    }
+}
+
+/// Says which steps were not asked for, and what goes.
+pub fn print_side_effects(output: &Output, steps: &[StepReport], removals: &[RemovalReport]) {
+    let needed = steps.iter().filter(|step| step.dependency).map(|step| step.name.as_str());
+    let needed: Vec<&str> = needed.collect();
+    if !needed.is_empty() {
+        output.print_line(format!("needed by what was asked for: {}", needed.join(", ")));
+    }
+    for RemovalReport { name, version } in removals {
+        output.print_line(format!("{name} {version} will be removed"));
     }
 }
 

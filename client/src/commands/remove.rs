@@ -3,6 +3,7 @@
 use clap::Args;
 use countersign_format::name::PatchName;
 use countersign_terminal::{ExitStatus, Failure};
+use patchctl::plan::{PlanOptions, Planner};
 use patchctl::root::Root;
 use patchctl::transaction::{Change, prepare_change};
 
@@ -14,19 +15,32 @@ use crate::session::Session;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchctl remove acme-agent\n  \
-    patchctl remove acme-agent libacme --yes")]
+    patchctl remove acme-agent libacme --yes\n  \
+    patchctl remove libacme --with-dependents")]
 pub struct RemoveArgs {
     /// What to remove
     #[arg(value_name = "NAME", required = true)]
     names: Vec<PatchName>,
+    /// Remove what needs them, too
+    #[arg(long)]
+    with_dependents: bool,
 }
 
 /// Removes.
 pub fn run(session: &Session<'_>, arguments: &RemoveArgs) -> Result<ExitStatus, Failure> {
     let mut state = session.open()?;
+    // what sources say of what is installed; without any there is nothing that needs anything
+    let remove = if session.sources.is_empty() {
+        arguments.names.clone()
+    } else {
+        let catalogue = session.catalogue(&state.database)?;
+        let planner = Planner::new(&state.database, &catalogue, PlanOptions::default());
+        let plan = planner.or_explain()?.remove(&arguments.names, arguments.with_dependents);
+        plan.or_explain()?.removals.into_iter().map(|removal| removal.name).collect()
+    };
     let root = Root::open(&session.places.root).or_explain()?;
     let context = session.context(false);
-    let change = Change { remove: arguments.names.clone(), ..Change::default() };
+    let change = Change { remove, ..Change::default() };
     let mut bars = session.bars();
     let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
     finish(session, prepared.or_explain()?, "remove these?")

@@ -44,7 +44,7 @@ pub fn run(session: &Session<'_>, arguments: &SearchArgs) -> Result<ExitStatus, 
         offers.iter().filter(|offer| has(offer, &text)).map(|offer| &offer.entry().name).collect();
     let mut known = known(&database, Some(&catalogue))?;
     known.retain(|name, _| names.contains(name));
-    let patches = lines(known, &patchctl::select::Filter::default());
+    let patches = lines(known, &patchctl::resolve::Filter::default());
     if patches.is_empty() {
         let text = format!("no patch has {:?} in its name, summary or advisories", arguments.text);
         return Err(Failure::new(ExitStatus::NotFound, text));

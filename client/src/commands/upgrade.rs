@@ -31,8 +31,7 @@ pub fn run(session: &Session<'_>, arguments: &UpgradeArgs) -> Result<ExitStatus,
     let catalogue = session.catalogue(&state.database)?;
     let change = &arguments.change;
     session.check_fresh(&catalogue, change.allow_stale)?;
-    let filter = change.filter.filter();
-    let planner = Planner::new(&state.database, &catalogue, filter, change.allow_downgrade);
+    let planner = Planner::new(&state.database, &catalogue, change.selection.options());
     let plan = planner.or_explain()?.upgrade(&arguments.names).or_explain()?;
     carry_out(session, state, &catalogue, &plan, Vec::new(), change)
 }

@@ -3,7 +3,6 @@
 use countersign_terminal::{ExitStatus, Failure, bytes};
 use patchctl::download::{DownloadError, ObtainError};
 use patchctl::local::LocalError;
-use patchctl::plan::PlanError;
 use patchctl::space::SpaceError;
 
 use super::{Explain, Servers, io_exit, privilege_hint, worst};
@@ -86,41 +85,6 @@ impl Explain for LocalError {
             | Self::PassedOver { .. } => "do not use this patch; get it anew from its publisher",
         };
         Some(text.into())
-    }
-}
-
-impl Explain for PlanError {
-    fn exit(&self) -> ExitStatus {
-        match self {
-            Self::Unknown(_) | Self::NoSuchVersion { .. } | Self::NotInstalled(_) => {
-                ExitStatus::NotFound
-            }
-            Self::NotOffered { .. } | Self::Impossible { .. } => ExitStatus::Unsatisfiable,
-            Self::Database(error) => error.exit(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        use patchctl::select::SkipReason;
-        match self {
-            Self::Unknown(name) => Some(format!("look for it: patchctl search {name}")),
-            Self::NoSuchVersion { name, .. } | Self::NotOffered { name, .. } => {
-                Some(format!("see what there is: patchctl show {name}"))
-            }
-            Self::NotInstalled(name) => Some(format!("install it: patchctl install {name}")),
-            Self::Impossible { why, .. } => match &**why {
-                SkipReason::Requires { name, .. } => {
-                    Some(format!("install {name} in the same command"))
-                }
-                SkipReason::Downgrade(_) => Some("allow it: --allow-downgrade".into()),
-                SkipReason::Conflicts { name, .. } => {
-                    Some(format!("remove it first: patchctl remove {name}"))
-                }
-                SkipReason::HeldBack => Some("name the version to install it all the same".into()),
-                SkipReason::NoPath(_) | SkipReason::Breaks { .. } => None,
-            },
-            Self::Database(error) => error.hint(),
-        }
     }
 }
 

@@ -1,0 +1,149 @@
+//! What is chosen and why, by the real program.
+
+mod common;
+
+use common::{Machine, full, read, release_second, repository, two_versions};
+use countersign_fixtures::{PatchSpec, Payload, Repository};
+
+/// A full patch with one file, that needs or refuses other components.
+fn patch(name: &str, version: &str, needs: &[(&str, &str)], refuses: &[(&str, &str)]) -> PatchSpec {
+    let payload = Payload::new().file(&format!("opt/{name}"), version);
+    PatchSpec::full(name, version, &payload).with(|entry| {
+        for (other, requirement) in needs {
+            let requirement = requirement.parse().expect("a requirement");
+            entry.requires.insert(other.parse().expect("a name"), requirement);
+        }
+        for (other, requirement) in refuses {
+            let requirement = requirement.parse().expect("a requirement");
+            entry.conflicts.insert(other.parse().expect("a name"), requirement);
+        }
+    })
+}
+
+/// A repository that has released these.
+fn released(patches: &[PatchSpec]) -> Repository {
+    let mut repository = repository();
+    let indexes: Vec<u64> = patches.iter().map(|patch| repository.collect(patch)).collect();
+    repository.release(&indexes);
+    repository.publish();
+    repository
+}
+
+#[test]
+fn what_is_needed_comes_along_and_leaves_only_with_what_needs_it() {
+    let app = patch("app", "1.0.0", &[("libacme", "^1.4")], &[]);
+    let mut repository = released(&[app, patch("libacme", "1.4.0", &[], &[])]);
+    let machine = Machine::enrolled(&repository);
+    let planned = machine.json(&["install", "app", "--dry-run"]);
+    let names = [&planned["steps"][0]["name"], &planned["steps"][1]["name"]];
+    assert_eq!(names, ["libacme", "app"]);
+    assert_eq!(planned["steps"][0]["dependency"], true);
+    let needed = "needed by what was asked for: libacme";
+    machine.run(&["install", "app", "--yes"]).success().says(needed);
+
+    let new = repository.collect(&patch("libacme", "2.0.0", &[], &[]));
+    repository.release(&[new]);
+    repository.publish();
+    machine.publish(&repository);
+    machine.run(&["update"]).success();
+    machine.run(&["upgrade", "--yes"]).code(110).says("app 1.0.0 needs libacme ^1.4");
+    machine.run(&["check"]).code(110);
+    let refused = machine.run(&["install", "libacme@2.0.0", "--yes"]).code(4);
+    refused.says("libacme 2.0.0 cannot be installed").says("cause: app 1.0.0 needs libacme ^1.4");
+
+    let refused = machine.run(&["remove", "libacme", "--yes"]).code(4);
+    refused.says("app needs libacme ^1.4").says("--with-dependents");
+    machine.run(&["remove", "libacme", "--with-dependents", "--yes"]).success();
+    assert!(!machine.root("opt/app").exists() && !machine.root("opt/libacme").exists());
+}
+
+#[test]
+fn what_is_in_the_way_goes_only_where_that_is_allowed() {
+    let old = patch("old", "1.0.0", &[], &[]);
+    let new = patch("new", "1.0.0", &[], &[("old", "*")]);
+    let machine = Machine::enrolled(&released(&[old, new]));
+    machine.run(&["install", "old", "--yes"]).success();
+    let refused = machine.run(&["install", "new", "--yes"]).code(4);
+    refused.says("new 1.0.0 conflicts with old 1.0.0").says("--allow-removals");
+    let done = machine.run(&["install", "new", "--allow-removals", "--yes"]).success();
+    done.says("old 1.0.0 will be removed").says("old 1.0.0 removed").says("new 1.0.0 installed");
+    assert!(!machine.root("opt/old").exists());
+    // one transaction: it goes back whole
+    machine.run(&["rollback", "--yes"]).success();
+    assert!(machine.root("opt/old").exists() && !machine.root("opt/new").exists());
+}
+
+#[test]
+fn what_is_held_stays_until_it_is_let_go() {
+    let machine = Machine::enrolled(&two_versions());
+    machine.run(&["install", "acme-agent@1.0.0", "--yes"]).success();
+    let hold = ["hold", "acme-agent", "--until", "2999-01-31", "--reason", "year-end freeze"];
+    machine.run(&hold).success().says("2999-02-01T00:00:00Z");
+    let listed = machine.json(&["hold"]);
+    assert_eq!(listed["holds"][0]["reason"], "year-end freeze");
+    assert_eq!(listed["holds"][0]["ended"], false);
+    let skipped = machine.run(&["upgrade", "--yes"]).code(110);
+    skipped
+        .says("held until 2999-02-01T00:00:00Z (year-end freeze)")
+        .says("leaves open CVE-2026-0001");
+    let refused = machine.run(&["install", "acme-agent@1.1.0", "--yes"]).code(4);
+    refused.says("patchctl unhold acme-agent");
+    machine.run(&["remove", "acme-agent", "--yes"]).code(4).says("held");
+    assert_eq!(read(machine.root("opt/acme/agent")), "1.0.0");
+    machine.run(&["hold", "acme-agent", "--until", "2020-01-01"]).code(2);
+
+    // a pin is reached and not passed
+    machine.run(&["hold", "acme-agent@1.1.0"]).success();
+    machine.run(&["upgrade", "--yes"]).success();
+    assert_eq!(read(machine.root("opt/acme/agent")), "1.1.0");
+    machine.run(&["unhold", "acme-agent"]).success().says("may change again");
+    machine.run(&["unhold", "acme-agent"]).success().says("was not held");
+    assert_eq!(machine.json(&["hold"])["holds"], serde_json::json!([]));
+
+    // and what a rollback undid is offered again
+    machine.run(&["rollback", "--allow-vulnerable", "--yes"]).success();
+    machine.run(&["upgrade", "--yes"]).code(110).says("held back");
+    machine.run(&["unhold", "acme-agent"]).success();
+    machine.run(&["upgrade", "--yes"]).success().says("1.0.0 → 1.1.0");
+}
+
+#[test]
+fn the_stronger_source_is_asked_alone_unless_another_is_named() {
+    let mut strong = repository();
+    let one = strong.collect(&full("acme-agent", "1.0.0"));
+    strong.release(&[one]);
+    strong.publish();
+    let mut weak = strong.clone();
+    release_second(&mut weak);
+    let machine = Machine::new();
+    strong.write_to(&machine.path("strong"));
+    weak.write_to(&machine.path("weak"));
+    let fingerprint = format!("sha256:{}", strong.enrolment_fingerprint());
+    for (name, priority) in [("strong", "10"), ("weak", "99")] {
+        let at = machine.path(name);
+        let enroll = ["enroll", at.to_str().expect("UTF-8"), "--authority", &fingerprint];
+        let more = ["--name", name, "--priority", priority];
+        machine.run(&[&enroll[..], &more].concat()).success();
+    }
+
+    machine.run(&["install", "acme-agent", "--yes"]).success().says("acme-agent 1.0.0 installed");
+    machine.run(&["upgrade", "--yes"]).success().says("nothing to do");
+    let refused = machine.run(&["install", "acme-agent@1.1.0", "--yes"]).code(104);
+    refused.says("no source has acme-agent 1.1.0");
+    machine.run(&["upgrade", "--source", "nobody"]).code(2).says("no source is named nobody");
+    machine.run(&["upgrade", "--source", "weak", "--yes"]).success().says("1.0.0 → 1.1.0");
+}
+
+#[test]
+fn one_of_several_patches_of_a_version_can_be_named_by_its_base() {
+    let machine = Machine::enrolled(&two_versions());
+    machine.run(&["install", "acme-agent@1.0.0", "--yes"]).success();
+    let planned = |more: &[&str]| {
+        let install = ["install", "acme-agent@1.1.0", "--dry-run"];
+        machine.json(&[&install, more].concat())["steps"][0]["patches"][0]["base"].clone()
+    };
+    assert_eq!(planned(&[]), "=1.0.0");
+    assert_eq!(planned(&["--base", "=1.0.0"]), "=1.0.0");
+    let none = ["install", "acme-agent@1.1.0", "--platform", "plan9-pdp11", "--dry-run"];
+    machine.run(&none).code(104);
+}
