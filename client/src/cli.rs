@@ -8,9 +8,7 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, audit, check, clean, completions, config, enroll, files, history, hold, inspect,
-    install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade,
-    verify, why,
+    adopt, audit, check, clean, completions, config, doctor, enroll, files, history, hold, inspect, install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade, verify, why,
 };
 use crate::session::Session;
 
@@ -101,6 +99,7 @@ enum Command {
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
     Why(why::WhyArgs),
+    Doctor(doctor::DoctorArgs),
     Audit(audit::AuditArgs),
     Inspect(inspect::InspectArgs),
     Sources(sources::SourcesArgs),
@@ -155,6 +154,7 @@ impl Cli {
             Command::Hold(arguments) => hold::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),
             Command::Audit(arguments) => audit::run(&session, &arguments),
+            Command::Doctor(arguments) => doctor::run(&session, &arguments),
             Command::Why(arguments) => why::run(&session, &arguments),
             Command::Inspect(arguments) => inspect::run(&session, &arguments),
             Command::Sources(arguments) => sources::run(&session, arguments),

@@ -9,6 +9,7 @@ pub mod clean;
 pub mod completions;
 pub mod config;
 pub mod config_files;
+pub mod doctor;
 pub mod done;
 pub mod enroll;
 pub mod fetch;

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod concern;
 pub mod config;
 pub mod db;
+pub mod doctor;
 pub mod download;
 pub mod enroll;
 pub mod freshness;

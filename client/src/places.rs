@@ -145,6 +145,17 @@ impl Places {
         self.config.with_file_name("conf.d")
     }
 
+    /// Something that only an enrolled machine has, apart from the state: a source's file, or
+    /// evidence.
+    pub fn trace_of_enrolment(&self) -> Option<PathBuf> {
+        let entries = |directory: PathBuf| {
+            std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+        };
+        let is_source = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "toml");
+        let source = entries(self.sources()).find(is_source);
+        source.or_else(|| entries(self.evidence()).next())
+    }
+
     /// The directory of the sources' files.
     pub fn sources(&self) -> PathBuf {
         self.config.with_file_name("sources.d")

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_format::time::Timestamp;
-use countersign_store::{Holder, Mirrors, Source};
+use countersign_store::{Holder, Location, Mirrors, Source};
 use countersign_terminal::{ExitStatus, Failure, Output, duration, time};
 use patchctl::catalogue::Catalogue;
 use patchctl::config::definitions::VARIABLE_PREFIX;
@@ -13,7 +13,7 @@ use patchctl::config::{Config, Given, Settings, SourceConfig};
 use patchctl::db::Database;
 use patchctl::hooks::HookLimits;
 use patchctl::places::{NamedPlaces, Places, UserDirectories};
-use patchctl::state::{Opening, State};
+use patchctl::state::{Opening, State, must_be_there};
 use patchctl::transaction::{Context, Recovered};
 use patchctl::trust::{Heads, Trust};
 use patchctl::{clock, machine};
@@ -135,6 +135,7 @@ impl<'o> Session<'o> {
 
     /// Opens the state to read it. Never waits.
     pub fn open_to_read(&self) -> Result<Database, Failure> {
+        must_be_there(&self.places).or_explain()?;
         let database = Database::open_read_only(&self.places.database()).or_explain()?;
         if let Some(transaction) = database.unfinished().or_explain()? {
             self.output.warning(format!(
@@ -171,12 +172,24 @@ impl<'o> Session<'o> {
 
     /// The servers of a source.
     pub fn mirrors(&self, database: &Database, config: &SourceConfig) -> Result<Mirrors, Failure> {
+        let locations = self.locations(database, config)?;
+        Ok(Mirrors::new(locations.iter().map(|at| self.server(config, at)).collect()))
+    }
+
+    /// Where the servers of a source are.
+    pub fn locations(
+        &self,
+        database: &Database,
+        config: &SourceConfig,
+    ) -> Result<Vec<Location>, Failure> {
         let trust = Trust::load(database, config).or_explain()?;
         let heads = Heads::load(database, &trust).or_explain()?;
-        let locations = trust.locations(database, &heads, config, self.now).or_explain()?;
-        let usual = &self.config.http;
-        let open = |location| Source::open(location, &config.http(usual, location));
-        Ok(Mirrors::new(locations.iter().map(open).collect()))
+        trust.locations(database, &heads, config, self.now).or_explain()
+    }
+
+    /// A server of a source.
+    pub fn server(&self, config: &SourceConfig, location: &Location) -> Source {
+        Source::open(location, &config.http(&self.config.http, location))
     }
 
     /// Refuses `--dry-run` where there is nothing to be shown without doing it.

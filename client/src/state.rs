@@ -67,15 +67,14 @@ pub enum StateError {
 impl State {
     /// Opens the state of an enrolled machine.
     pub fn open(opening: Opening<'_>, reporter: &mut dyn Reporter) -> Result<Self, StateError> {
-        let path = opening.places.database();
-        if !path.try_exists().map_err(|source| directory_error(&path, source))? {
-            return Err(DatabaseError::Missing(path).into());
-        }
-        Self::lock_and_open(opening, reporter)
+        // before the lock is made: a machine that is not enrolled gets no directories
+        must_be_there(opening.places)?;
+        Self::lock_and_open(opening, reporter, must_be_there)
     }
 
     /// Opens the state for an enrolment: makes it if this is the first one. One that is there and
-    /// damaged is refused, as everywhere.
+    /// damaged is refused, as everywhere, and so is one that is gone from an enrolled machine: a new
+    /// one would know no floor under versions and times.
     pub fn open_or_create(
         opening: Opening<'_>,
         reporter: &mut dyn Reporter,
@@ -84,21 +83,24 @@ impl State {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o755);
         builder.create(directory).map_err(|source| directory_error(directory, source))?;
-        Self::lock_and_open(opening, reporter)
+        Self::lock_and_open(opening, reporter, |places| match must_be_there(places) {
+            Err(StateError::Database(DatabaseError::Missing(path))) => {
+                Database::create(&path).map(drop).map_err(StateError::Database)
+            }
+            found => found,
+        })
     }
 
     fn lock_and_open(
         opening: Opening<'_>,
         reporter: &mut dyn Reporter,
+        find: impl FnOnce(&Places) -> Result<(), StateError>,
     ) -> Result<Self, StateError> {
         let Opening { places, context, now, patience, on_wait } = opening;
         let holder = Holder::this_process(context.command, now.seconds());
         let lock = Lock::acquire(&places.lock(), &holder, Some(patience), on_wait)?;
-        let path = places.database();
-        let mut database = match Database::open_for_write(&path) {
-            Err(DatabaseError::Missing(_)) => Database::create(&path)?,
-            database => database?,
-        };
+        find(places)?;
+        let mut database = Database::open_for_write(&places.database())?;
         let root = Root::open(&places.root)?;
         let recovered = recover(&mut database, &root, context, reporter)?;
         database.migrate()?;
@@ -110,6 +112,19 @@ impl std::fmt::Debug for Opening<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Opening").field("places", self.places).finish_non_exhaustive()
     }
+}
+
+/// Whether there is a state. Where there is none, what is left of an enrolment says that there was.
+pub fn must_be_there(places: &Places) -> Result<(), StateError> {
+    let path = places.database();
+    if path.try_exists().map_err(|source| directory_error(&path, source))? {
+        return Ok(());
+    }
+    Err(match places.trace_of_enrolment() {
+        Some(trace) => DatabaseError::Lost { path, trace },
+        None => DatabaseError::Missing(path),
+    }
+    .into())
 }
 
 fn directory_error(path: &Path, source: io::Error) -> StateError {

@@ -202,6 +202,12 @@ impl Source {
         self.counters.read()
     }
 
+    /// What the server's clock said in its last answer, in seconds since 1970: its `Date`. Nobody
+    /// vouches for it; it is good for a word to a person whose own clock may be wrong.
+    pub fn server_time(&self) -> Option<u64> {
+        self.counters.server_time()
+    }
+
     /// Reads a small object into memory: at most [`Get::limit`] bytes, and over HTTP within a time
     /// that follows from it.
     pub async fn get(&self, path: &RepoPath, request: &Get) -> Result<Got, GetError> {

@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     requests: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+    /// What the server's clock said last, in seconds since 1970; 0 where it has said nothing.
+    server_time: AtomicU64,
 }
 
 impl Counters {
@@ -53,6 +55,14 @@ impl Counters {
 
     pub(crate) fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn server_said(&self, seconds: u64) {
+        self.server_time.store(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn server_time(&self) -> Option<u64> {
+        Some(self.server_time.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 
     pub(crate) fn read(&self) -> Statistics {

@@ -82,6 +82,24 @@ impl Database {
         Ok(Tree::from_entries(self.installed_files(name)?.into_iter().map(|file| file.entry)))
     }
 
+    /// The paths of all installed configuration files, relative to the root.
+    pub fn config_files(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut statement = self.connection().prepare(
+            "SELECT path FROM installed_file
+             WHERE kind = 'file' AND json_extract(entry, '$.config') ORDER BY path",
+        )?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The roots of the mounts in which transactions have worked, relative to the install root.
+    pub fn areas(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut statement =
+            self.connection().prepare("SELECT DISTINCT path FROM txn_area ORDER BY path")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The components that have something at a path, given as manifests have it or resolved.
     pub fn owners_of(&self, path: &RelPath) -> Result<Vec<PatchName>, DatabaseError> {
         let mut statement = self.connection().prepare_cached(

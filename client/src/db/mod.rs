@@ -55,6 +55,14 @@ pub enum DatabaseError {
     /// A first use was asked for where there is a database.
     #[error("a state database is already at {}", .0.display())]
     Exists(PathBuf),
+    /// There is no file, and yet this machine was enrolled.
+    #[error("state database {} is gone, but {} shows that this machine was enrolled", path.display(), trace.display())]
+    Lost {
+        /// Where it was.
+        path: PathBuf,
+        /// What is left of the enrolment.
+        trace: PathBuf,
+    },
     /// The file is there but holds no state: lost or torn, never a first use.
     #[error("state database {} is corrupt or empty: {reason}", path.display())]
     Corrupt {
@@ -192,6 +200,15 @@ impl Database {
         Ok(transaction.commit()?)
     }
 
+    /// What SQLite finds wrong with the file, at most twenty things: pages that make no sense, and
+    /// indexes that do not say what their tables say. It reads all of the file.
+    pub fn integrity(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let found: Vec<String> = rows.collect::<Result<_, _>>()?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -293,18 +310,24 @@ fn was_interrupted(error: &DatabaseError) -> bool {
 
 /// Whoever can write to the state decides what this machine trusts, and what recovery puts where.
 fn must_be_closed(path: &Path) -> Result<(), DatabaseError> {
-    let user = rustix::process::geteuid().as_raw();
     for path in path.parent().into_iter().chain([path]) {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let found =
-            std::fs::metadata(path).map_err(|source| file_error("look at", path, source))?;
-        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
-        let by_group = user == 0 && found.gid() != 0 && mode & 0o020 != 0;
-        if (owner != 0 && owner != user) || mode & 0o002 != 0 || by_group {
+        let exposed = exposure(path).map_err(|source| file_error("look at", path, source))?;
+        if let Some((owner, mode)) = exposed {
             return Err(DatabaseError::Exposed { path: path.to_owned(), owner, mode });
         }
     }
     Ok(())
+}
+
+/// The owner and the mode of a file or directory that others than root and this user can write to.
+pub(crate) fn exposure(path: &Path) -> std::io::Result<Option<(u32, u32)>> {
+    let user = rustix::process::geteuid().as_raw();
+    let found = std::fs::metadata(path)?;
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    let by_group = user == 0 && found.gid() != 0 && mode & 0o020 != 0;
+    let exposed = (owner != 0 && owner != user) || mode & 0o002 != 0 || by_group;
+    Ok(exposed.then_some((owner, mode)))
 }
 
 fn user_version(connection: &Connection) -> Result<usize, DatabaseError> {

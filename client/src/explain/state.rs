@@ -46,6 +46,7 @@ impl Explain for DatabaseError {
             Self::File { source, .. } => io_exit(source),
             Self::Sqlite(error) => sqlite_exit(error),
             Self::Missing(_)
+            | Self::Lost { .. }
             | Self::Exists(_)
             | Self::Corrupt { .. }
             | Self::Newer { .. }
@@ -61,10 +62,13 @@ impl Explain for DatabaseError {
                 "begin with: patchctl enroll URL --authority FILE|sha256:HEX; \
                  if this machine was enrolled, restore the state from a backup"
             }
-            Self::Corrupt { .. } | Self::Value { .. } => {
-                "restore it from a backup; or move it away and enrol again, which forgets what is \
-                 installed and which versions were seen"
+            Self::Lost { .. } => {
+                "restore it from a backup; or move the sources' files and the evidence away and \
+                 begin with: patchctl enroll …, which forgets what is installed and which versions \
+                 were seen"
             }
+            Self::Sqlite(error) if is_damage(error) => DAMAGED,
+            Self::Corrupt { .. } | Self::Value { .. } => DAMAGED,
             Self::Exposed { .. } => {
                 "make sure that nobody changed it, then: chown root, chmod go-w; nothing was done"
             }
@@ -76,6 +80,16 @@ impl Explain for DatabaseError {
         };
         Some(text.into())
     }
+}
+
+const DAMAGED: &str = "see what is wrong: patchctl doctor; restore it from a backup; or move it and \
+    the sources' files away and enrol again, which forgets what is installed and which versions \
+    were seen";
+
+/// Whether the file itself is damaged.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    matches!(error.sqlite_error_code(), Some(Code::DatabaseCorrupt | Code::NotADatabase))
 }
 
 fn sqlite_exit(error: &rusqlite::Error) -> ExitStatus {

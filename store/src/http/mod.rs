@@ -17,7 +17,7 @@ pub(crate) mod secret;
 
 use countersign_format::layout::RepoPath;
 use reqwest::header::{
-    AUTHORIZATION, HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
+    AUTHORIZATION, DATE, HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
     USER_AGENT,
 };
 use reqwest::{Method, Request, Response, Url};
@@ -186,6 +186,8 @@ impl HttpSource {
             Err(_) => return Err(Cause::NoAnswer(patience)),
         };
         counters.received(answer::head_size(response.headers()));
+        let said = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        said.and_then(date::parse).into_iter().for_each(|seconds| counters.server_said(seconds));
         Ok(response)
     }
 
