@@ -47,7 +47,7 @@ fn what_is_no_database_is_refused_by_every_command() {
     let (machine, repository) = machine();
     let state = machine.root("var/lib/patchctl/state.db");
     let whole = std::fs::read(&state).expect("a state");
-    let noise: Vec<u8> = (0..whole.len()).map(|at| (at * 131 % 251) as u8).collect();
+    let noise: Vec<u8> = (1..=250).cycle().step_by(131).take(whole.len()).collect();
     let mut magic = whole.clone();
     magic[3] ^= 0x20;
     let mut foreign = whole.clone();

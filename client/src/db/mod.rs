@@ -191,6 +191,10 @@ impl Database {
 
     /// Brings an older schema up to this release's; all steps or none.
     pub fn migrate(&mut self) -> Result<(), DatabaseError> {
+        // without a write where there is nothing to be done: the state may be looked at only
+        if user_version(&self.connection)? == MIGRATIONS.len() {
+            return Ok(());
+        }
         let transaction = self.begin()?;
         let at = user_version(&transaction)?;
         for migration in MIGRATIONS.iter().skip(at) {
