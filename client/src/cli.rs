@@ -8,7 +8,9 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, audit, check, clean, completions, config, doctor, enroll, files, history, hold, inspect, install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade, verify, why,
+    adopt, audit, check, clean, completions, config, doctor, enroll, files, history, hold, inspect,
+    install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade,
+    verify, why,
 };
 use crate::session::Session;
 

@@ -133,9 +133,7 @@ pub fn run(session: &Session<'_>, arguments: &AuditArgs) -> Result<ExitStatus, F
     };
     session.output.report(&report);
     let status = if open.is_empty() { ExitStatus::Done } else { ExitStatus::AdvisoriesWaiting };
-    let revoked = match report.attention.has_revoked() {
-        true => ExitStatus::PatchesSkipped,
-        false => ExitStatus::Done,
-    };
+    let has_revoked = report.attention.has_revoked();
+    let revoked = if has_revoked { ExitStatus::PatchesSkipped } else { ExitStatus::Done };
     failure.map_or_else(|| Ok(status.and(revoked)), Err)
 }
