@@ -69,10 +69,10 @@ pub struct ClientArgs {
     #[arg(long, global = true)]
     pub offline: bool,
     /// Show what would be done and do nothing
-    #[arg(long, global = true)]
+    #[arg(long, global = true, alias = "simulate")]
     pub dry_run: bool,
     /// Answer every question with yes
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, aliases = ["assume-yes", "assumeyes"])]
     pub yes: bool,
     /// How long to wait for another patchctl [default: 5min]
     #[arg(long, global = true, value_name = "SPAN", value_parser = parse_duration)]
@@ -129,7 +129,7 @@ impl Cli {
     /// Carries out the command.
     pub fn run(self, output: &Output) -> Result<ExitStatus, Failure> {
         match &self.command {
-            Command::Completions(arguments) => return Ok(completions::run(arguments, output)),
+            Command::Completions(arguments) => return completions::run(arguments, output),
             Command::Man(arguments) => return man::run(arguments, output),
             _ => {}
         }

@@ -43,23 +43,43 @@ pub struct Session<'o> {
     command: String,
 }
 
-impl<'o> Session<'o> {
-    /// Reads the settings.
-    pub fn new(mut arguments: ClientArgs, output: &'o Output) -> Result<Self, Failure> {
+/// What the command line, the environment and the files with settings come to.
+pub struct Settled {
+    /// The directories.
+    pub places: Places,
+    /// The settings.
+    pub config: Config,
+    /// Who said which of them.
+    pub settings: Settings,
+    /// The sources that this machine is enrolled with.
+    pub sources: Vec<SourceConfig>,
+}
+
+impl Settled {
+    /// Reads the settings and the sources.
+    pub fn find(arguments: &ClientArgs) -> Result<Self, Failure> {
         let working = std::env::current_dir().map_err(|error| {
             Failure::new(ExitStatus::Failed, error).hint("go to a directory that exists")
         })?;
-        let named = named_places(&arguments, &working)?;
+        let named = named_places(arguments, &working)?;
         let files = named.clone().settle(&working);
-        let given = given(&arguments);
-        let (config, settings) = Settings::read(&files, &working, &given).or_explain()?;
-        for warning in &settings.warnings {
-            output.warning(warning);
-        }
+        let (config, settings) =
+            Settings::read(&files, &working, &given(arguments)).or_explain()?;
         let mut places = named.or(config.places.clone()).settle(&working);
         // a root that the settings name does not move the settings themselves
         places.config = files.config;
         let sources = SourceConfig::read_all(&places).or_explain()?;
+        Ok(Self { places, config, settings, sources })
+    }
+}
+
+impl<'o> Session<'o> {
+    /// Reads the settings.
+    pub fn new(mut arguments: ClientArgs, output: &'o Output) -> Result<Self, Failure> {
+        let Settled { places, config, settings, sources } = Settled::find(&arguments)?;
+        for warning in &settings.warnings {
+            output.warning(warning);
+        }
         arguments.offline |= config.offline;
         // arguments need not be text
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());

@@ -1,9 +1,11 @@
 //! The arguments both programs take everywhere, and the frame of their `main`.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Parser, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, Parser, ValueEnum};
 
+use crate::habits::{Habit, Misunderstood, Understood, understand};
 use crate::{ExitStatus, Failure, Output};
 
 /// The arguments every command of both programs takes; flattened into their parsers.
@@ -80,13 +82,61 @@ pub fn run<P: Parser>(
     globals: impl FnOnce(&P) -> &GlobalArgs,
     command: impl FnOnce(P, &Output) -> Result<ExitStatus, Failure>,
 ) -> ExitCode {
-    let parsed = match P::try_parse() {
-        Ok(parsed) => parsed,
-        Err(error) => return show_usage(&error),
+    run_with_habits(&[], globals, command)
+}
+
+/// As [`run`], and understands words of other programs, with a hint.
+pub fn run_with_habits<P: Parser>(
+    habits: &[Habit],
+    globals: impl FnOnce(&P) -> &GlobalArgs,
+    command: impl FnOnce(P, &Output) -> Result<ExitStatus, Failure>,
+) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let Understood { parsed, hint } = match understand(&arguments, habits, parse::<P>) {
+        Ok(understood) => understood,
+        Err(Misunderstood::Clap(error)) => return show_usage(&error),
+        Err(Misunderstood::Habit(failure)) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            let color = color_argument(&arguments);
+            let output = Output::new(&GlobalArgs { json, color, ..GlobalArgs::default() });
+            return output.finish(&Err(failure)).into();
+        }
     };
     let output = Output::new(globals(&parsed));
+    if let Some(hint) = hint {
+        output.hint(hint);
+    }
     let result = command(parsed, &output);
     output.finish(&result).into()
+}
+
+/// Reads the command line; help and usage errors are coloured as it says.
+fn parse<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
+    let color = match color_argument(arguments) {
+        ColorArgument::Auto => ColorChoice::Auto,
+        ColorArgument::Always => ColorChoice::Always,
+        ColorArgument::Never => ColorChoice::Never,
+    };
+    let mut command = P::command().color(color);
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// What `--color` says, before the command line is read; as usual where it says nothing that can
+/// be understood.
+fn color_argument(arguments: &[OsString]) -> ColorArgument {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    let mut color = ColorArgument::Auto;
+    while let Some(word) = words.next().filter(|word| word != "--") {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next().map(String::from),
+            Some(rest) => rest.strip_prefix('=').map(ToOwned::to_owned),
+            None => None,
+        };
+        let said = value.and_then(|value| ColorArgument::from_str(&value, false).ok());
+        color = said.unwrap_or(color);
+    }
+    color
 }
 
 fn show_usage(error: &clap::Error) -> ExitCode {
@@ -138,6 +188,22 @@ mod tests {
         assert_eq!(parse(&[]).expect("none").color, ColorArgument::Auto);
         assert_eq!(parse(&["--color", "never"]).expect("never").color, ColorArgument::Never);
         assert!(parse(&["--color", "blue"]).is_err());
+    }
+
+    #[test]
+    fn help_is_coloured_as_the_command_line_says() {
+        let said =
+            |line: &str| color_argument(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(said("program --help --color never"), ColorArgument::Never);
+        assert_eq!(said("program --color=always --help"), ColorArgument::Always);
+        assert_eq!(said("program --color blue"), ColorArgument::Auto);
+        assert_eq!(said("program -- --color=always"), ColorArgument::Auto);
+        let help = |color: &str| {
+            let arguments = ["program", "--color", color, "--help"].map(OsString::from);
+            let Err(error) = super::parse::<Program>(&arguments) else { panic!("no help") };
+            error.render().ansi().to_string()
+        };
+        assert!(help("always").contains("Options"));
     }
 
     #[test]

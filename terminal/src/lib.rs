@@ -15,6 +15,7 @@
 mod arguments;
 mod exit_status;
 mod failure;
+mod habits;
 mod help;
 mod human;
 mod output;
@@ -22,9 +23,10 @@ mod progress;
 mod table;
 mod wrap;
 
-pub use arguments::{ColorArgument, GlobalArgs, Verbosity, run};
+pub use arguments::{ColorArgument, GlobalArgs, Verbosity, run, run_with_habits};
 pub use exit_status::ExitStatus;
 pub use failure::{Failure, OrFail};
+pub use habits::{Habit, Meaning};
 pub use help::{completions, leaf_commands, man_pages};
 pub use human::{bytes, duration, parse_duration, printable, time};
 pub use output::{Captured, Output, Report, Tone};

@@ -217,6 +217,14 @@ impl Output {
         self.write(&self.stderr, text.as_bytes());
     }
 
+    /// Says what a person may want to know for the next time, unless `-q`.
+    pub fn hint(&self, message: impl Display) {
+        if self.verbosity >= Verbosity::Normal {
+            let text = self.part(HINT, "hint:", &message.to_string());
+            self.write(&self.stderr, text.as_bytes());
+        }
+    }
+
     /// Asks a person at the terminal; only `y` and `yes` mean yes. `assume_yes` answers yes
     /// unasked (`--yes`). Without a terminal it is a usage error (exit 2), so that no script
     /// changes anything by accident or hangs.

@@ -12,6 +12,7 @@ pub mod hold;
 pub mod index;
 pub mod installed;
 mod migrations;
+pub mod names;
 pub mod source;
 
 use std::fmt::Display;
