@@ -180,4 +180,16 @@ mod tests {
             assert!(help.contains("Examples:") && help.contains(&name), "{name}: {help}");
         }
     }
+
+    #[test]
+    fn no_command_takes_a_global_option_s_name_for_something_else() {
+        let globals: Vec<String> =
+            Cli::command().get_arguments().map(|argument| argument.get_id().to_string()).collect();
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().to_string();
+                assert!(!globals.contains(&id), "{} {id}", command.get_name());
+            }
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::session::Session;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchctl clean\n  \
-    patchctl clean --cache\n  \
+    patchctl clean --archives\n  \
     patchctl clean --transactions\n  \
     patchctl clean --all --yes\n  \
     patchctl clean --dry-run")]
@@ -31,7 +31,7 @@ pub struct CleanArgs {
     all: bool,
     /// Only the cache
     #[arg(long)]
-    cache: bool,
+    archives: bool,
     /// Only backups
     #[arg(long)]
     transactions: bool,
@@ -85,7 +85,7 @@ pub fn run(session: &Session<'_>, arguments: &CleanArgs) -> Result<ExitStatus, F
     let state = session.open()?;
     let root = Root::open(&session.places.root).or_explain()?;
     let dry_run = session.arguments.dry_run;
-    let both = arguments.cache == arguments.transactions;
+    let both = arguments.archives == arguments.transactions;
     let now = session.now.seconds();
     let retention =
         if arguments.all { Retention::NOTHING } else { session.context(false).retention };
@@ -109,7 +109,7 @@ pub fn run(session: &Session<'_>, arguments: &CleanArgs) -> Result<ExitStatus, F
         Ok::<_, Failure>(freed)
     });
     let backups = backups.transpose()?;
-    let cache = (both || arguments.cache).then(|| {
+    let cache = (both || arguments.archives).then(|| {
         let cache = &session.places.cache;
         if dry_run { cached(cache) } else { clear(cache) }
     });

@@ -6,6 +6,7 @@ use patchctl::transaction::Prepared;
 use serde::Serialize;
 
 use super::change::{ChangeLine, not_confirmed};
+use super::count;
 use crate::explain::OrExplain as _;
 use crate::session::{Session, hold_signals};
 
@@ -25,7 +26,10 @@ impl Report for DoneReport {
             output.warning(notice);
         }
         if let Some(transaction) = self.transaction {
-            output.note(format!("transaction {transaction} is done: {} paths", self.paths));
+            let paths = count(self.paths, "path", "paths");
+            output.note(format!(
+                "transaction {transaction} is done: {paths}; undo: patchctl rollback"
+            ));
         }
     }
 }
@@ -45,7 +49,13 @@ pub fn finish(
     question: &str,
 ) -> Result<ExitStatus, Failure> {
     for change in prepared.changes() {
-        session.output.print_line(ChangeLine::new(&change).text());
+        let line = match (&change.old, &change.new) {
+            (None, Some(new)) if prepared.steps().is_empty() => {
+                format!("{} {new} taken over; no file is touched", change.name)
+            }
+            _ => ChangeLine::new(&change).text(),
+        };
+        session.output.print_line(line);
     }
     if session.arguments.dry_run {
         return apply(session, prepared);

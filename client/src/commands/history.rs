@@ -2,13 +2,16 @@
 
 use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, time};
-use patchctl::db::history::TransactionRecord;
+use patchctl::db::history::{TransactionRecord, TransactionState};
 use serde::Serialize;
 
+use super::NOTHING;
 use crate::explain::OrExplain as _;
 use crate::session::Session;
 
 /// List transactions, the newest first, or show one
+///
+/// BACK says whether `rollback --to` can go back to what was after a transaction.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  patchctl history\n  patchctl history 12")]
 pub struct HistoryArgs {
@@ -31,6 +34,7 @@ struct TransactionReport {
     finished: Option<String>,
     rolled_back_to: Option<i64>,
     can_be_undone: bool,
+    can_go_back: bool,
     allow_stale: bool,
     error: Option<String>,
     changes: Vec<ChangeReport>,
@@ -73,6 +77,7 @@ impl TransactionReport {
             finished: record.finished.map(moment),
             rolled_back_to: record.rolled_back_to,
             can_be_undone: record.kept,
+            can_go_back: record.can_go_back,
             allow_stale: record.allow_stale,
             error: record.error.clone(),
             changes: record
@@ -101,10 +106,13 @@ impl TransactionReport {
 
 impl Report for HistoryReport {
     fn print(&self, output: &Output) {
-        let mut table = Table::new(["ID", "STARTED", "ACTION", "STATE", "CHANGES"]).right(0);
+        let mut table =
+            Table::new(["ID", "STARTED", "ACTION", "STATE", "BACK", "CHANGES"]).right(0);
         for line in &self.transactions {
             let id = line.transaction.to_string();
-            table.row([&id, &line.started, line.action, line.state, &line.changes_text()]);
+            let back = if line.can_go_back { "yes" } else { NOTHING };
+            let changes = line.changes_text();
+            table.row([&id, &line.started, line.action, line.state, back, &changes]);
         }
         output.print_table(&table);
     }
@@ -126,6 +134,13 @@ impl Report for DetailReport {
         }
         if it.allow_stale {
             output.print_field("stale index", "allowed");
+        }
+        if it.can_go_back {
+            let command = format!("patchctl rollback --to {}", it.transaction);
+            output.print_field("go back", command);
+        }
+        if !it.can_be_undone && it.state == TransactionState::Done.as_str() {
+            output.print_field("undo", "not any more: its backups were dropped");
         }
         output.print_field("changes", it.changes_text());
         if let Some(error) = &it.error {

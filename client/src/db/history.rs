@@ -61,6 +61,9 @@ pub struct TransactionRecord {
     pub allow_stale: bool,
     /// Whether what a rollback needs is still there.
     pub kept: bool,
+    /// Whether the machine can go back to what was after it: it is done, something was done since,
+    /// and the backups of all of that are there.
+    pub can_go_back: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// What it changed, by name.
@@ -133,6 +136,11 @@ pub enum Notice {
         /// Where the shipped one is, relative to the root.
         shipped: String,
     },
+    /// A component was adopted, and its files stay now that this is undone.
+    LetGo {
+        /// The component.
+        name: String,
+    },
     /// A directory was to go but holds files of somebody else's.
     DirectoryStays {
         /// The path, relative to the root.
@@ -172,6 +180,9 @@ impl std::fmt::Display for Notice {
             }
             Self::ConfigDeleted { path, shipped } => {
                 write!(formatter, "/{path} was deleted and stays so; the new one is /{shipped}")
+            }
+            Self::LetGo { name } => {
+                write!(formatter, "the files of {name} stay: it had been adopted")
             }
             Self::DirectoryStays { path } => {
                 write!(formatter, "/{path} is not empty and stays")
@@ -312,10 +323,20 @@ impl TransactionRow {
             rolled_back_to: self.rolled_back_to,
             allow_stale: self.allow_stale,
             kept: self.kept,
+            can_go_back: can_go_back(connection, self.id)?,
             error: self.error,
             changes: changes(connection, self.id)?,
         })
     }
+}
+
+fn can_go_back(connection: &Connection, id: i64) -> Result<bool, DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT (SELECT state FROM txn WHERE id = ?1) = 'done'
+             AND count(*) > 0 AND coalesce(min(kept), 0) = 1
+         FROM txn WHERE state = 'done' AND id > ?1",
+    )?;
+    Ok(statement.query_row([id], |row| row.get(0))?)
 }
 
 fn changes(connection: &Connection, id: i64) -> Result<Vec<ChangeRecord>, DatabaseError> {

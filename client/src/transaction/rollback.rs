@@ -12,6 +12,7 @@ use super::{
     Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component,
 };
 use crate::db::change::{Side, changed_files, old_hooks, whole_changes};
+use crate::db::history::Notice;
 use crate::db::installed::{Installed, InstalledFile, at_resolved, is_created_directory};
 use crate::db::{Database, DatabaseError};
 use crate::hooks::Action;
@@ -69,6 +70,9 @@ pub fn prepare_rollback<'a>(
         let goals = goals(prepared.database, prepared.root, &undone, &components)?;
         for component in &mut components {
             component.be_quiet(&goals);
+            if component.lets_go {
+                prepared.notices.push(Notice::LetGo { name: component.name.to_string() });
+            }
         }
         Ok((components, goals))
     })
