@@ -8,9 +8,9 @@ use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output, parse_durati
 
 use crate::commands::config_files::policy_word;
 use crate::commands::{
-    adopt, audit, check, clean, completions, config, doctor, enroll, files, history, hold, inspect,
-    install, list, man, remove, repair, rollback, search, show, sources, status, update, upgrade,
-    verify, why,
+    adopt, audit, check, clean, completions, config, doctor, download, enroll, files, history,
+    hold, inspect, install, list, man, plan, reinstall, remove, repair, rollback, search, show,
+    sources, status, update, upgrade, verify, why,
 };
 use crate::session::Session;
 
@@ -99,6 +99,9 @@ enum Command {
     Clean(clean::CleanArgs),
     History(history::HistoryArgs),
     Hold(hold::HoldArgs),
+    Plan(plan::PlanArgs),
+    Download(download::DownloadArgs),
+    Reinstall(reinstall::ReinstallArgs),
     Unhold(hold::UnholdArgs),
     Why(why::WhyArgs),
     Doctor(doctor::DoctorArgs),
@@ -154,6 +157,9 @@ impl Cli {
             Command::Clean(arguments) => clean::run(&session, &arguments),
             Command::History(arguments) => history::run(&session, &arguments),
             Command::Hold(arguments) => hold::run(&session, &arguments),
+            Command::Plan(arguments) => plan::run(&session, &arguments),
+            Command::Download(arguments) => download::run(&session, arguments),
+            Command::Reinstall(arguments) => reinstall::run(&session, &arguments),
             Command::Unhold(arguments) => hold::run_unhold(&session, &arguments),
             Command::Audit(arguments) => audit::run(&session, &arguments),
             Command::Doctor(arguments) => doctor::run(&session, &arguments),

@@ -25,6 +25,8 @@ pub mod owner;
 mod parallel;
 pub mod places;
 pub mod plan;
+pub mod plan_file;
+mod replan;
 pub mod report;
 pub mod resolve;
 pub mod restart;

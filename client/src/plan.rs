@@ -33,6 +33,9 @@ pub enum PlanError {
     /// What is to be removed is held.
     #[error("{} is not removed: {}", .0.name, Exclusion::Held(.0.clone()))]
     Held(Hold),
+    /// A plan that was kept does not hold any more.
+    #[error("the plan no longer holds; nothing was changed")]
+    Changed(#[source] Line),
     /// There is no plan.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -60,14 +63,14 @@ pub struct PlanOptions {
 }
 
 /// Makes plans from the held index and what is installed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Planner<'a> {
-    database: &'a Database,
-    catalogue: &'a Catalogue,
-    installed: BTreeMap<PatchName, Installed>,
-    held_back: BTreeMap<PatchName, BTreeSet<PatchVersion>>,
-    holds: BTreeMap<PatchName, Hold>,
-    options: PlanOptions,
+    pub(crate) database: &'a Database,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) installed: BTreeMap<PatchName, Installed>,
+    pub(crate) held_back: BTreeMap<PatchName, BTreeSet<PatchVersion>>,
+    pub(crate) holds: BTreeMap<PatchName, Hold>,
+    pub(crate) options: PlanOptions,
 }
 
 impl<'a> Planner<'a> {
@@ -103,7 +106,7 @@ impl<'a> Planner<'a> {
         let is_meant = |name: &&PatchName| names.is_empty() || names.contains(name);
         let wishes = self.installed.keys().filter(is_meant);
         let wishes = wishes.map(|name| (name.clone(), Wish::default())).collect();
-        self.plan(wishes, BTreeMap::new(), Mode::Upgrade)
+        self.plan(wishes, Supply::default(), Mode::Upgrade)
     }
 
     /// These components, each in the named version or in the newest; those of `local` by these
@@ -125,12 +128,13 @@ impl<'a> Planner<'a> {
             let version = offers.iter().map(Offer::version).max().cloned();
             wishes.insert(name.clone(), Wish { version });
         }
-        self.plan(wishes, files, Mode::Install)
+        let supply = Supply { patches: files, is_all: false };
+        self.plan(wishes.into_iter().collect(), supply, Mode::Install)
     }
 
     /// These components go, and with `with_dependents` what needs them.
     pub fn remove(&self, names: &[PatchName], with_dependents: bool) -> Result<Plan, PlanError> {
-        let index = self.asked(BTreeMap::new(), &[]);
+        let index = Asked { planner: self, supply: Supply::default(), wishes: &[] };
         let dependents = dependents(&index, names)?;
         let lines = dependents.iter().map(ToString::to_string).collect();
         if let (false, Some(line)) = (with_dependents, Line::chain(lines)) {
@@ -154,18 +158,11 @@ impl<'a> Planner<'a> {
         Ok(Plan { removals, ..Plan::default() })
     }
 
-    fn asked<'p>(
-        &'p self,
-        files: BTreeMap<PatchName, Vec<Offer>>,
-        wishes: &'p [(PatchName, Wish)],
-    ) -> Asked<'p, 'a> {
-        Asked { planner: self, files, wishes }
-    }
-
-    fn plan(
+    /// A plan from the supply and the index.
+    pub(crate) fn plan(
         &self,
-        wishes: BTreeMap<PatchName, Wish>,
-        files: BTreeMap<PatchName, Vec<Offer>>,
+        wishes: Vec<(PatchName, Wish)>,
+        supply: Supply,
         mode: Mode,
     ) -> Result<Plan, PlanError> {
         let is_known = |name: &SourceName| {
@@ -175,12 +172,13 @@ impl<'a> Planner<'a> {
             return Err(PlanError::NoSource(name.clone()));
         }
         let request = Request {
-            wishes: wishes.into_iter().collect(),
+            wishes,
             filter: self.options.filter.clone(),
             allow_downgrade: self.options.allow_downgrade,
             allow_removals: self.options.allow_removals,
         };
-        Ok(resolve(&self.asked(files, &request.wishes), &request, mode)?)
+        let index = Asked { planner: self, supply, wishes: &request.wishes };
+        Ok(resolve(&index, &request, mode)?)
     }
 
     /// What the index says of what is installed, where it knows it.
@@ -192,11 +190,19 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Patches that were brought along: the only ones of their names.
+#[derive(Debug, Default)]
+pub(crate) struct Supply {
+    /// By name.
+    pub(crate) patches: BTreeMap<PatchName, Vec<Offer>>,
+    /// Whether other names have none at all; else they have those of the index.
+    pub(crate) is_all: bool,
+}
+
 /// The index as one request sees it.
 struct Asked<'p, 'a> {
     planner: &'p Planner<'a>,
-    /// Patches from files, which are the only ones of their names.
-    files: BTreeMap<PatchName, Vec<Offer>>,
+    supply: Supply,
     wishes: &'p [(PatchName, Wish)],
 }
 
@@ -208,8 +214,9 @@ impl Index for Asked<'_, '_> {
     fn component(&self, name: &PatchName) -> Result<Component, DatabaseError> {
         let Planner { database, catalogue, .. } = self.planner;
         let is_asked_for = self.wishes.iter().any(|(wished, _)| wished == name);
-        let mut offers = match self.files.get(name) {
+        let mut offers = match self.supply.patches.get(name) {
             Some(offers) => offers.clone(),
+            None if self.supply.is_all => Vec::new(),
             None => catalogue.offers_named(database, name)?,
         };
         if is_asked_for {

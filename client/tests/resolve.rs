@@ -147,3 +147,95 @@ fn one_of_several_patches_of_a_version_can_be_named_by_its_base() {
     let none = ["install", "acme-agent@1.1.0", "--platform", "plan9-pdp11", "--dry-run"];
     machine.run(&none).code(104);
 }
+
+#[test]
+fn a_plan_is_carried_out_exactly_or_refused_with_all_that_changed() {
+    let mut repository = two_versions();
+    let tool = repository.collect(&patch("tool", "1.0.0", &[], &[]));
+    repository.release(&[tool]);
+    repository.publish();
+    let machine = Machine::enrolled(&repository);
+    machine.run(&["install", "acme-agent@1.0.0", "--yes"]).success();
+    machine.run(&["plan", "upgrade", "-o", "tonight.plan"]).success().says("--plan tonight.plan");
+    let kept: serde_json::Value =
+        serde_json::from_str(&read(machine.path("tonight.plan"))).expect("JSON");
+    let mut shown = machine.json(&["upgrade", "--dry-run"]);
+    shown["made_at"] = kept["made_at"].clone();
+    assert_eq!(shown, kept, "a dry run prints the same document");
+    assert_eq!(kept["steps"][0]["patches"][0]["base"], "=1.0.0");
+
+    // what was installed since is told, and nothing is done
+    machine.run(&["install", "tool", "--yes"]).success();
+    machine.run(&["hold", "acme-agent"]).success();
+    let refused = machine.run(&["install", "--plan", "tonight.plan", "--yes"]).code(4);
+    refused.says("tool was not installed, it is 1.0.0").says("acme-agent is held since");
+    assert_eq!(read(machine.root("opt/acme/agent")), "1.0.0");
+    machine.run(&["unhold", "acme-agent"]).success();
+
+    machine.run(&["plan", "-o", "tonight.plan"]).success();
+    machine.run(&["install", "--plan", "tonight.plan", "--yes"]).success().says("1.0.0 → 1.1.0");
+    let again = machine.run(&["install", "--plan", "tonight.plan", "--yes"]).code(4);
+    again.says("acme-agent was 1.0.0, it is 1.1.0");
+}
+
+#[test]
+fn a_plan_gives_no_trust() {
+    let mut repository = repository();
+    let index = repository.collect(&full("acme-agent", "1.0.0"));
+    repository.release(&[index]);
+    repository.publish();
+    let machine = Machine::enrolled(&repository);
+    machine.run(&["plan", "install", "acme-agent", "-o", "good"]).success();
+    let text = read(machine.path("good"));
+    let edited = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} is not in {text}");
+        std::fs::write(machine.path("edited"), text.replace(from, to)).expect("written");
+        machine.run(&["install", "--plan", "edited", "--yes"])
+    };
+    let archive = {
+        let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        document["steps"][0]["patches"][0]["archive"].as_str().expect("text").to_owned()
+    };
+    edited(&archive, &"0".repeat(64)).code(4).says("has no such patch any more");
+    edited("\"to\": \"1.0.0\"", "\"to\": \"1.0.1\"").code(4).says("no longer holds");
+    edited("\"unpacked\": ", "\"unpacked\": 1").code(4).says("not what it says");
+    edited("\"size\": ", "\"size\": 1").code(4).says("is not the one it was made from");
+    edited("\"format\": 1", "\"format\": 2").code(1).says("plan format 2");
+    edited("\"format\": 1", "\"format\": 1, \"trust\": true").code(1).says("unknown field");
+    edited("\"machine\": \"", "\"machine\": \"0").code(4).says("it is for machine 0");
+
+    repository.revoke(index, "breaks the spooler");
+    repository.publish();
+    machine.publish(&repository);
+    machine.run(&["update"]).success();
+    let refused = machine.run(&["install", "--plan", "good", "--yes"]).code(4);
+    refused.says("revoked: breaks the spooler");
+    assert!(!machine.root("opt/acme/agent").exists());
+}
+
+#[test]
+fn plans_of_removals_and_of_both_are_carried_out() {
+    let old = patch("old", "1.0.0", &[], &[]);
+    let new = patch("new", "1.0.0", &[("base", "*")], &[("old", "*")]);
+    let machine = Machine::enrolled(&released(&[old, new, patch("base", "1.0.0", &[], &[])]));
+    machine.run(&["install", "old", "--yes"]).success();
+    machine.run(&["plan", "remove", "old", "-o", "gone"]).success();
+    machine.run(&["plan", "install", "new", "--allow-removals", "-o", "both"]).success();
+    let done = machine.run(&["install", "--plan", "both", "--yes"]).success();
+    done.says("needed by what was asked for: base").says("old 1.0.0 removed");
+    machine.run(&["rollback", "--yes"]).success();
+    machine.run(&["install", "--plan", "gone", "--yes"]).success().says("old 1.0.0 removed");
+    assert!(!machine.root("opt/old").exists() && !machine.root("opt/new").exists());
+}
+
+#[test]
+fn what_is_fetched_installs_offline_and_what_is_installed_installs_again() {
+    let machine = Machine::enrolled(&two_versions());
+    machine.run(&["download", "acme-agent", "--yes"]).success();
+    assert!(!machine.root("opt/acme/agent").exists());
+    machine.run(&["install", "acme-agent", "--offline", "--yes"]).success();
+    std::fs::write(machine.root("opt/acme/agent"), "mine").expect("written");
+    machine.run(&["reinstall", "acme-agent", "--yes"]).success();
+    assert_eq!(read(machine.root("opt/acme/agent")), "1.1.0");
+    machine.run(&["reinstall", "nobody", "--yes"]).code(104);
+}

@@ -27,4 +27,5 @@ documents! {
     configuration: "docs/configuration.md",
     hosting: "docs/hosting.md",
     publishing: "docs/publishing.md",
+    resolution: "docs/resolution.md",
 }

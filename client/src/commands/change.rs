@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use countersign_format::hash::Hash32;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::{Catalogue, Offer};
+use patchctl::db::Database;
 use patchctl::download::{Obtained, forget, missing};
 use patchctl::local::LocalPatch;
 use patchctl::plan::Plan;
+use patchctl::plan_file::PlanDocument;
 use patchctl::root::Root;
 use patchctl::space;
 use patchctl::state::State;
@@ -72,10 +74,10 @@ impl ChangeLine {
 
 impl ChangeReport {
     /// What is said of a plan that nothing was done about yet.
-    fn planned(session: &Session<'_>, plan: &Plan, arguments: &ChangeArgs) -> Self {
+    fn planned(plan: &Plan, downloaded_only: bool) -> Self {
         Self {
-            dry_run: session.arguments.dry_run,
-            downloaded_only: arguments.download_only,
+            dry_run: false,
+            downloaded_only,
             transaction: None,
             steps: plan.steps.iter().map(StepReport::new).collect(),
             removals: plan.removals.iter().map(RemovalReport::new).collect(),
@@ -117,11 +119,15 @@ pub fn carry_out(
     local: Vec<LocalPatch>,
     arguments: &ChangeArgs,
 ) -> Result<ExitStatus, Failure> {
-    let mut report = ChangeReport::planned(session, plan, arguments);
-    show_plan(session, plan, &report);
+    let mut report = ChangeReport::planned(plan, arguments.download_only);
+    show_plan(session, plan);
     let skipped =
         if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped };
-    if plan.is_empty() || session.arguments.dry_run {
+    if session.arguments.dry_run {
+        session.output.report(&DryRun(document(session, &state.database, catalogue, plan)?));
+        return Ok(skipped);
+    }
+    if plan.is_empty() {
         session.output.report(&report);
         return Ok(skipped);
     }
@@ -160,29 +166,53 @@ pub fn carry_out(
     Ok(skipped.and(restart))
 }
 
+/// A plan that nothing is done about: its table was shown, and the document is the plan itself.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct DryRun(pub PlanDocument);
+
+impl Report for DryRun {
+    fn print(&self, _: &Output) {}
+}
+
+/// A plan as a document.
+pub fn document(
+    session: &Session<'_>,
+    database: &Database,
+    catalogue: &Catalogue,
+    plan: &Plan,
+) -> Result<PlanDocument, Failure> {
+    PlanDocument::new(plan, database, catalogue, &session.places.root, session.now).or_explain()
+}
+
 /// A person said no.
 pub fn not_confirmed() -> Failure {
     Failure::new(ExitStatus::Failed, "not confirmed; nothing was changed")
 }
 
-fn show_plan(session: &Session<'_>, plan: &Plan, report: &ChangeReport) {
+/// Shows a plan as a table, with what is skipped.
+pub fn show_plan(session: &Session<'_>, plan: &Plan) {
     let output = session.output;
-    print_skipped(output, &report.skipped);
+    let skipped: Vec<SkippedReport> = plan.skipped.iter().map(SkippedReport::new).collect();
+    print_skipped(output, &skipped);
     if plan.is_empty() {
         // what was skipped was worth doing: it is never called nothing
-        let what = if report.skipped.is_empty() { "nothing to do" } else { "nothing was changed" };
+        let what = if skipped.is_empty() { "nothing to do" } else { "nothing was changed" };
         output.note(what);
         return;
     }
-    print_steps(output, &report.steps);
-    print_side_effects(output, &report.steps, &report.removals);
+    let steps: Vec<StepReport> = plan.steps.iter().map(StepReport::new).collect();
+    let removals: Vec<RemovalReport> = plan.removals.iter().map(RemovalReport::new).collect();
+    print_steps(output, &steps);
+    print_side_effects(output, &steps, &removals);
     let links: Vec<&Offer> = plan.links().collect();
     let fetched = missing(&session.places.cache, &links);
     output.print_line(format!("{} to fetch, {} on disk", bytes(fetched), bytes(plan.unpacked())));
-    if !report.restart.is_empty() {
-        output.print_line(format!("will need a restart: {}", report.restart.join(", ")));
+    let restarts: Vec<&str> = plan.restarts().into_iter().collect();
+    if !restarts.is_empty() {
+        output.print_line(format!("will need a restart: {}", restarts.join(", ")));
     }
-    if report.reboot {
+    if plan.needs_reboot() {
         output.print_line("will need a restart of the machine");
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use countersign_terminal::{ExitStatus, Failure};
 use patchctl::local::{LocalPatch, PATCH_ENDING};
 use patchctl::plan::Planner;
+use patchctl::plan_file::PlanDocument;
 
 use super::NameAndVersion;
 use super::change::carry_out;
@@ -23,17 +24,24 @@ use crate::session::Session;
     patchctl install acme-agent\n  \
     patchctl install acme-agent@2.1.0 libacme --yes\n  \
     patchctl install /media/stick/acme-agent.patch --offline\n  \
-    patchctl install acme-agent --download-only")]
+    patchctl install acme-agent --download-only\n  \
+    patchctl install --plan tonight.plan")]
 pub struct InstallArgs {
     /// Patches by name, NAME@VERSION, or files
-    #[arg(value_name = "NAME[@VERSION]|FILE.patch", required = true)]
-    what: Vec<String>,
+    #[arg(value_name = "NAME[@VERSION]|FILE.patch", required_unless_present = "plan")]
+    pub what: Vec<String>,
+    /// Carry out exactly this plan, which patchctl plan wrote, or nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub plan: Option<PathBuf>,
     #[command(flatten)]
-    change: ChangeArgs,
+    pub change: ChangeArgs,
 }
 
 /// Installs.
 pub fn run(session: &Session<'_>, arguments: &InstallArgs) -> Result<ExitStatus, Failure> {
+    if let Some(path) = &arguments.plan {
+        return run_plan(session, path, &arguments.change);
+    }
     let (names, files) = sort(&arguments.what)?;
     let state = session.open()?;
     let catalogue = session.catalogue(&state.database)?;
@@ -48,6 +56,21 @@ pub fn run(session: &Session<'_>, arguments: &InstallArgs) -> Result<ExitStatus,
     let planner = Planner::new(&state.database, &catalogue, change.selection.options());
     let plan = planner.or_explain()?.install(&wanted, offers).or_explain()?;
     carry_out(session, state, &catalogue, &plan, local, change)
+}
+
+/// Carries out a plan that was kept.
+fn run_plan(
+    session: &Session<'_>,
+    path: &Path,
+    change: &ChangeArgs,
+) -> Result<ExitStatus, Failure> {
+    let document = PlanDocument::read(path).or_explain()?;
+    let state = session.open()?;
+    let catalogue = session.catalogue(&state.database)?;
+    session.check_fresh(&catalogue, change.allow_stale)?;
+    let planner = Planner::new(&state.database, &catalogue, change.selection.options());
+    let plan = planner.or_explain()?.again(&document, &session.places.root).or_explain()?;
+    carry_out(session, state, &catalogue, &plan, Vec::new(), change)
 }
 
 /// Names and files. What ends like an archive or has a slash is a file.

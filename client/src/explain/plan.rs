@@ -2,16 +2,17 @@
 
 use countersign_terminal::ExitStatus;
 use patchctl::plan::PlanError;
+use patchctl::plan_file::PlanFileError;
 use patchctl::resolve::{Excluded, Exclusion, Reason, ResolveError};
 
-use super::Explain;
+use super::{Explain, io_exit};
 
 impl Explain for PlanError {
     fn exit(&self) -> ExitStatus {
         match self {
             Self::NotInstalled(_) => ExitStatus::NotFound,
             Self::NoSource(_) => ExitStatus::Usage,
-            Self::Needed(..) | Self::Held(_) => ExitStatus::Unsatisfiable,
+            Self::Needed(..) | Self::Held(_) | Self::Changed(_) => ExitStatus::Unsatisfiable,
             Self::Resolve(error) => error.exit(),
             Self::Database(error) => error.exit(),
         }
@@ -21,6 +22,9 @@ impl Explain for PlanError {
         match self {
             Self::NotInstalled(_) => Some("see what is: patchctl list --installed".into()),
             Self::Needed(..) => Some("name them too, or let them go: --with-dependents".into()),
+            Self::Changed(_) => {
+                Some("make a new one: patchctl plan install|upgrade|remove … -o FILE".into())
+            }
             Self::Held(hold) => {
                 Some(exclusion_hint(hold.name.as_str(), &Exclusion::Held(hold.clone())))
             }
@@ -50,6 +54,24 @@ impl Explain for ResolveError {
             Self::Impossible(is) => Some(reason_hint(is.name.as_str(), &is.reason)),
             Self::TooLarge { .. } => Some("name fewer components in one command".into()),
             Self::Database(error) => error.hint(),
+        }
+    }
+}
+
+impl Explain for PlanFileError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::File { source, .. } => io_exit(source),
+            Self::TooLong(_) | Self::Form { .. } | Self::Format { .. } => ExitStatus::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File { .. } => None,
+            Self::TooLong(_) | Self::Form { .. } | Self::Format { .. } => {
+                Some("make a new one: patchctl plan install|upgrade|remove … -o FILE".into())
+            }
         }
     }
 }

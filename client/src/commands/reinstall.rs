@@ -1,0 +1,33 @@
+//! `patchctl reinstall`.
+
+use clap::Args;
+use countersign_format::name::PatchName;
+use countersign_terminal::{ExitStatus, Failure};
+use patchctl::transaction::Scope;
+
+use super::config_files::ConfigFilesArgs;
+use super::repair::mend;
+use crate::session::Session;
+
+/// Install the installed versions again
+///
+/// Every file is placed anew and all hooks run, from a full patch of the installed version that is
+/// still offered. Local changes are kept aside and listed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchctl reinstall acme-agent")]
+pub struct ReinstallArgs {
+    /// What to install again
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<PatchName>,
+    #[command(flatten)]
+    config_files: ConfigFilesArgs,
+}
+
+/// Reinstalls.
+pub fn run(session: &Session<'_>, arguments: &ReinstallArgs) -> Result<ExitStatus, Failure> {
+    let state = session.open()?;
+    session.check_fresh(&session.catalogue(&state.database)?, false)?;
+    let config = arguments.config_files.policy(&session.arguments);
+    mend(session, state, &arguments.names, Scope::All, config, "install these again?")
+}
