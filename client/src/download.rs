@@ -136,6 +136,8 @@ pub async fn obtain_all(
     side_by_side: usize,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Obtained>, DownloadError> {
+    let total = offers.iter().map(|offer| offer.entry().archive.size).sum();
+    reporter.report(&Event::Fetching { archives: offers.len(), total });
     let reporter = RefCell::new(reporter);
     let results: Vec<RefCell<Option<Result<Obtained, DownloadError>>>> =
         offers.iter().map(|_| RefCell::new(None)).collect();

@@ -23,6 +23,13 @@ pub enum Event<'a> {
         /// Entries to fetch.
         total: u64,
     },
+    /// Archives are going to be fetched.
+    Fetching {
+        /// How many.
+        archives: usize,
+        /// Bytes of all of them.
+        total: u64,
+    },
     /// An archive is being fetched.
     Downloading {
         /// The patch's name.

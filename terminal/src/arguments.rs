@@ -31,7 +31,7 @@ pub struct GlobalArgs {
         default_value_t
     )]
     pub color: ColorArgument,
-    /// Show no progress bars; there are none either where standard error is no terminal
+    /// Show no progress: no bars, nor lines now and then where standard error is no terminal
     #[arg(long, global = true, help_heading = "Global options")]
     pub no_progress: bool,
 }

@@ -82,12 +82,17 @@ impl Output {
         let stdout_colored = colored(arguments.color, anstream::AutoStream::choice(&io::stdout()));
         let stderr_colored = colored(arguments.color, anstream::AutoStream::choice(&io::stderr()));
         let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
-        let bars = io::stderr().is_terminal() && !arguments.no_progress && !arguments.quiet;
+        let progress = match (arguments.no_progress || arguments.quiet, io::stderr().is_terminal())
+        {
+            (true, _) => Progress::hidden(),
+            (false, true) => Progress::visible(),
+            (false, false) => Progress::in_lines(),
+        };
         Self {
             stdout: Stream::new(Box::new(io::stdout()), stdout_colored),
             stderr: Stream::new(Box::new(io::stderr()), stderr_colored),
             input: interactive.then(|| Mutex::new(Box::new(io::BufReader::new(io::stdin())) as _)),
-            progress: if bars { Progress::visible() } else { Progress::hidden() },
+            progress,
             verbosity: arguments.verbosity(),
             json: arguments.json,
             width: terminal_width(),

@@ -26,6 +26,7 @@ documents! {
     readme: "README.md",
     configuration: "docs/configuration.md",
     hosting: "docs/hosting.md",
+    networks: "docs/networks.md",
     publishing: "docs/publishing.md",
     resolution: "docs/resolution.md",
 }

@@ -2,8 +2,9 @@
 
 use countersign_format::policy::{Layer, PolicyError, Refusal, UncountedReason, Verdict};
 use countersign_store::authority::AuthorityError;
+use countersign_store::error::SetupError;
 use countersign_store::follow::FollowError;
-use countersign_store::{Cause, GetError};
+use countersign_store::{Cause, GetError, SecretError};
 use countersign_terminal::{ExitStatus, Failure};
 use patchctl::enroll::EnrollError;
 use patchctl::trust::TrustError;
@@ -104,7 +105,23 @@ impl Explain for GetError {
     fn hint(&self) -> Option<String> {
         let text = match &self.cause {
             Cause::Local(_) => return privilege_hint(self.exit()),
-            Cause::Setup(_) => "look at proxy and ca_file in the settings",
+            Cause::Setup(SetupError::Secret(SecretError::Plain { .. })) => {
+                "use an https URL; or, where the network is safe, say \
+                 allow_plain_credentials = true in the source's file"
+            }
+            Cause::Setup(SetupError::Secret(_)) => {
+                "make it a file of root or your own with chmod 600; nothing was sent"
+            }
+            Cause::Setup(_) => {
+                "look at proxy, ca_file, client_certificate and client_key: patchctl config explain"
+            }
+            Cause::Status { status: 401 | 403, .. } => {
+                "the server wants to know who asks: give the source a credentials_file or a \
+                 client_certificate"
+            }
+            Cause::Status { status: 407, .. } => {
+                "the proxy wants to know who asks: http://NAME:PASSWORD@… as proxy in the settings"
+            }
             Cause::Tls(_) => "look at the server's certificate, and at ca_file in the settings",
             _ if self.is_unreachable() => "look at the network and the server, then try again",
             _ => "the server does not serve what it must: tell its operators",

@@ -3,7 +3,7 @@
 use std::io;
 
 use countersign_store::LockError;
-use countersign_terminal::ExitStatus;
+use countersign_terminal::{ExitStatus, time};
 use patchctl::config::ConfigError;
 use patchctl::config::definitions::definition;
 use patchctl::db::DatabaseError;
@@ -116,8 +116,13 @@ impl Explain for StateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Lock(LockError::Held { .. }) => {
-                Some("wait for it to end, or wait longer with --lock-timeout".into())
+            Self::Lock(LockError::Held { holder, .. }) => {
+                let wait = "wait for it to end, or wait longer with --lock-timeout";
+                let since = holder.as_ref().and_then(|holder| i64::try_from(holder.since).ok());
+                Some(match since {
+                    Some(since) => format!("{wait}; it is the one which began at {}", time(since)),
+                    None => wait.into(),
+                })
             }
             Self::Database(error) => error.hint(),
             Self::Root(error) => error.hint(),

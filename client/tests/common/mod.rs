@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod server;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
