@@ -29,4 +29,5 @@ documents! {
     networks: "docs/networks.md",
     publishing: "docs/publishing.md",
     resolution: "docs/resolution.md",
+    status: "docs/status.md",
 }
