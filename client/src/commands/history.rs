@@ -143,8 +143,13 @@ impl Report for DetailReport {
             output.print_field("undo", "not any more: its backups were dropped");
         }
         output.print_field("changes", it.changes_text());
-        if let Some(error) = &it.error {
-            output.print_field("error", error);
+        match it.error.as_deref() {
+            Some("interrupted") => output.print_field(
+                "recovered",
+                "it was interrupted; the next command put everything back as it was before",
+            ),
+            Some(error) => output.print_field("error", error),
+            None => {}
         }
         for hook in &self.hooks {
             let HookReport { name, hook, action, outcome, .. } = hook;

@@ -7,9 +7,11 @@ use countersign_format::entry::PatchEntry;
 use countersign_format::name::Requirement;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::Offer;
+use patchctl::db::installed::HeldBack;
 use serde::Serialize;
 
 use super::NameAndVersion;
+use super::attention::Freshnesses;
 use super::filter::{PatchArgs, severity_word};
 use crate::explain::OrExplain as _;
 use crate::session::Session;
@@ -70,7 +72,7 @@ struct EvidenceReport {
 }
 
 impl PatchReport {
-    fn new(offer: &Offer, source: &str) -> Self {
+    fn new(offer: &Offer, source: &str, undone_by: Option<i64>) -> Self {
         let entry: &PatchEntry = offer.entry();
         let words = |map: &BTreeMap<_, _>| -> BTreeMap<String, String> {
             let word =
@@ -107,7 +109,12 @@ impl PatchReport {
                 })
                 .collect(),
             offered: offer.is_open(),
-            standing: offer.gate.to_string(),
+            standing: match undone_by {
+                Some(rollback) if offer.is_open() => {
+                    format!("offered, but held back since rollback {rollback} undid it")
+                }
+                _ => offer.gate.to_string(),
+            },
         }
     }
 
@@ -194,10 +201,20 @@ pub fn run(session: &Session<'_>, arguments: &ShowArgs) -> Result<ExitStatus, Fa
             .hint(format!("look for it: patchctl search {name}")));
     }
     let installed = database.find_installed(name).or_explain()?;
+    let held_back = database.held_back_by().or_explain()?;
+    let undone_by = |offer: &Offer| {
+        let is_it = |held: &&HeldBack| held.name == *name && held.version == *offer.version();
+        held_back.iter().find(is_it).map(|held| held.transaction)
+    };
+    let freshness = Freshnesses::judge(session, &catalogue);
+    freshness.reports.iter().for_each(|report| report.warn(session.output));
     let source = |offer: &Offer| catalogue.sources()[offer.source].config.name.as_str();
     session.output.report(&ShowReport {
         installed: installed.map(|installed| installed.version.to_string()),
-        patches: offers.iter().map(|offer| PatchReport::new(offer, source(offer))).collect(),
+        patches: offers
+            .iter()
+            .map(|offer| PatchReport::new(offer, source(offer), undone_by(offer)))
+            .collect(),
     });
     Ok(ExitStatus::Done)
 }
