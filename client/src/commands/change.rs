@@ -25,10 +25,9 @@ use super::overview::{
 use crate::explain::OrExplain as _;
 use crate::session::{Session, hold_signals};
 
-/// What was done, or in a dry run would be.
+/// What was done.
 #[derive(Serialize)]
 struct ChangeReport {
-    dry_run: bool,
     downloaded_only: bool,
     transaction: Option<i64>,
     steps: Vec<StepReport>,
@@ -76,7 +75,6 @@ impl ChangeReport {
     /// What is said of a plan that nothing was done about yet.
     fn planned(plan: &Plan, downloaded_only: bool) -> Self {
         Self {
-            dry_run: false,
             downloaded_only,
             transaction: None,
             steps: plan.steps.iter().map(StepReport::new).collect(),
