@@ -94,8 +94,11 @@ impl State {
             let length = body.len();
             let head =
                 format!("HTTP/1.1 {head}connection: close\r\ncontent-length: {length}\r\n\r\n");
-            let cut =
-                if path.ends_with(".patch") { self.cut.load(Ordering::SeqCst) } else { u64::MAX };
+            let cut = if path.rsplit('.').next() == Some("patch") {
+                self.cut.load(Ordering::SeqCst)
+            } else {
+                u64::MAX
+            };
             let sent = length.min(usize::try_from(cut).unwrap_or(usize::MAX));
             stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..sent])).ok()
         };
