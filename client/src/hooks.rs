@@ -175,6 +175,8 @@ pub enum HookOutcome {
     Signal(i32),
     /// It ran past the time limit and was killed.
     TimedOut(Duration),
+    /// It was killed because a person asked for it.
+    Interrupted,
     /// It could not be run.
     NotRun(String),
 }
@@ -195,6 +197,7 @@ impl std::fmt::Display for HookOutcome {
             Self::TimedOut(limit) => {
                 write!(formatter, "still running after {} s", limit.as_secs_f64())
             }
+            Self::Interrupted => formatter.write_str("killed, as was asked for"),
             Self::NotRun(reason) => write!(formatter, "cannot be run: {reason}"),
         }
     }
@@ -239,14 +242,21 @@ impl HookEnvironment {
         }
     }
 
-    /// Runs the executable file at `program`, a path beneath the root, and waits for its end.
-    pub fn run(&self, program: &Path, call: HookCall, limits: HookLimits) -> HookRun {
+    /// Runs the executable file at `program`, a path beneath the root, and waits for its end, or
+    /// until `must_stop` says that it is to be killed.
+    pub fn run(
+        &self,
+        program: &Path,
+        call: HookCall,
+        limits: HookLimits,
+        must_stop: &dyn Fn() -> bool,
+    ) -> HookRun {
         let started = Instant::now();
         let mut command = self.command(program);
         set_environment(&mut command, &call);
         let mut output = Output { kept: Vec::new(), truncated: false, limit: limits.output };
         let outcome = match start(command) {
-            Ok((child, pipe)) => watch(child, pipe, limits.time, started, &mut output)
+            Ok((child, pipe)) => watch(child, pipe, (started, limits.time), must_stop, &mut output)
                 .unwrap_or_else(|error| HookOutcome::NotRun(error.to_string())),
             Err(error) => HookOutcome::NotRun(error.to_string()),
         };
@@ -326,15 +336,19 @@ impl Output {
 fn watch(
     mut child: Child,
     mut pipe: PipeReader,
-    limit: Duration,
-    started: Instant,
+    (started, limit): (Instant, Duration),
+    must_stop: &dyn Fn() -> bool,
     output: &mut Output,
 ) -> io::Result<HookOutcome> {
     let group = Pid::from_child(&child);
-    let mut timed_out = false;
+    let mut cut_short = None;
     while !has_ended(group)? {
-        if started.elapsed() >= limit {
-            timed_out = true;
+        cut_short = if must_stop() {
+            Some(HookOutcome::Interrupted)
+        } else {
+            (started.elapsed() >= limit).then_some(HookOutcome::TimedOut(limit))
+        };
+        if cut_short.is_some() {
             break;
         }
         wait_for_output(&pipe)?;
@@ -352,7 +366,7 @@ fn watch(
             break;
         }
     }
-    Ok(if timed_out { HookOutcome::TimedOut(limit) } else { outcome(status) })
+    Ok(cut_short.unwrap_or_else(|| outcome(status)))
 }
 
 /// Whether the process has ended, without reaping it.
@@ -384,6 +398,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn run(script: &str, limits: HookLimits) -> HookRun {
+        run_until(script, limits, &|| false)
+    }
+
+    fn run_until(script: &str, limits: HookLimits, must_stop: &dyn Fn() -> bool) -> HookRun {
         let directory = tempfile::tempdir().expect("a directory");
         let program = directory.path().join("hook");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
@@ -397,7 +415,7 @@ mod tests {
         };
         let environment = HookEnvironment { inside: None };
         for _ in 0..100 {
-            let run = environment.run(&program, call.clone(), limits);
+            let run = environment.run(&program, call.clone(), limits, must_stop);
             // another test's child may hold the script open for writing for an instant
             if run.outcome != HookOutcome::NotRun("Text file busy (os error 26)".into()) {
                 return run;
@@ -437,6 +455,15 @@ mod tests {
         let hung = run("echo begun; sleep 600", limits(300, 100));
         assert_eq!(hung.outcome, HookOutcome::TimedOut(Duration::from_millis(300)));
         assert_eq!(hung.output, b"begun\n");
+    }
+
+    #[test]
+    fn is_killed_when_a_person_asks_for_it() {
+        let asked = std::cell::Cell::new(0);
+        let third_look = || asked.replace(asked.get() + 1) >= 2;
+        let run = run_until("echo begun; sleep 600", limits(600_000, 100), &third_look);
+        assert_eq!(run.outcome, HookOutcome::Interrupted);
+        assert!(!run.outcome.is_success());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What every command begins with: places, settings, sources, the state.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign_format::time::Timestamp;
 use countersign_store::{Holder, Location, Mirrors, Source};
-use countersign_terminal::{ExitStatus, Failure, Output, duration, time};
+use countersign_terminal::{ExitStatus, Failure, Output, Verbosity, duration, time};
 use patchctl::catalogue::Catalogue;
 use patchctl::config::definitions::VARIABLE_PREFIX;
 use patchctl::config::{Config, Given, Settings, SourceConfig};
@@ -103,6 +105,7 @@ impl<'o> Session<'o> {
             clock: &|| clock::now().seconds(),
             hooks: HookLimits { time, ..usual },
             retention: self.config.retention,
+            interrupts: &|| INTERRUPTED.load(Ordering::Relaxed),
         }
     }
 
@@ -288,16 +291,43 @@ fn waiting_for(holder: Option<&Holder>, patience: Duration) -> String {
     format!("waiting for {who}, at most {}", duration(patience))
 }
 
+/// How often somebody asked this process to stop since [`hold_signals`].
+static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
+
 /// From here on to its end the process lets no Ctrl-C, hang-up or polite request end it: a
-/// transaction is not left halfway, with a hook of it still running. Whoever must can still kill it.
-pub fn hold_signals() {
+/// transaction is not left halfway, with a hook of it still running. Asked again, it kills a hook
+/// that is running, and so undoes the transaction. Whoever must can still kill it.
+pub fn hold_signals(output: &Output) {
     use tokio::signal::unix::{SignalKind, signal};
-    block_on(async {
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            // the handler stays when its listener is gone; without it all is as it always was
-            drop(signal(kind));
+    let quiet = output.verbosity() < Verbosity::Normal;
+    let listen = move |kind: SignalKind| async move {
+        let Ok(mut signals) = signal(kind) else { return };
+        while signals.recv().await.is_some() {
+            let first = INTERRUPTED.fetch_add(1, Ordering::Relaxed) == 0;
+            if first && !quiet {
+                // nobody may be there to read it any more
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "finishing or undoing the transaction; once more kills a running hook and undoes it"
+                );
+            }
         }
-    });
+    };
+    let (ready, listening) = std::sync::mpsc::channel();
+    let wait = move || {
+        block_on(async {
+            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            let [one, two, three] = kinds.map(|kind| Box::pin(listen(kind)));
+            let told = async move {
+                let _ = ready.send(());
+            };
+            // each registers when it is first polled, and so before the last says that all are
+            tokio::join!(biased; one, two, three, told);
+        });
+    };
+    if std::thread::Builder::new().spawn(wait).is_ok() {
+        let _ = listening.recv();
+    }
 }
 
 /// Runs `future` to its end on this thread.

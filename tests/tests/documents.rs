@@ -30,4 +30,5 @@ documents! {
     publishing: "docs/publishing.md",
     resolution: "docs/resolution.md",
     status: "docs/status.md",
+    transactions: "docs/transactions.md",
 }

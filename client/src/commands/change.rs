@@ -250,6 +250,6 @@ fn apply(
     let context = session.context(allow_stale);
     let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
     let prepared = prepared.or_explain()?;
-    hold_signals();
+    hold_signals(session.output);
     prepared.apply(&mut bars).or_explain()
 }

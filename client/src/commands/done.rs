@@ -81,7 +81,7 @@ pub fn apply(session: &Session<'_>, prepared: Prepared<'_>) -> Result<ExitStatus
         session.output.report(&report);
         return Ok(ExitStatus::Done);
     }
-    hold_signals();
+    hold_signals(session.output);
     let outcome = prepared.apply(&mut session.bars()).or_explain()?;
     for dropped in outcome.freed.iter().flat_map(|freed| &freed.transactions) {
         session.output.detail(format!("transaction {dropped} can be rolled back no more"));

@@ -18,6 +18,9 @@ use crate::report::{Event, Reporter};
 use crate::root::{DirPath, Root};
 use crate::stage::{Areas, StageError};
 
+/// How often a person must ask before a running hook is killed: the first time it is let end.
+pub const INTERRUPTS: u32 = 2;
+
 /// A hook that is to run.
 #[derive(Debug)]
 pub(super) struct Call<'c> {
@@ -96,7 +99,7 @@ impl HookRunner<'_, '_> {
     /// Runs all of `calls`; stops at the first that does not end well.
     pub fn run_all(&mut self, calls: &[Call<'_>]) -> Result<(), Failure> {
         for call in calls {
-            let run = self.run(call).map_err(|error| match error {
+            let run = self.run(call, INTERRUPTS).map_err(|error| match error {
                 RunError::Stage(error) => Failure::Stage(error),
                 RunError::Database(error) => Failure::Database(error),
                 RunError::Environment(error) => Failure::Step {
@@ -116,8 +119,10 @@ impl HookRunner<'_, '_> {
     /// files are back all the same.
     pub fn run_recovery(&mut self, calls: &[Call<'_>]) -> Result<Vec<Notice>, RunError> {
         let mut notices = Vec::new();
+        // what was asked before was to undo: only a further word stops what that takes
+        let further = INTERRUPTS.max((self.context.interrupts)().saturating_add(1));
         for call in calls {
-            let run = self.run(call)?;
+            let run = self.run(call, further)?;
             if !run.outcome.is_success() {
                 let name = run.call.name.to_string();
                 let notice = Notice::RecoveryHookFailed { name, outcome: run.outcome.to_string() };
@@ -128,13 +133,14 @@ impl HookRunner<'_, '_> {
         Ok(notices)
     }
 
-    fn run(&mut self, call: &Call<'_>) -> Result<HookRun, RunError> {
+    fn run(&mut self, call: &Call<'_>, stop_at: u32) -> Result<HookRun, RunError> {
         let (name, hook) = (call.call.name.to_string(), call.call.kind.as_str());
         let environment = HookEnvironment::new(self.root, &[&name])?;
         let program = self.write_program(call)?;
         self.reporter.report(&Event::HookStarted { name: &name, hook });
         crash_point("transaction.hook");
-        let run = environment.run(&program, call.call.clone(), self.context.hooks);
+        let must_stop = || (self.context.interrupts)() >= stop_at;
+        let run = environment.run(&program, call.call.clone(), self.context.hooks, &must_stop);
         let (success, took) = (run.outcome.is_success(), run.took);
         self.reporter.report(&Event::HookEnded { name: &name, hook, success, took });
         put_hook_run(self.database.connection(), self.transaction, &run)?;

@@ -56,6 +56,7 @@ use crate::stage::{Areas, Backups, Ownership};
 pub use backup::{Freed, drop_backups, droppable, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
 pub use error::{ApplyError, Failure, PrepareError, RecoverError, UndoError};
+pub use hook_runner::INTERRUPTS;
 pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};
 pub use prepare::{Change, prepare_change};
 pub use recover::{Recovered, recover};
@@ -109,6 +110,9 @@ pub struct Context<'a> {
     pub hooks: HookLimits,
     /// What is kept for rollbacks once it is done.
     pub retention: Retention,
+    /// How often a person asked it to stop so far. The first time only what is under way is
+    /// finished or undone; from [`INTERRUPTS`] times on a running hook is killed, which undoes it.
+    pub interrupts: &'a dyn Fn() -> u32,
 }
 
 impl std::fmt::Debug for Context<'_> {

@@ -275,6 +275,7 @@ impl Machine {
             clock: &clock,
             hooks: self.limits,
             retention,
+            interrupts: &|| 0,
         }
     }
 
