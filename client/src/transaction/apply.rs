@@ -281,7 +281,14 @@ impl Prepared<'_> {
         };
         // the files are back; a hook that cannot even be started does not change that
         let _ = runner.run_recovery(&calls);
-        note_kept(self.database, self.transaction, &kept)?;
+        // nor does a state that cannot be written, as on a full disk: the next start undoes once
+        // more what is undone already, and writes it down then
+        let _ = self.write_undone(&kept, reason);
+        Ok(())
+    }
+
+    fn write_undone(&self, kept: &[Notice], reason: &str) -> Result<(), UndoError> {
+        note_kept(self.database, self.transaction, kept)?;
         journal::undone(self.connection(), self.transaction, self.now(), reason)?;
         if self.areas.clean(Backups::Go).is_ok() {
             journal::cleaned(self.connection(), self.transaction)?;

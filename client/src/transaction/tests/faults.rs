@@ -1,6 +1,6 @@
 //! Makes every step of a transaction fail once, before and after it is done.
 
-use countersign_store::crash::{Failure, with_failure};
+use countersign_store::crash::{Failure, with_failure, with_failures};
 
 use super::kit::{Machine, Patch};
 use crate::transaction::ApplyError;
@@ -29,6 +29,15 @@ fn second() -> Patch {
 
 type Case = (&'static str, fn(&mut Machine), Work);
 type Work = fn(&mut Machine) -> Result<(), String>;
+
+fn two_versions(machine: &mut Machine) {
+    machine.install(first().full());
+    machine.install(second().since(&first()));
+}
+
+fn install(machine: &mut Machine) -> Result<(), String> {
+    finish(machine.prepare(vec![first().full()]))
+}
 
 fn upgrade(machine: &mut Machine) -> Result<(), String> {
     finish(machine.prepare(vec![second().since(&first())]))
@@ -59,48 +68,119 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[test]
 fn one_failing_call_anywhere_leaves_the_old_state_or_the_new() {
-    let cases: [Case; 3] = [
-        ("upgrade", |_| {}, upgrade),
-        ("remove", |_| {}, remove),
-        ("rollback", |machine| drop(machine.install(second().since(&first()))), roll_back),
+    let cases: [Case; 4] = [
+        ("install", |_| {}, install),
+        ("upgrade", |machine| drop(machine.install(first().full())), upgrade),
+        ("remove", |machine| drop(machine.install(first().full())), remove),
+        ("rollback", two_versions, roll_back),
     ];
-    let mut injected = 0;
-    for (name, set_up, work) in cases {
-        for done in [false, true] {
+    let inject = |(name, set_up, work): Case| {
+        let mut injected = 0;
+        for (errno, done) in ERRORS.into_iter().flat_map(|errno| [(errno, false), (errno, true)]) {
             for after in 0.. {
-                let errno = ERRORS[after as usize % ERRORS.len()];
                 let mut machine = Machine::new();
-                machine.install(first().full());
                 set_up(&mut machine);
-                let old = (machine.snapshot(), machine.installed());
-                let failure = Failure { after, errno, done };
-                let (result, failed) = with_failure(failure, || work(&mut machine));
-                let Some(failed) = failed else {
-                    assert!(result.is_ok(), "{name}: {result:?}");
+                if !fails_once(&mut machine, work, Failure { after, errno, done }, name) {
                     break;
-                };
+                }
                 injected += 1;
-                let what = format!("{name}, {failed} fails ({errno}, done: {done}): {result:?}");
-                let now = (machine.snapshot(), machine.installed());
-                match &result {
-                    // only what comes after the commit may fail unsaid
-                    Ok(()) => assert_eq!(failed, "transaction.clean", "{what}"),
-                    Err(error) => {
-                        assert_eq!(now, old, "{what}");
-                        assert!(error.contains(&format!("os error {errno}")), "{what}");
-                    }
-                }
-                machine.recover();
-                assert!(machine.staged().is_empty(), "{what}");
-                if result.is_err() {
-                    assert_eq!((machine.snapshot(), machine.installed()), old, "{what}");
-                    work(&mut machine).unwrap_or_else(|error| panic!("{what}, again: {error}"));
-                }
             }
         }
+        println!("{name}: {injected} failing calls");
+        injected
+    };
+    let total: u32 = std::thread::scope(|scope| {
+        let threads = cases.map(|case| scope.spawn(move || inject(case)));
+        threads.map(|thread| thread.join().expect("nothing else went wrong")).iter().sum()
+    });
+    println!("{total} failing calls in all, each with every error, not done and done");
+    assert!(total > 700, "{total}");
+}
+
+/// Whether the work came so far that the call failed. If it did, the machine is as before, with
+/// nothing left over, and the same work goes well then.
+fn fails_once(machine: &mut Machine, work: Work, failure: Failure, name: &str) -> bool {
+    let old = (machine.snapshot(), machine.installed());
+    let (result, failed) = with_failure(failure, || work(machine));
+    let Some(failed) = failed else {
+        assert!(result.is_ok(), "{name}: {result:?}");
+        return false;
+    };
+    let what = format!("{name}, {failed} with {failure:?}: {result:?}");
+    match &result {
+        // only what comes after the commit may fail unsaid
+        Ok(()) => assert_eq!(failed, "transaction.clean", "{what}"),
+        Err(error) => {
+            assert_eq!((machine.snapshot(), machine.installed()), old, "{what}");
+            assert!(error.contains(&format!("os error {}", failure.errno)), "{what}");
+            assert!(error.contains(" /"), "it names the path: {what}");
+        }
     }
-    println!("{injected} failures injected");
-    assert!(injected > 100, "{injected}");
+    machine.recover();
+    assert!(machine.staged().is_empty(), "{what}");
+    if result.is_err() {
+        assert_eq!((machine.snapshot(), machine.installed()), old, "{what}");
+        work(machine).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+    }
+    true
+}
+
+/// Where putting back fails too, that is said, and the next start goes on with it.
+#[test]
+fn an_undo_that_fails_is_told_apart_and_ended_at_the_next_start() {
+    let (mut undoing, mut later) = (0, 0);
+    for done in [false, true] {
+        for after in 0.. {
+            let mut machine = Machine::new();
+            machine.install(first().full());
+            let old = (machine.snapshot(), machine.installed());
+            // the last step that is placed, and then one of those that undo
+            let place = Failure { after: last_step(), errno: 5, done: false };
+            let undo = Failure { after, errno: 28, done };
+            let (result, failed) = with_failures(&[place, undo], || {
+                let prepared = machine.prepare(vec![second().since(&first())]).expect("prepared");
+                prepared.apply(&mut crate::report::Silent)
+            });
+            let [_, second] = failed.as_slice() else {
+                assert!(matches!(result, Err(ApplyError::RolledBack { .. })), "{result:?}");
+                break;
+            };
+            match (*second, result) {
+                ("transaction.undo" | "transaction.flush", Err(ApplyError::UndoFailed { .. })) => {
+                    undoing += 1;
+                }
+                ("transaction.clean", Err(ApplyError::RolledBack { .. })) => later += 1,
+                (second, result) => panic!("{second} failed: {result:?}"),
+            }
+            machine.recover();
+            assert_eq!((machine.snapshot(), machine.installed()), old, "{second}");
+            assert!(machine.staged().is_empty());
+            machine.install(second_version());
+        }
+    }
+    println!("{undoing} failures of an undo, {later} after it");
+    assert!(undoing > 10 && later > 0, "{undoing} {later}");
+}
+
+fn second_version() -> crate::transaction::PlannedPatch {
+    second().since(&first())
+}
+
+/// How many steps of the upgrade go well before the last one that is placed.
+fn last_step() -> u32 {
+    let mut found = 0;
+    for after in 0.. {
+        let mut machine = Machine::new();
+        machine.install(first().full());
+        let failure = Failure { after, errno: 5, done: false };
+        let (_, failed) = with_failure(failure, || upgrade(&mut machine));
+        match failed {
+            Some("transaction.metadata") => found = after,
+            None => break,
+            Some(_) => {}
+        }
+    }
+    found
 }
 
 #[test]

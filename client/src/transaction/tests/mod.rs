@@ -3,6 +3,7 @@
 mod config;
 mod crash;
 mod faults;
+mod full_state;
 mod histories;
 mod hooks;
 mod install;
