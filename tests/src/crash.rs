@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::lab::Lab;
 use crate::run::Run;
@@ -52,6 +54,44 @@ pub fn at_every_point(
         fs::remove_dir_all(directory).expect("a test's directory can be removed");
     }
     points.len()
+}
+
+/// The points that a run reaches, each name's first, second and last time and some in between, in
+/// the order in which they are reached. The run must exit with `code`.
+pub fn points_in_order(list: &Path, run: Run, code: i32) -> Vec<Point> {
+    run.env("COUNTERSIGN_CRASH_LIST", list).exits(code);
+    let text = fs::read_to_string(list).unwrap_or_default();
+    let tried = chosen(list);
+    fs::remove_file(list).expect("it was just written");
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let mut points = Vec::new();
+    for name in text.lines() {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        points.push(Point { name: name.to_owned(), count: *count });
+    }
+    points.retain(|point| tried.contains(point));
+    points
+}
+
+/// Calls `work` with each item and its number, some side by side: starting programs is most of what
+/// these tests wait for.
+pub fn side_by_side<T: Sync>(items: &[T], work: impl Fn(usize, &T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let take = || {
+            while let Some((at, item)) = {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                items.get(at).map(|item| (at, item))
+            } {
+                work(at, item);
+            }
+        };
+        let threads = [scope.spawn(take), scope.spawn(take)];
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
 }
 
 /// The points that a run reaches.

@@ -14,7 +14,7 @@ pub struct Tree {
     root: PathBuf,
 }
 
-/// What lies below a directory: each path with its kind, mode and content. Two are equal if the
+/// What lies below a directory: each path with its kind, mode, owner and content. Two are equal if the
 /// trees are.
 pub type Snapshot = BTreeMap<PathBuf, String>;
 
@@ -106,15 +106,16 @@ fn collect(root: &Path, below: &Path, without: &[&str], found: &mut Snapshot) {
         let full = root.join(&path);
         let metadata = full.symlink_metadata().expect("it was just listed");
         let mode = metadata.mode() & 0o7777;
+        let owner = format!("{}:{}", metadata.uid(), metadata.gid());
         let description = if metadata.is_dir() {
             collect(root, &path, without, found);
-            format!("directory {mode:04o}")
+            format!("directory {mode:04o} {owner}")
         } else if metadata.is_symlink() {
             let target = fs::read_link(&full).expect("it was just listed");
-            format!("link to {}", target.display())
+            format!("link {owner} to {}", target.display())
         } else {
             let content = fs::read(&full).expect("the test may read it");
-            format!("file {mode:04o} {}", Hash32::of(&content))
+            format!("file {mode:04o} {owner} {}", Hash32::of(&content))
         };
         found.insert(path, description);
     }

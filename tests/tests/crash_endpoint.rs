@@ -1,22 +1,22 @@
 //! The endpoint is killed at every named point of what it does; the next command ends at exactly
 //! the old or exactly the new state.
 
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use countersign_fixtures::{PatchSpec, Payload, Repository};
-use countersign_tests::crash::at_every_point;
-use countersign_tests::lab::present;
-use countersign_tests::tree::Snapshot;
+use countersign_tests::crash::{at_every_point, points_in_order, side_by_side};
+use countersign_tests::lab::{RECORDS, present};
+use countersign_tests::run::Run;
+use countersign_tests::tree::{Snapshot, snapshot};
 use countersign_tests::{Background, Lab};
 
 /// What the endpoint has: its files, and what its client says is installed.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct State {
     files: Snapshot,
     installed: String,
-}
-
-fn state(lab: &Lab) -> State {
-    let installed = lab.endpoint("list --installed").outcome().stdout;
-    State { files: lab.installed(), installed }
 }
 
 fn old() -> Payload {
@@ -64,45 +64,137 @@ fn publish_next(repository: &mut Repository) {
     repository.publish();
 }
 
-/// Kills `command` everywhere. Each time the next command must find the old state or the new one,
-/// and from the old one `command` must come to the new one.
-fn killed_anywhere(lab: &Lab, command: &str) {
-    let before = state(lab);
-    let mut found = Vec::new();
-    let run = || lab.endpoint(command);
-    let points = at_every_point(lab, "endpoint", run, |point| {
-        lab.endpoint("update").done();
-        lab.endpoint("verify").done();
-        let recovered = state(lab);
-        let is_old = recovered == before;
-        if is_old {
-            run().done();
-            lab.endpoint("verify").done();
-        }
-        found.push((point.clone(), is_old, recovered, state(lab)));
-    });
-    let after = state(lab);
-    assert_ne!(before, after, "{command} changes something");
-    let mut olds = 0;
-    for (point, is_old, recovered, rerun) in found {
-        assert!(is_old || recovered == after, "{command} killed at {point}: {recovered:#?}");
-        assert_eq!(rerun, after, "{command} killed at {point} and run again");
-        olds += usize::from(is_old);
+/// One of the machines that are killed: a copy of the endpoint, in a directory of its own.
+struct Machine<'l> {
+    lab: &'l Lab,
+    name: String,
+}
+
+impl<'l> Machine<'l> {
+    /// A copy of what is in the laboratory's directory `template`, hard links and all.
+    fn copy(lab: &'l Lab, template: &str, name: &str) -> Self {
+        let (from, to) = (lab.path(template), lab.path(name));
+        let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+        assert!(copied.expect("cp is everywhere").success());
+        Self { lab, name: name.to_owned() }
     }
-    println!("{command}: killed at {points} points; {olds} times old, {} times new", points - olds);
+
+    fn run(&self, line: &str) -> Run {
+        self.lab.patchctl(&format!("--root {} --yes {line}", self.name))
+    }
+
+    fn state(&self) -> State {
+        let installed = self.run("list --installed").done().stdout;
+        State { files: snapshot(&self.lab.path(&self.name), RECORDS), installed }
+    }
+
+    /// The state after the next command has put right what was interrupted, with all that the
+    /// client knows of it in order; and whether the command said that something was.
+    fn recovered(&self, what: &str) -> (State, bool) {
+        let next = self.run("update").outcome();
+        assert_eq!(next.code, Some(0), "{what}\n{next}");
+        let verified = self.run("verify").outcome();
+        assert_eq!(verified.code, Some(0), "{what}\n{verified}");
+        let staging = self.lab.path(&self.name).join(".patchctl/staging");
+        let left = fs::read_dir(staging).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{what}: something is left in staging");
+        (self.state(), next.stderr.contains("was interrupted; everything is as before it"))
+    }
+
+    fn remove(self) {
+        fs::remove_dir_all(self.lab.path(&self.name)).expect("a test's directory can be removed");
+    }
+}
+
+/// Kills `command` everywhere, just before and just after each step. Each time the next command must
+/// find the old state or the new one, say so if a transaction was undone, as the history must; and
+/// from the old state `command` must come to the new one. The endpoint ends up in the new state.
+fn killed_anywhere(lab: &Lab, command: &str) -> usize {
+    let old = Machine { lab, name: "endpoint".into() };
+    let before = old.state();
+    let whole = Machine::copy(lab, "endpoint", "whole");
+    let points = points_in_order(&lab.path("reached"), whole.run(command), 0);
+    let after = whole.state();
+    assert_ne!(before, after, "{command} changes something");
+    let place = |name: &str| points.iter().position(|point| point.name == name).expect(name);
+    let (begins, ends) = (place("transaction.journalled"), place("transaction.committed"));
+    let at_old = AtomicUsize::new(0);
+    side_by_side(&points, |at, point| {
+        let what = format!("{command} killed at {point}");
+        let machine = Machine::copy(lab, "endpoint", &format!("machine-{at}"));
+        let killed = machine.run(command).env("COUNTERSIGN_CRASH_AT", point.to_string()).outcome();
+        assert_eq!(killed.code, None, "it was not killed: {what}\n{killed}");
+        let (recovered, is_said) = machine.recovered(&what);
+        assert_eq!(recovered, if at < ends { before.clone() } else { after.clone() }, "{what}");
+        assert_eq!(is_said, (begins..ends).contains(&at), "{what}: whether recovery is said");
+        if is_said {
+            machine.run("history --json").done().says("\"interrupted\"");
+        }
+        if at < ends {
+            at_old.fetch_add(1, Ordering::Relaxed);
+            let again = machine.run(command).outcome();
+            assert_eq!(again.code, Some(0), "{what}, run again\n{again}");
+            assert_eq!(machine.recovered(&what).0, after, "{what}, run again");
+        }
+        machine.remove();
+    });
+    old.remove();
+    fs::rename(lab.path("whole"), lab.path("endpoint")).expect("it is free now");
+    let (total, olds) = (points.len(), at_old.into_inner());
+    println!("{command}: killed at {total} points; {olds} times old, {} times new", total - olds);
+    assert!(olds > 20 && olds < total, "{command}: {points:?}");
+    total
 }
 
 #[test]
 fn install_upgrade_rollback_and_remove_are_all_or_nothing() {
     let (lab, mut repository, _server) = laboratory(1);
     lab.endpoint("update").done();
-    killed_anywhere(&lab, "install acme-agent");
+    let mut total = killed_anywhere(&lab, "install acme-agent");
     publish_next(&mut repository);
     lab.publish(&repository);
     lab.endpoint("update").done();
-    killed_anywhere(&lab, "upgrade");
-    killed_anywhere(&lab, "rollback");
-    killed_anywhere(&lab, "remove acme-agent");
+    for command in ["upgrade", "rollback", "remove acme-agent"] {
+        total += killed_anywhere(&lab, command);
+    }
+    println!("killed at {total} points in all, just before and just after each step");
+}
+
+/// Recovery that is killed is recovered from, and so is the undoing of a transaction that failed.
+#[test]
+fn killed_while_putting_things_back_the_next_command_goes_on() {
+    let (lab, _repository, _server) = laboratory(2);
+    lab.endpoint("update").done();
+    lab.endpoint("install acme-agent@1.0.0").done();
+    let old = Machine { lab: &lab, name: "endpoint".into() }.state();
+    let crashed = Machine::copy(&lab, "endpoint", "crashed");
+    crashed.run("upgrade").env("COUNTERSIGN_CRASH_AT", "transaction.placed").outcome();
+    let fail = ("COUNTERSIGN_FAIL_AT", "transaction.remove");
+    for (template, command, variable) in
+        [("crashed", "update", ("COUNTERSIGN_NONE", "")), ("endpoint", "upgrade", fail)]
+    {
+        let whole = Machine::copy(&lab, template, "whole");
+        let code = if template == "endpoint" { 8 } else { 0 };
+        let run = whole.run(command).env(variable.0, variable.1);
+        let mut points = points_in_order(&lab.path("reached"), run, code);
+        if let Some(failing) = points.iter().position(|point| point.name == variable.1) {
+            points.drain(..=failing);
+        }
+        assert_eq!(whole.state(), old);
+        whole.remove();
+        side_by_side(&points, |at, point| {
+            let what = format!("{command} killed at {point} while it puts things back");
+            let machine = Machine::copy(&lab, template, &format!("machine-{at}"));
+            let run = machine.run(command).env(variable.0, variable.1);
+            let killed = run.env("COUNTERSIGN_CRASH_AT", point.to_string()).outcome();
+            assert_eq!(killed.code, None, "{what}\n{killed}");
+            assert_eq!(machine.recovered(&what).0, old, "{what}");
+            machine.run("upgrade").done();
+            machine.remove();
+        });
+        println!("{command}: killed at {} points while it puts things back", points.len());
+        assert!(points.len() > 10, "{points:?}");
+    }
 }
 
 #[test]

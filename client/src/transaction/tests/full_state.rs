@@ -18,6 +18,9 @@ fn second() -> Patch {
 
 type Work = fn(&mut Machine) -> Result<(), String>;
 
+/// What is done, and whether to a machine that has the second version.
+const WORKS: [(Work, bool); 3] = [(upgrade, false), (remove, false), (roll_back, true)];
+
 fn upgrade(machine: &mut Machine) -> Result<(), String> {
     finish(machine.prepare(vec![second().since(&first())]))
 }
@@ -40,12 +43,12 @@ fn finish(prepared: Result<crate::transaction::Prepared<'_>, PrepareError>) -> R
     }
 }
 
-fn machine(work: Work) -> Machine {
+fn machine(has_second: bool) -> Machine {
     let mut machine = Machine::new();
     let pages = format!("PRAGMA page_size = {PAGE}; VACUUM;");
     machine.database.connection().execute_batch(&pages).expect("smaller pages");
     machine.install(first().full());
-    if work as usize == roll_back as usize {
+    if has_second {
         machine.install(second().since(&first()));
     }
     machine
@@ -81,9 +84,9 @@ fn is_whole_after(
 #[test]
 fn a_state_that_cannot_grow_leaves_everything_as_it_was() {
     let mut total = 0;
-    for work in [upgrade as Work, remove, roll_back] {
+    for (work, has_second) in WORKS {
         for more in 0.. {
-            let mut machine = machine(work);
+            let mut machine = machine(has_second);
             let most = (pages(&machine) + more) * u64::from(PAGE);
             let bound = |most| move |machine: &Machine| machine.database.bound(most).expect("set");
             if !is_whole_after(&mut machine, work, bound(Some(most)), bound(None)) {
@@ -98,7 +101,7 @@ fn a_state_that_cannot_grow_leaves_everything_as_it_was() {
 
 #[test]
 fn a_statement_that_fails_leaves_everything_as_it_was() {
-    let machine_now = machine(upgrade);
+    let machine_now = machine(false);
     let connection = machine_now.database.connection();
     let mut query = connection
         .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
@@ -109,12 +112,12 @@ fn a_statement_that_fails_leaves_everything_as_it_was() {
         .collect::<Result<_, _>>()
         .expect("text");
     let mut failed = 0;
-    for work in [upgrade as Work, remove, roll_back] {
+    for (work, has_second) in WORKS {
         for (table, event) in tables
             .iter()
             .flat_map(|table| ["INSERT", "UPDATE", "DELETE"].map(|event| (table, event)))
         {
-            let mut machine = machine(work);
+            let mut machine = machine(has_second);
             let spoil = |machine: &Machine| {
                 let trigger = format!(
                     "CREATE TEMP TRIGGER spoiled BEFORE {event} ON main.{table}
