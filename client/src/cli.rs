@@ -118,9 +118,14 @@ impl Cli {
     fn check_config_word(&self) -> Result<(), Failure> {
         let value = self.client.config.as_deref().filter(|value| policy_word(value).is_some());
         match (value, &self.command) {
-            (None, _) | (_, Command::Install(_) | Command::Upgrade(_) | Command::Repair(_)) => {
-                Ok(())
-            }
+            (None, _)
+            | (
+                _,
+                Command::Install(_)
+                | Command::Upgrade(_)
+                | Command::Reinstall(_)
+                | Command::Repair(_),
+            ) => Ok(()),
             (Some(value), _) => {
                 let word = value.display();
                 let text = format!("--config {word} is for commands that install files");
