@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use countersign_format::text::RegionName;
 use countersign_store::{ClientCertificate, HttpOptions};
 
 use crate::places::NamedPlaces;
@@ -47,6 +48,8 @@ pub struct Config {
     pub retention: Retention,
     /// How many archives are fetched side by side.
     pub downloads: usize,
+    /// Where this machine is, in the words of its directories.
+    pub region: Option<RegionName>,
     /// Whether the network is left alone.
     pub offline: bool,
     /// How servers are talked to.
@@ -127,6 +130,7 @@ impl Default for Config {
             hook_timeout: None,
             retention: Retention::default(),
             downloads: DOWNLOADS,
+            region: None,
             offline: false,
             http: HttpOptions::default(),
             client_certificate: None,

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use countersign_format::hash::{Hash32, Hasher};
 use countersign_format::layout::{self, RepoPath};
@@ -205,7 +206,8 @@ impl Downloader<'_> {
             let error = ObtainError::Offline(path.clone());
             return Err(AllFailed { failures: vec![("cache".to_owned(), error)] });
         };
-        mirrors.try_each(attempt).await.map(|(value, _)| value)
+        let ask = async |server: &Arc<Source>| attempt(server).await;
+        mirrors.try_each(ask).await.map(|(value, _)| value)
     }
 
     /// The note of a patch, if the cache has it and it verifies.

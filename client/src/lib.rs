@@ -31,6 +31,7 @@ pub mod report;
 pub mod resolve;
 pub mod restart;
 pub mod root;
+pub mod servers;
 pub mod space;
 pub mod stage;
 pub mod standing;

@@ -207,7 +207,8 @@ impl<'o> Session<'o> {
     ) -> Result<Vec<Location>, Failure> {
         let trust = Trust::load(database, config).or_explain()?;
         let heads = Heads::load(database, &trust).or_explain()?;
-        trust.locations(database, &heads, config, self.now).or_explain()
+        let region = self.config.region.as_ref();
+        trust.locations(database, &heads, config, region, self.now).or_explain()
     }
 
     /// A server of a source.

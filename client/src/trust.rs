@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use countersign_format::authority::{AuthorityNote, DistributionRole, LogRole};
+use countersign_format::directory::DirectoryNote;
 use countersign_format::hash::Hash32;
 use countersign_format::key::PublicKey;
 use countersign_format::layout::{self, Log};
@@ -14,13 +15,14 @@ use countersign_format::policy::{
     Chain, CheckpointContext, Clock, PolicyError, SignedCheckpoint, SignerTimes, Verified,
     check_unexpired, verify_checkpoint, verify_directory,
 };
-use countersign_format::text::DistributionName;
+use countersign_format::text::{DistributionName, RegionName};
 use countersign_format::time::Timestamp;
 use countersign_store::Location;
 
 use crate::config::{SourceConfig, SourceName};
 use crate::db::source::{HeldLog, SourceId, SourceRecord};
 use crate::db::{Database, DatabaseError};
+use crate::servers;
 
 /// What is trusted of a source.
 #[derive(Debug, Clone)]
@@ -254,24 +256,34 @@ impl Trust {
         Ok(())
     }
 
-    /// Where to look for the repository: the directory's addresses in their order, then the one
-    /// that the settings name. A directory note that does not verify is passed over.
+    /// What the held directory says, or why it is not followed; none where none is held.
+    pub fn directory(
+        &self,
+        database: &Database,
+        clock: Clock,
+    ) -> Result<Option<Result<Verified<DirectoryNote>, PolicyError>>, TrustError> {
+        let held = database.held_directory(self.id())?.and_then(|directory| directory.note);
+        let file = layout::directory();
+        Ok(held.map(|note| verify_directory(&note, file.as_str(), self.authority(), clock)))
+    }
+
+    /// Where to look for the repository: the directory's addresses as [`servers::order`] has them
+    /// for a machine in `region`, then the one that the settings name. A directory that does not
+    /// verify or has expired is passed over.
     pub fn locations(
         &self,
         database: &Database,
         heads: &Heads,
         config: &SourceConfig,
+        region: Option<&RegionName>,
         local: Timestamp,
     ) -> Result<Vec<Location>, TrustError> {
-        let clock = self.clock(heads, local)?;
-        let held = database.held_directory(self.id())?.and_then(|directory| directory.note);
-        let file = layout::directory();
-        let directory = held
-            .and_then(|note| verify_directory(&note, file.as_str(), self.authority(), clock).ok());
         let mut locations: Vec<Location> = Vec::new();
-        if let Some(directory) = &directory {
+        if let Some(Ok(directory)) = self.directory(database, self.clock(heads, local)?)? {
+            let machine = database.machine_id()?.unwrap_or_default();
             let urls = directory.urls(&self.record.distribution);
-            locations.extend(urls.filter_map(|url| url.parse().ok()));
+            let ordered = servers::order(urls, region, &machine);
+            locations.extend(ordered.into_iter().filter_map(|one| one.url.parse().ok()));
         }
         locations.retain(|location| *location != config.url);
         locations.push(config.url.clone());

@@ -4,6 +4,8 @@
 //! that all verify. Authority notes are kept as soon as they verify, since the highest version ever
 //! accepted is a floor; everything else is kept in one database transaction or not at all.
 
+use std::sync::Arc;
+
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use countersign_format::policy::{Clock, SignedCheckpoint, Verified, verify_directory};
@@ -93,8 +95,8 @@ impl Updater<'_> {
             Attempt { updater: self, trust, reporter, passed_over: Vec::new(), directory: None };
         // a mutex, since mirrors are tried through a shared reference; nothing ever waits for it
         let attempt = Mutex::new(attempt);
-        let tried =
-            mirrors.try_each(async |server: &Source| attempt.lock().await.with(server).await).await;
+        let with = async |server: &Arc<Source>| attempt.lock().await.with(server).await;
+        let tried = mirrors.try_each(with).await;
         let (mut updated, _) = tried.map_err(UpdateError::Servers)?;
         updated.authority.0 = before;
         updated.failed = mirrors.failures();
@@ -219,7 +221,11 @@ impl Attempt<'_, '_> {
         let verify =
             |note: &[u8]| verify_directory(note, file.as_str(), self.trust.authority(), clock);
         let held = database.held_directory(id)?.and_then(|directory| directory.note);
-        let oldest = held.as_deref().and_then(|note| verify(note).ok());
+        // that it has expired since makes its version no smaller
+        let ever = Clock::local(Timestamp::EPOCH);
+        let signed =
+            |note: &[u8]| verify_directory(note, file.as_str(), self.trust.authority(), ever).ok();
+        let oldest = held.as_deref().and_then(signed);
         let oldest = oldest.map_or(0, |directory| directory.version);
         let kept = match note.as_deref().map(verify) {
             Some(Ok(new)) if new.version >= oldest => note,

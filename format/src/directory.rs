@@ -1,12 +1,14 @@
 //! The directory note: where servers are (SPEC §6; the paper's IP management server).
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
 use crate::key::KeyName;
-use crate::text::DistributionName;
+use crate::text::{DistributionName, RegionName};
 use crate::time::Timestamp;
 
 const TYPE: &str = "directory/v1";
@@ -36,8 +38,22 @@ pub struct DirectoryNote {
 pub struct DirectoryServer {
     /// The distribution's name in the authority note.
     pub distribution: DistributionName,
-    /// Base URLs, in the order to try them.
-    pub urls: Vec<String>,
+    /// Base URLs, in the order to try them where nothing else is said of them.
+    pub urls: Vec<ServerUrl>,
+}
+
+/// One place where a distribution can be read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerUrl {
+    /// The base URL, plain http or https.
+    pub url: String,
+    /// Its share of the machines: one with weight 30 is the first choice of three times as many as
+    /// one with 10. Those without are tried after all that have one, in the note's order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<NonZeroU16>,
+    /// Where it is: machines that are told to be there try it before those elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
 }
 
 /// Why a text is no directory note.
@@ -76,8 +92,8 @@ impl DirectoryNote {
             if server.urls.len() > MAX_URLS {
                 return Err(DirectoryError::TooManyUrls(server.distribution.clone()));
             }
-            if let Some(url) = server.urls.iter().find(|url| !is_plain_base(url)) {
-                return Err(DirectoryError::Url(url.chars().take(80).collect()));
+            if let Some(bad) = server.urls.iter().find(|one| !is_plain_base(&one.url)) {
+                return Err(DirectoryError::Url(bad.url.chars().take(80).collect()));
             }
         }
         Ok(note)
@@ -89,9 +105,29 @@ impl DirectoryNote {
     }
 
     /// The URLs of a distribution, in order.
-    pub fn urls<'a>(&'a self, name: &'a DistributionName) -> impl Iterator<Item = &'a str> {
-        let servers = self.servers.iter().filter(move |server| server.distribution == *name);
-        servers.flat_map(|server| server.urls.iter().map(String::as_str))
+    pub fn urls(&self, name: &DistributionName) -> &[ServerUrl] {
+        let found = self.servers.iter().find(|server| server.distribution == *name);
+        found.map_or(&[], |server| &server.urls)
+    }
+}
+
+/// A URL of which nothing else is said.
+impl From<&str> for ServerUrl {
+    fn from(url: &str) -> Self {
+        Self { url: url.to_owned(), weight: None, region: None }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.url)?;
+        if let Some(weight) = self.weight {
+            write!(formatter, ", weight {weight}")?;
+        }
+        if let Some(region) = &self.region {
+            write!(formatter, ", region {region}")?;
+        }
+        Ok(())
     }
 }
 
@@ -108,24 +144,43 @@ fn is_plain_base(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#"{"type":"directory/v1","name":"patches.example.org/directory","version":7,"expires":"2027-11-22T00:00:00Z","servers":[{"distribution":"main","urls":["https://192.0.2.10/","https://m1.example.net/patches/"]}]}
+    const TEXT: &str = r#"{"type":"directory/v1","name":"patches.example.org/directory","version":7,"expires":"2027-11-22T00:00:00Z","servers":[{"distribution":"main","urls":[{"url":"https://192.0.2.10/","weight":30,"region":"eu"},{"url":"https://m1.example.net/patches/"}]}]}
 "#;
 
     #[test]
     fn lists_urls_in_order() {
         let note = DirectoryNote::parse(TEXT).expect("a directory");
         let main = "main".parse().expect("a name");
-        let urls: Vec<_> = note.urls(&main).collect();
-        assert_eq!(urls, ["https://192.0.2.10/", "https://m1.example.net/patches/"]);
+        let urls: Vec<_> = note.urls(&main).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            urls,
+            ["https://192.0.2.10/, weight 30, region eu", "https://m1.example.net/patches/"]
+        );
+        assert_eq!(note.urls(&"north".parse().expect("a name")), []);
         assert_eq!(DirectoryNote::parse(&note.to_text()), Ok(note));
     }
 
     #[test]
+    fn weights_and_regions_are_what_they_say() {
+        for (good, bad) in [
+            ("\"weight\":30", "\"weight\":0"),
+            ("\"weight\":30", "\"weight\":65536"),
+            ("\"weight\":30", "\"weight\":-1"),
+            ("\"region\":\"eu\"", "\"region\":\"\""),
+            ("\"region\":\"eu\"", "\"region\":\"E U\""),
+        ] {
+            let refused = DirectoryNote::parse(&TEXT.replace(good, bad));
+            assert!(matches!(refused, Err(DirectoryError::Json(_))), "{bad}");
+        }
+    }
+
+    #[test]
     fn urls_of_a_distribution_are_few() {
-        let listed = "\"https://192.0.2.10/\",\"https://m1.example.net/patches/\"";
+        let (before, _) = TEXT.split_once("{\"url\"").expect("it lists URLs");
         let with = |count: usize| {
-            let urls: Vec<_> = (0..count).map(|n| format!("\"https://192.0.2.{n}/\"")).collect();
-            DirectoryNote::parse(&TEXT.replace(listed, &urls.join(",")))
+            let url = |n| format!("{{\"url\":\"https://192.0.2.{n}/\"}}");
+            let urls: Vec<_> = (0..count).map(url).collect();
+            DirectoryNote::parse(&format!("{before}{}]}}]}}\n", urls.join(",")))
         };
         assert!(with(MAX_URLS).is_ok());
         let main: DistributionName = "main".parse().expect("a name");

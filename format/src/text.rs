@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest [`Line`], in bytes: a sentence, not a page.
 pub const MAX_LINE: usize = 1024;
-/// Longest [`AdvisoryId`], [`RingName`] and [`DistributionName`], in bytes.
+/// Longest [`AdvisoryId`], [`RingName`], [`DistributionName`] and [`RegionName`], in bytes.
 pub const MAX_WORD: usize = 64;
 
 /// One line that a person may be shown: at most [`MAX_LINE`] bytes, without control characters and
@@ -26,6 +26,11 @@ pub struct RingName(Box<str>);
 /// A distribution's short name in the authority note. `[a-z0-9][a-z0-9._-]{0,63}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DistributionName(Box<str>);
+
+/// Where servers and machines are, in the operator's own words, such as `eu-west`.
+/// `[a-z0-9][a-z0-9._-]{0,63}`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionName(Box<str>);
 
 /// Why a text is none of these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +142,7 @@ macro_rules! text_type {
 text_type!(Line, "text", MAX_LINE, |text| !text.chars().any(garbles));
 text_type!(AdvisoryId, "advisory", MAX_WORD, |text| !text.is_empty() && is_advisory(text));
 text_type!(RingName, "ring", MAX_WORD, |text| !text.is_empty() && is_lower_word(text));
+text_type!(RegionName, "region", MAX_WORD, |text| !text.is_empty() && is_lower_word(text));
 text_type!(DistributionName, "distribution name", MAX_WORD, |text| {
     !text.is_empty() && is_lower_word(text)
 });

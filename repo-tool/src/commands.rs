@@ -16,6 +16,7 @@ pub mod collection;
 pub mod completions;
 pub mod directory;
 pub mod distribution;
+mod due;
 pub mod init;
 pub mod inspect;
 pub mod man;

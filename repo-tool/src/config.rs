@@ -69,6 +69,9 @@ pub struct ServerConfig {
     /// Where a distribution's collection publishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<Place>,
+    /// Where the directory publishes, whose note a distribution carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Place>,
     /// Where others serve this server's log: looked at before a head is signed, so that a server
     /// that was restored from a backup notices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +132,7 @@ impl ServerConfig {
             authority: None,
             anchor: None,
             collection: None,
+            directory: None,
             published_at: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_format::directory::{DirectoryError, DirectoryNote, DirectoryServer};
+use countersign_format::directory::{DirectoryError, DirectoryNote, DirectoryServer, ServerUrl};
 use countersign_format::json::{self, JsonError};
 use countersign_format::key::{KeyName, Vkey};
 use countersign_format::layout;
@@ -134,7 +134,7 @@ impl Directory {
     pub fn add(
         &self,
         distribution: &DistributionName,
-        url: &str,
+        url: ServerUrl,
         first: bool,
     ) -> Result<(), DirectoryToolError> {
         let mut servers = self.servers()?;
@@ -144,11 +144,11 @@ impl Directory {
             servers.len() - 1
         });
         let urls = &mut servers[index].urls;
-        if urls.iter().any(|listed| listed == url) {
-            let (url, distribution) = (url.to_owned(), distribution.clone());
+        if urls.iter().any(|listed| listed.url == url.url) {
+            let (url, distribution) = (url.url, distribution.clone());
             return Err(DirectoryToolError::ListedAlready { url, distribution });
         }
-        urls.insert(if first { 0 } else { urls.len() }, url.to_owned());
+        urls.insert(if first { 0 } else { urls.len() }, url);
         self.save(servers)
     }
 
@@ -161,7 +161,7 @@ impl Directory {
         let mut servers = self.servers()?;
         let of_distribution = servers.iter_mut().find(|one| one.distribution == *distribution);
         let urls = of_distribution.map(|server| &mut server.urls);
-        let position = urls.as_ref().and_then(|urls| urls.iter().position(|one| one == url));
+        let position = urls.as_ref().and_then(|urls| urls.iter().position(|one| one.url == url));
         let (Some(urls), Some(position)) = (urls, position) else {
             let (url, distribution) = (url.to_owned(), distribution.clone());
             return Err(DirectoryToolError::NotListed { url, distribution });
@@ -269,12 +269,14 @@ mod tests {
     #[test]
     fn what_is_prepared_is_published_under_its_key() {
         let (directory, vkey, _base) = made();
-        directory.add(&word("main"), "https://b.example.org/", false).expect("added");
-        directory.add(&word("main"), "https://a.example.org/", true).expect("added");
+        let mut weighty = ServerUrl::from("https://b.example.org/");
+        weighty.weight = std::num::NonZeroU16::new(30);
+        directory.add(&word("main"), weighty, false).expect("added");
+        directory.add(&word("main"), "https://a.example.org/".into(), true).expect("added");
         let first = directory.publish(&unencrypted(), now()).expect("published");
         assert_eq!((first.version, first.expires), (1, now().plus(86_400)));
-        let urls: Vec<_> = first.urls(&word("main")).map(str::to_owned).collect();
-        assert_eq!(urls, ["https://a.example.org/", "https://b.example.org/"]);
+        let urls: Vec<_> = first.urls(&word("main")).iter().map(ToString::to_string).collect();
+        assert_eq!(urls, ["https://a.example.org/", "https://b.example.org/, weight 30"]);
 
         directory.remove(&word("main"), "https://a.example.org/").expect("removed");
         directory.publish(&unencrypted(), now()).expect("published");
@@ -289,10 +291,10 @@ mod tests {
     fn mistakes_change_nothing() {
         let (directory, _, _base) = made();
         let (main, url) = (word("main"), "https://a.example.org/");
-        directory.add(&main, url, false).expect("added");
-        let twice = directory.add(&main, url, true);
+        directory.add(&main, url.into(), false).expect("added");
+        let twice = directory.add(&main, url.into(), true);
         assert!(matches!(twice, Err(DirectoryToolError::ListedAlready { .. })));
-        let no_url = directory.add(&main, "ftp://a.example.org/", false);
+        let no_url = directory.add(&main, "ftp://a.example.org/".into(), false);
         assert!(matches!(no_url, Err(DirectoryToolError::Note(DirectoryError::Url(_)))));
         for (distribution, url) in [("main", "https://x/"), ("north", url)] {
             let absent = directory.remove(&word(distribution), url);

@@ -17,9 +17,14 @@ use std::path::{Path, PathBuf};
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::layout::Log;
-use countersign_store::DirectoryWriter;
+use countersign_format::policy::Clock;
+use countersign_format::time::Timestamp;
+use countersign_store::{DirectoryWriter, HttpOptions, Source};
 
+use crate::blocking::block_on;
 use crate::config::ServerConfig;
+use crate::directory_copy::{Carried, carry};
+use crate::known_authority::KnownAuthority;
 use crate::role_dir::{RoleDir, RoleDirError};
 use crate::server;
 
@@ -77,6 +82,20 @@ impl Distribution {
     /// The private copy of what the collection publishes.
     pub fn copy(&self) -> PathBuf {
         self.directory.path().join("collection")
+    }
+
+    /// Takes the newest directory from where the configuration says into `public/`, if it does.
+    /// One that is refused stops nothing. Whoever does holds the lock.
+    pub fn carry_directory(
+        &self,
+        known: &KnownAuthority,
+        now: Timestamp,
+    ) -> Result<Option<Carried>, DistributionError> {
+        let Some(place) = &self.config.directory else { return Ok(None) };
+        let location = place.resolve(self.directory.path());
+        let source = Source::open(&location, &HttpOptions::default());
+        let (mut sink, authority) = (self.public_sink(), known.chain().newest());
+        Ok(Some(block_on(carry(&source, &mut sink, authority, Clock::local(now)))?))
     }
 
     fn copy_sink(&self) -> DirectoryWriter {

@@ -6,28 +6,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
-use countersign_format::directory::DirectoryNote;
 use countersign_format::entry::{CollectionEntry, DistributionEntry, PatchEntry, TreeHead};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::merkle::{Frontier, leaf_hash};
-use countersign_format::note::Note;
-use countersign_format::policy::{Clock, verify_directory};
+use countersign_format::policy::Clock;
 use countersign_format::text::DistributionName;
-use countersign_store::authority::{Anchor, PassedOver};
+use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Walk};
 use countersign_store::crash::crash_point;
-use countersign_store::{Sink as _, Source, Statistics};
+use countersign_store::mirrors::{Passed, chain};
+use countersign_store::{
+    DirectoryWriter, HttpOptions, Location, Mirrors, Sink as _, Source, Statistics,
+};
 use countersign_terminal::{Progress, Unit};
 
 use crate::decisions::Decisions;
+use crate::directory_copy::{self, Carried, carry};
 use crate::publish::{read_entries, root_at};
 use crate::replica::{
-    Fork, Head, Judge, Replica, ReplicaError, Signatures, Wanted, copy_log, fetch_patches,
-    held_entries,
+    Fork, Head, Judge, NoSource, Replica, ReplicaError, Signatures, Wanted, copy_log,
+    fetch_patches, held_entries,
 };
 use crate::tree::{Tree, WIDTH};
 
@@ -60,7 +62,11 @@ pub struct Synced {
     pub bad_packs: Vec<RepoPath>,
     /// Why the source's directory was not taken, if so.
     pub directory_refused: Option<String>,
-    /// What was asked of the source.
+    /// The source that it was copied from.
+    pub source: String,
+    /// Sources that failed before, each with the reason.
+    pub failed: Vec<Passed>,
+    /// What was asked of all sources.
     pub statistics: Statistics,
 }
 
@@ -77,15 +83,54 @@ pub struct SyncedLog {
     pub is_unchanged: bool,
 }
 
-/// Brings the mirror below `root`, which is there, up to what `source` has. Whoever calls this holds
-/// the mirror's lock.
+/// Where the mirror below `root` finds its repository besides the place that it is told: the URLs
+/// of the directory that it holds, in their order, but those in `not`, which are its own. None
+/// where it holds no chain yet, or no directory that is to be followed.
+pub async fn other_places(
+    root: &Path,
+    options: &MirrorOptions,
+    not: &[Location],
+) -> Result<Vec<Location>, ReplicaError> {
+    let held = Source::open(&Location::Directory(root.to_owned()), &HttpOptions::default());
+    let walk = match Walk::begin(&held, &options.anchor).await {
+        Err(AuthorityError::NotFound { .. }) => return Ok(Vec::new()),
+        begun => begun?.finish(&held).await?,
+    };
+    let authority = walk.chain().newest();
+    let directory = directory_copy::held(&DirectoryWriter::new(root), authority)?;
+    let Some(directory) = directory.filter(|note| options.clock.now() < note.expires) else {
+        return Ok(Vec::new());
+    };
+    let Ok(distribution) = choose(authority, options.distribution.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let urls = directory.urls(&distribution.name).iter();
+    let places = urls.filter_map(|one| one.url.parse().ok());
+    Ok(places.filter(|place| !not.contains(place)).collect())
+}
+
+/// Brings the mirror below `root`, which is there, up to what the first of `sources` has that serves
+/// it well. Whoever calls this holds the mirror's lock.
 pub async fn sync(
-    source: Source,
+    sources: &Mirrors,
+    root: &Path,
+    options: &MirrorOptions,
+    progress: &Progress,
+) -> Result<Synced, NoSource> {
+    let from = async |source: &Arc<Source>| sync_from(source, root, options, progress).await;
+    let (mut synced, _) = sources.try_each(from).await?;
+    synced.failed = sources.failures();
+    synced.statistics = sources.statistics();
+    Ok(synced)
+}
+
+async fn sync_from(
+    source: &Arc<Source>,
     root: &Path,
     options: &MirrorOptions,
     progress: &Progress,
 ) -> Result<Synced, ReplicaError> {
-    let mut replica = Replica::open(root, source)?;
+    let mut replica = Replica::open(root, Arc::clone(source))?;
     let walk = replica.copy_authority(&options.anchor, options.clock).await?;
     let authority = walk.chain().newest();
     let distribution = choose(authority, options.distribution.as_ref())?;
@@ -101,6 +146,8 @@ pub async fn sync(
         patches: 0,
         bad_packs: Vec::new(),
         directory_refused,
+        source: source.name().to_owned(),
+        failed: Vec::new(),
         statistics: Statistics::default(),
     };
     if decided.is_held && collected.is_held {
@@ -108,7 +155,6 @@ pub async fn sync(
     } else {
         mirror.copy(&collected, &decided, &mut synced, progress).await?;
     }
-    synced.statistics = mirror.replica.source().statistics();
     Ok(synced)
 }
 
@@ -290,11 +336,9 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    /// Copies the directory where the held one is missing or a day old. One that is refused is not
-    /// taken, and says why: the directory vouches for nothing.
+    /// Copies the directory where the held one is missing or a day old.
     async fn directory(&mut self) -> Result<Option<String>, ReplicaError> {
-        let path = layout::directory();
-        let file = self.replica.root().join(&path);
+        let file = self.replica.root().join(layout::directory());
         let age = file
             .metadata()
             .and_then(|held| held.modified())
@@ -303,27 +347,12 @@ impl Mirror<'_> {
         if self.authority.directory.keys.is_empty() || age.is_some_and(|age| age < DIRECTORY_AGE) {
             return Ok(None);
         }
-        let Some(bytes) = self.replica.get(&path, MAX_AUTHORITY_NOTE).await? else {
-            return Ok(None);
-        };
-        let found = match verify_directory(&bytes, path.as_str(), self.authority, self.clock) {
-            Ok(found) => found,
-            Err(error) => return Ok(Some(format!("{error}: {}", error.refusal))),
-        };
-        let held = self.replica.writer().read(&path, MAX_AUTHORITY_NOTE as u64)?;
-        let held = held.and_then(|bytes| directory_version(&bytes)).unwrap_or(0);
-        if found.version < held {
-            let found = found.version;
-            return Ok(Some(format!("its version {found} is before version {held}, held here")));
+        let source = Arc::clone(self.replica.source());
+        match carry(&source, self.replica.writer(), self.authority, self.clock).await? {
+            Carried::Same | Carried::Taken(_) => Ok(None),
+            Carried::Refused(why) => Ok(Some(chain(&why))),
         }
-        self.replica.writer().put_mutable(&path, &bytes)?;
-        Ok(None)
     }
-}
-
-fn directory_version(bytes: &[u8]) -> Option<u64> {
-    let note = Note::parse(bytes, MAX_AUTHORITY_NOTE).ok()?;
-    DirectoryNote::parse(note.text()).ok().map(|directory| directory.version)
 }
 
 /// The patch that an entry is, if it was released.

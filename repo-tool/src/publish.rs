@@ -44,7 +44,7 @@ mod tests;
 pub use copy::{LogCopy, copy_growth, refresh_copy};
 pub use entries::{read_entries, read_entry, root_at};
 pub use error::PublishError;
-pub use head::{HeadRecord, SignedHead};
+pub use head::{HeadRecord, SignedHead, is_old};
 pub use journal::Batch;
 
 use growth::Tail;

@@ -22,7 +22,7 @@ mod log;
 mod packs;
 mod patches;
 
-pub use error::{Fork, ReplicaError};
+pub use error::{Fork, NoSource, ReplicaError};
 pub use heads::{Head, HeldHead, Signatures};
 pub use log::copy_log;
 pub(crate) use log::held_entries;
@@ -53,10 +53,10 @@ pub struct Replica {
 
 impl Replica {
     /// The copy below `root`, which is there. Removes what a killed run left half written.
-    pub fn open(root: &Path, source: Source) -> Result<Self, ReplicaError> {
+    pub fn open(root: &Path, source: Arc<Source>) -> Result<Self, ReplicaError> {
         durable::clean_temporaries(root).map_err(ReplicaError::local("clean up", root))?;
         let writer = DirectoryWriter::new(root);
-        Ok(Self { root: root.to_owned(), source: Arc::new(source), writer })
+        Ok(Self { root: root.to_owned(), source, writer })
     }
 
     /// The directory.

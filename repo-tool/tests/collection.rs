@@ -161,7 +161,7 @@ fn killed_at_every_named_point_the_rerun_completes() {
                 lab.json("collection list repo/collection")["incoming"],
                 serde_json::json!([])
             );
-            lab.run("collection refresh repo/collection");
+            lab.run("collection refresh repo/collection --force");
             let left = find_temporaries(&lab.path("repo/collection"));
             assert_eq!(left, Vec::<PathBuf>::new(), "{name}:{nth}");
         }

@@ -158,7 +158,12 @@ fn from_the_first_signature_to_the_second() {
     let text = lab.run("distribution show repo/distribution acme@1.1.0");
     assert!(text.contains("to withdraw, stalls"), "{text}");
     lab.run("distribution publish repo/distribution");
-    lab.run("distribution refresh repo/distribution");
+    let head = lab.path("repo/distribution/public/distribution/checkpoint");
+    let signed = fs::read(&head).expect("read");
+    let idle = lab.output("distribution refresh repo/distribution");
+    assert_eq!((idle.stdout.len(), idle.stderr.len()), (0, 0), "nothing is due: a timer is silent");
+    assert_eq!(fs::read(&head).expect("read"), signed);
+    lab.run("distribution refresh repo/distribution --if-older-than 0s");
     lab.verify();
 
     lab.run("collection revoke repo/collection acme@1.0.0 --reason spooler");
@@ -210,6 +215,6 @@ fn killed_anywhere_the_next_run_completes() {
     ];
     count += lab.kill_everywhere("distribution publish repo/distribution", &publish);
     let refresh = ["distribution.collection-head", "publish.head", "publish.checkpoint"];
-    count += lab.kill_everywhere("distribution refresh repo/distribution", &refresh);
+    count += lab.kill_everywhere("distribution refresh repo/distribution --force", &refresh);
     assert!(count >= 20, "{count}");
 }

@@ -7,15 +7,16 @@ use std::path::Path;
 use countersign_fixtures::{NOW, PatchSpec, Payload, Repository, RepositoryBuilder, Server};
 use countersign_format::key::SignatureType;
 use countersign_format::layout::{self, Log, Place, RepoPath};
+use countersign_format::note::Note;
 use countersign_format::policy::Clock;
 use countersign_format::time::Timestamp;
 use countersign_store::authority::Anchor;
 use countersign_store::crash::{Failure, with_failure};
 use countersign_store::memory::Files;
-use countersign_store::{HttpOptions, Location, MemoryRepository, Source};
+use countersign_store::{HttpOptions, Location, MemoryRepository, Mirrors, Source};
 use countersign_terminal::{ExitStatus, Progress};
-use patchrepo::mirror::{MirrorOptions, Synced, sync};
-use patchrepo::replica::ReplicaError;
+use patchrepo::mirror::{MirrorOptions, Synced, other_places, sync};
+use patchrepo::replica::{NoSource, ReplicaError};
 use patchrepo::verify::{VerifyOptions, verify};
 use tempfile::TempDir;
 
@@ -76,7 +77,13 @@ impl Mirror {
     }
 
     fn sync_from(&self, source: Source) -> Result<Synced, ReplicaError> {
-        run(sync(source, self.path(), &self.options, &Progress::hidden()))
+        let synced = self.sync_from_any(vec![source]);
+        synced.map_err(|NoSource(failed)| failed.into_last().expect("one source"))
+    }
+
+    fn sync_from_any(&self, sources: Vec<Source>) -> Result<Synced, NoSource> {
+        let sources = Mirrors::new(sources);
+        run(sync(&sources, self.path(), &self.options, &Progress::hidden()))
     }
 
     fn files(&self) -> Files {
@@ -493,6 +500,60 @@ fn a_directory_is_copied_when_the_held_one_is_old() {
     make_old();
     let synced = mirror.sync(&repository).expect("synced");
     assert!(synced.directory_refused.expect("refused").contains("version 1"));
+}
+
+#[test]
+fn where_its_source_fails_a_mirror_goes_on_with_another() {
+    let mut repository = repository();
+    let stale = Source::memory("stale", &repository.memory());
+    add(&mut repository, "2.0.0");
+    let mirror = Mirror::of(&repository);
+    add(&mut repository, "3.0.0");
+    let mut liar = repository.clone();
+    liar.edit_note(&layout::checkpoint(Log::Collection), |note| {
+        Note::new(note.text().to_owned(), Vec::new())
+    });
+    let sources = vec![
+        Source::memory("empty", &MemoryRepository::new()),
+        stale,
+        Source::memory("liar", &liar.memory()),
+        Source::memory("good", &repository.memory()),
+    ];
+    let synced = mirror.sync_from_any(sources).expect("the last is good");
+    assert_eq!(synced.source, "good");
+    let passed: Vec<_> = synced.failed.iter().map(|one| (one.source.as_str(), &one.why)).collect();
+    let [("empty", missing), ("stale", older), ("liar", unsigned)] = passed.as_slice() else {
+        panic!("{passed:?}");
+    };
+    assert!(missing.contains("has no distribution/checkpoint"), "{missing}");
+    assert!(older.contains("60 s older than"), "{older}");
+    assert!(unsigned.contains("collection/checkpoint"), "{unsigned}");
+    mirror.assert_faithful(&repository);
+}
+
+#[test]
+fn a_mirror_finds_other_places_in_the_directory_that_it_holds() {
+    let mut repository = repository();
+    let urls = ["https://m1.example.net/", "https://m2.example.net/", "http://127.0.0.1:1/"];
+    repository.publish_directory(2, &urls);
+    let mut mirror = Mirror::new(&repository);
+    let own: Location = "https://m2.example.net".parse().expect("a place");
+    let places = |mirror: &Mirror| -> Vec<String> {
+        let found = other_places(mirror.path(), &mirror.options, std::slice::from_ref(&own));
+        run(found).expect("found").iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(places(&mirror), [""; 0], "nothing is held yet");
+    mirror.sync(&repository).expect("synced");
+    assert_eq!(places(&mirror), [urls[0], urls[2]]);
+
+    let held = mirror.path().join("directory");
+    let signed = fs::read(&held).expect("read");
+    let forged = String::from_utf8(signed.clone()).expect("text").replace("m1.", "evil.");
+    fs::write(&held, forged).expect("written");
+    assert_eq!(places(&mirror), [""; 0], "nobody signed it");
+    fs::write(&held, signed).expect("written");
+    mirror.options.clock = Clock::local(repository.now.plus(90 * 86_400));
+    assert_eq!(places(&mirror), [""; 0], "it has expired");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::source::Source;
 use crate::statistics::Statistics;
@@ -11,7 +11,7 @@ use crate::statistics::Statistics;
 /// others from then on.
 #[derive(Debug)]
 pub struct Mirrors {
-    sources: Vec<Source>,
+    sources: Vec<Arc<Source>>,
     failures: Mutex<Vec<Passed>>,
 }
 
@@ -42,18 +42,18 @@ pub struct AllFailed<E> {
 impl Mirrors {
     /// Sources in the order in which they are to be tried.
     pub fn new(sources: Vec<Source>) -> Self {
-        Self { sources, failures: Mutex::default() }
+        Self { sources: sources.into_iter().map(Arc::new).collect(), failures: Mutex::default() }
     }
 
     /// All sources, in the order given.
-    pub fn sources(&self) -> &[Source] {
+    pub fn sources(&self) -> &[Arc<Source>] {
         &self.sources
     }
 
     /// Does `attempt` with one source after the other until it succeeds, and says with which.
     pub async fn try_each<T, E: Failover>(
         &self,
-        attempt: impl AsyncFn(&Source) -> Result<T, E>,
+        attempt: impl AsyncFn(&Arc<Source>) -> Result<T, E>,
     ) -> Result<(T, &Source), AllFailed<E>> {
         let mut failures = Vec::new();
         for index in self.order() {
@@ -84,7 +84,7 @@ impl Mirrors {
     pub fn statistics(&self) -> Statistics {
         self.sources
             .iter()
-            .map(Source::statistics)
+            .map(|source| source.statistics())
             .fold(Statistics::default(), |sum, one| sum + one)
     }
 
@@ -106,7 +106,7 @@ impl Mirrors {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_store::memory::ReadFault;
@@ -181,7 +182,7 @@ fn a_directory_that_is_gone_is_not_an_empty_repository() {
 }
 
 /// Reads the checkpoint and takes only the good one.
-async fn read_good(source: &Source) -> Result<Vec<u8>, GetError> {
+async fn read_good(source: &Arc<Source>) -> Result<Vec<u8>, GetError> {
     match source.get(&checkpoint(), &Get::up_to(100)).await? {
         Got::Whole { bytes, .. } if bytes == OBJECT => Ok(bytes),
         _ => Err(GetError { location: source.name().into(), cause: Cause::NotFile }),
@@ -225,7 +226,7 @@ fn when_all_fail_each_is_named_and_a_local_fault_ends_it() {
     // those that failed before are asked again when there is no other
     assert_eq!(run(mirrors.try_each(read_good)).expect_err("still").failures.len(), 2);
 
-    let full = async |source: &Source| -> Result<(), GetError> {
+    let full = async |source: &Arc<Source>| -> Result<(), GetError> {
         let cause = Cause::Local(std::io::ErrorKind::StorageFull.into());
         Err(GetError { location: source.name().into(), cause })
     };

@@ -47,6 +47,8 @@ pub enum ExitStatus {
     RestartNeeded,
     /// 104: no patch of that name.
     NotFound,
+    /// 105: something lapses within the span that was asked about.
+    LapsesSoon,
     /// 106: done, but a source was skipped.
     SourceSkipped,
     /// 110: done, but eligible patches were skipped or held.
@@ -55,7 +57,7 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// Every status, by code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -75,6 +77,7 @@ impl ExitStatus {
         Self::AdvisoriesWaiting,
         Self::RestartNeeded,
         Self::NotFound,
+        Self::LapsesSoon,
         Self::SourceSkipped,
         Self::PatchesSkipped,
     ];
@@ -101,6 +104,7 @@ impl ExitStatus {
             Self::AdvisoriesWaiting => 101,
             Self::RestartNeeded => 102,
             Self::NotFound => 104,
+            Self::LapsesSoon => 105,
             Self::SourceSkipped => 106,
             Self::PatchesSkipped => 110,
         }
@@ -128,6 +132,7 @@ impl ExitStatus {
             Self::AdvisoriesWaiting => "patches that close advisories are waiting",
             Self::RestartNeeded => "done, the machine must restart",
             Self::NotFound => "no patch of that name",
+            Self::LapsesSoon => "something lapses soon",
             Self::SourceSkipped => "done, but a source was skipped",
             Self::PatchesSkipped => "done, but eligible patches were skipped or held",
         }
@@ -138,7 +143,7 @@ impl ExitStatus {
         matches!(self.code(), 1..=99)
     }
 
-    /// The one status where two hold: a failure wins, then 110, 106, 104, 102, 101, 100.
+    /// The one status where two hold: a failure wins, then 110, 106, 105, 104, 102, 101, 100.
     ///
     /// Of two failures the one wins that asks more of a person: a machine left between two states,
     /// then one that was rolled back, then what may be an attack, then the rest. The order of the
@@ -167,11 +172,12 @@ impl ExitStatus {
             Self::Failed => 13,
             Self::PatchesSkipped => 14,
             Self::SourceSkipped => 15,
-            Self::NotFound => 16,
-            Self::RestartNeeded => 17,
-            Self::AdvisoriesWaiting => 18,
-            Self::PatchesWaiting => 19,
-            Self::Done => 20,
+            Self::LapsesSoon => 16,
+            Self::NotFound => 17,
+            Self::RestartNeeded => 18,
+            Self::AdvisoriesWaiting => 19,
+            Self::PatchesWaiting => 20,
+            Self::Done => 21,
         }
     }
 }
@@ -200,7 +206,7 @@ mod tests {
         let codes = ExitStatus::ALL.map(ExitStatus::code);
         assert_eq!(
             codes,
-            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 100, 101, 102, 104, 106, 110]
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 100, 101, 102, 104, 105, 106, 110]
         );
     }
 
@@ -209,7 +215,7 @@ mod tests {
         use ExitStatus as S;
         assert_eq!(S::Done.and(S::PatchesWaiting), S::PatchesWaiting);
         assert_eq!(S::PatchesSkipped.and(S::Failed), S::Failed);
-        let notices = [100, 101, 102, 104, 106, 110].map(|code| {
+        let notices = [100, 101, 102, 104, 105, 106, 110].map(|code| {
             *S::ALL.iter().find(|status| status.code() == code).expect("a status of that code")
         });
         for pair in notices.windows(2) {

@@ -25,6 +25,7 @@ macro_rules! documents {
 documents! {
     readme: "README.md",
     configuration: "docs/configuration.md",
+    directory: "docs/directory.md",
     hosting: "docs/hosting.md",
     networks: "docs/networks.md",
     publishing: "docs/publishing.md",

@@ -56,10 +56,20 @@ struct SourceStatus {
     problem: Option<String>,
     freshness: FreshnessReport,
     updated: Option<String>,
+    directory: Option<DirectoryStatus>,
     collection: LogStatus,
     distribution_log: LogStatus,
     entries_passed_over: u64,
     passed_over: Vec<PassedOver>,
+}
+
+/// The directory that is held, and the servers in the order in which they are asked.
+#[derive(Serialize)]
+struct DirectoryStatus {
+    version: Option<u64>,
+    expires: Option<String>,
+    servers: Vec<String>,
+    problem: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +86,46 @@ struct PassedOver {
     log: &'static str,
     index: u64,
     why: String,
+}
+
+impl DirectoryStatus {
+    fn new(
+        session: &Session<'_>,
+        database: &Database,
+        source: &KnownSource,
+    ) -> Result<Option<Self>, Failure> {
+        let (trust, config) = (&source.trust, &source.config);
+        let Some(held) = trust.directory(database, source.clock).or_explain()? else {
+            return Ok(None);
+        };
+        let region = session.config.region.as_ref();
+        let locations =
+            trust.locations(database, &source.heads, config, region, session.now).or_explain()?;
+        let note = held.as_ref().ok();
+        Ok(Some(Self {
+            version: note.map(|note| note.version),
+            expires: note.map(|note| note.expires.to_string()),
+            servers: locations.iter().map(ToString::to_string).collect(),
+            problem: held.as_ref().err().map(|error| format!("{error}: {}", error.refusal)),
+        }))
+    }
+
+    fn print(&self, output: &Output) {
+        match (&self.version, &self.expires, &self.problem) {
+            (Some(version), Some(expires), _) => {
+                output.print_field("directory", format!("version {version}, expires {expires}"));
+            }
+            (_, _, problem) => {
+                let problem = problem.as_deref().unwrap_or_default();
+                let text = format!("not followed: {problem}");
+                output.print_toned_field("directory", Tone::Attention, text);
+            }
+        }
+        output.print_field("asked first", self.servers.first().map_or("", String::as_str));
+        for server in self.servers.iter().skip(1) {
+            output.detail(format!("then {server}"));
+        }
+    }
 }
 
 impl LogStatus {
@@ -107,6 +157,7 @@ impl LogStatus {
 
 impl SourceStatus {
     fn new(
+        session: &Session<'_>,
         database: &Database,
         source: &KnownSource,
         freshness: FreshnessReport,
@@ -127,6 +178,7 @@ impl SourceStatus {
             problem: freshness.problem().map(str::to_owned),
             freshness,
             updated: trust.record().updated.map(|time| time.to_string()),
+            directory: DirectoryStatus::new(session, database, source)?,
             collection: LogStatus::new(source, &source.heads.collection, now)?,
             distribution_log: LogStatus::new(source, &source.heads.distribution, now)?,
             entries_passed_over: count,
@@ -157,6 +209,9 @@ impl SourceStatus {
         output.print_toned_field("index", self.freshness.tone(), &self.freshness);
         output.print_field("collection", self.collection.text());
         output.print_field("releases", self.distribution_log.text());
+        if let Some(directory) = &self.directory {
+            directory.print(output);
+        }
         if self.entries_passed_over > 0 {
             let entries = count(self.entries_passed_over, "entry", "entries");
             output.print_field("passed over", entries);
@@ -221,7 +276,7 @@ pub fn run(session: &Session<'_>, _: &StatusArgs) -> Result<ExitStatus, Failure>
     let database = session.open_to_read()?;
     let catalogue = session.catalogue(&database)?;
     let Freshnesses { reports, failure } = Freshnesses::judge(session, &catalogue);
-    let source = |(known, freshness)| SourceStatus::new(&database, known, freshness);
+    let source = |(known, freshness)| SourceStatus::new(session, &database, known, freshness);
     let plan = waiting(&database, &catalogue).or_explain()?;
     let closing = plan.steps.iter().filter(|step| !step.advisories.is_empty());
     let restarts = pending(&database, &catalogue, &session.places.root).or_explain()?;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use countersign_format::text::RegionName;
 use countersign_store::{MIN_RATE, ProxyAddress, RateLimit};
 
 use super::value::Raw;
@@ -44,6 +45,8 @@ enum Kind {
     Rate(fn(&mut Config, Option<RateLimit>)),
     /// A proxy's URL; `none` is none.
     Proxy(fn(&mut Config, Option<ProxyAddress>)),
+    /// A region of the directory's.
+    Region(fn(&mut Config, RegionName)),
     /// `true` or `false`.
     Flag(fn(&mut Config, bool)),
     /// At most so much of something; `none` is no limit.
@@ -123,6 +126,12 @@ pub const DEFINITIONS: &[Definition] = &[
         kind: Kind::Count(1..=MAX_DOWNLOADS as u64, |config, count| {
             config.downloads = usize::try_from(count).unwrap_or(MAX_DOWNLOADS);
         }),
+    },
+    Definition {
+        name: "region",
+        usual: "none",
+        help: "where this machine is: servers that the directory lists there are asked first",
+        kind: Kind::Region(|config, region| config.region = Some(region)),
     },
     Definition {
         name: "proxy",
@@ -223,6 +232,12 @@ impl Definition {
                 let flag = raw.flag()?;
                 set(config, flag);
                 Ok(flag.to_string())
+            }
+            Kind::Region(set) => {
+                let region: RegionName = raw.text()?.parse().map_err(|error| format!("{error}"))?;
+                let shown = region.to_string();
+                set(config, region);
+                Ok(shown)
             }
             Kind::Path(set) => {
                 let path = base.join(bounded(raw)?);

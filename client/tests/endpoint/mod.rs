@@ -71,10 +71,20 @@ impl Endpoint {
     ) -> Result<Updated, UpdateError> {
         let source =
             |(name, repository): &(&str, &Repository)| Source::memory(name, &repository.memory());
-        let mirrors = Mirrors::new(servers.iter().map(source).collect());
+        self.update_from(now, servers.iter().map(source).collect())
+    }
+
+    /// Updates from any kind of servers.
+    pub fn update_from(
+        &mut self,
+        now: Timestamp,
+        servers: Vec<Source>,
+    ) -> Result<Updated, UpdateError> {
+        let mirrors = Mirrors::new(servers);
         let Self { database, places, config, .. } = self;
         let updater = Updater { database, places, config, now };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(updater.run(&mirrors, &mut Silent))
     }
 

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use crate::commands::authority::{admit, change, init, issue, publish, retire, show, sign};
+use crate::commands::authority::{
+    admit, change, check, init, issue, publish, retire, show, sign, status,
+};
 
 /// The commands of an authority.
 #[derive(Subcommand, Debug)]
@@ -16,6 +18,8 @@ pub(super) enum AuthorityCommand {
     Sign(sign::SignArgs),
     Publish(publish::PublishArgs),
     Show(show::ShowArgs),
+    Status(status::StatusArgs),
+    Check(check::CheckArgs),
 }
 
 impl AuthorityCommand {
@@ -29,6 +33,8 @@ impl AuthorityCommand {
             Self::Sign(arguments) => sign::run(arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Show(arguments) => show::run(&arguments, output),
+            Self::Status(arguments) => status::run(&arguments, output),
+            Self::Check(arguments) => check::run(&arguments, output),
         }
     }
 }

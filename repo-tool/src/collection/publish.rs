@@ -18,7 +18,7 @@ use super::{Collection, CollectionError, Draft, Published, published};
 use crate::key_store::Passphrases;
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::patch_selector::PatchSelector;
-use crate::publish::{Assurances, Batch, Publisher, Refreshed};
+use crate::publish::{Assurances, Batch, Publisher, Refreshed, is_old};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -130,6 +130,17 @@ impl Session<'_> {
             }
             Ok(entries)
         })
+    }
+
+    /// Whether there is anything for [`Self::refresh`] to do at `now`: something left or new to be
+    /// published, or a head as old as [`is_old`] says.
+    pub fn is_due(&self, now: Timestamp, older_than: Option<u64>) -> Result<bool, CollectionError> {
+        let mut writer = self.writer();
+        let publisher = self.open(&mut writer)?;
+        let max_age = self.note().collection.max_age;
+        Ok(publisher.pending().is_some()
+            || !self.authority.unannounced(&self.collection.directory)?.is_empty()
+            || is_old(publisher.signed(), now, max_age, older_than))
     }
 
     /// Signs the head anew, after publishing what an interrupted run left and what the authority

@@ -14,12 +14,15 @@ use crate::role_dir::{self, Role, RoleDir};
 
 pub mod admit;
 pub mod change;
+pub mod check;
 pub mod init;
 pub mod issue;
+mod place;
 pub mod publish;
 pub mod retire;
 pub mod show;
 pub mod sign;
+pub mod status;
 
 /// Longest file with a public key: a name, an ID and 33 bytes in base64.
 const MAX_VKEY_FILE: usize = 4096;

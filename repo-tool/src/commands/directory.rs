@@ -32,10 +32,12 @@ impl Report for Prepared {
 }
 
 fn server_table(servers: &[DirectoryServer]) -> Table {
-    let mut table = Table::new(["DISTRIBUTION", "URL"]);
+    let mut table = Table::new(["DISTRIBUTION", "URL", "WEIGHT", "REGION"]).right(2);
     for server in servers {
-        for url in &server.urls {
-            table.row([server.distribution.as_str(), url]);
+        for one in &server.urls {
+            let weight = one.weight.map(|weight| weight.to_string()).unwrap_or_default();
+            let region = one.region.as_ref().map(ToString::to_string).unwrap_or_default();
+            table.row([server.distribution.to_string(), one.url.clone(), weight, region]);
         }
     }
     table

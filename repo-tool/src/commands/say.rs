@@ -1,12 +1,12 @@
 //! What commands of collections and distributions say before they sign anything.
 
-use std::error::Error;
-
 use countersign_format::policy::{Clock, check_unexpired};
 use countersign_format::time::Timestamp;
+use countersign_store::mirrors::chain;
 use countersign_terminal::Output;
 
 use crate::config::Fingerprint;
+use crate::directory_copy::Carried;
 use crate::known_authority::KnownAuthority;
 use crate::watch::Unwatched;
 
@@ -33,20 +33,22 @@ pub fn say_authority(authority: &KnownAuthority, now: Timestamp, output: &Output
     }
 }
 
+/// Says what became of the directory that a distribution carries.
+pub fn say_directory(carried: Option<&Carried>, output: &Output) {
+    match carried {
+        Some(Carried::Taken(version)) => {
+            output.note(format!("Version {version} of the directory is carried from now on."));
+        }
+        Some(Carried::Refused(why)) => {
+            output.warning(format!("the directory is not taken: {}", chain(why)));
+        }
+        Some(Carried::Same) | None => {}
+    }
+}
+
 /// Says which places could not be looked at.
 pub fn say_unwatched(unwatched: &[Unwatched], output: &Output) {
     for place in unwatched {
         output.warning(chain(place));
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

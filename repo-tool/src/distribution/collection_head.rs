@@ -69,6 +69,14 @@ impl HeldHead {
         Ok(Self { checkpoint: signed.checkpoint.clone(), note })
     }
 
+    /// The newest head that was cosigned here, if any was.
+    pub(super) fn cosigned(
+        distribution: &Distribution,
+    ) -> Result<Option<SignedHead>, DistributionError> {
+        let record = HeadRecord::open(&distribution.directory.state(), RECORD)?;
+        Ok(record.newest().cloned())
+    }
+
     /// Publishes it below `public` with the signatures of `signers` at `now`: tiles, bundles and
     /// packs that are new, the record, then the checkpoint.
     pub(super) fn publish(

@@ -28,7 +28,9 @@ use super::collection_head::HeldHead;
 use super::{Decisions, Distribution, DistributionError, archive};
 use crate::key_store::Passphrases;
 use crate::known_authority::{KnownAuthority, mark_announced};
-use crate::publish::{Assurances, PublishError, Publisher, read_entry, refresh_copy};
+use crate::publish::{
+    Assurances, PublishError, Publisher, SignedHead, is_old, read_entry, refresh_copy,
+};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -124,6 +126,25 @@ impl Session<'_> {
         publication.time = publisher.signed();
         self.unwatched = unwatched;
         Ok(publication)
+    }
+
+    /// Whether there is anything for [`Self::refresh`] to do at `now`: more of the collection's log
+    /// than is published, or a head as old as [`is_old`] says.
+    pub fn is_due(
+        &self,
+        now: Timestamp,
+        older_than: Option<u64>,
+    ) -> Result<bool, DistributionError> {
+        let mut writer = self.distribution.public_sink();
+        let publisher = self.open(&mut writer)?;
+        let max_age = self.role()?.log.max_age;
+        let own =
+            publisher.pending().is_some() || is_old(publisher.signed(), now, max_age, older_than);
+        let held = self.held_head()?;
+        let cosigned = HeldHead::cosigned(self.distribution)?;
+        let is_behind = cosigned.as_ref().map(SignedHead::checkpoint) != Some(held.checkpoint);
+        let signed = cosigned.map(|head| head.time);
+        Ok(own || is_behind || is_old(signed, now, max_age, older_than))
     }
 
     /// Signs both heads anew, the collection's as it was fetched last; makes missing packs and

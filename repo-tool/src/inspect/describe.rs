@@ -143,7 +143,8 @@ pub(super) fn directory(directory: &DirectoryNote, note: &Note, keys: &KnownKeys
         ("expires", directory.expires.to_string()),
     ];
     for server in &directory.servers {
-        fields.push(("server", format!("{}\n{}", server.distribution, server.urls.join("\n"))));
+        let urls: String = server.urls.iter().map(|url| format!("\n{url}")).collect();
+        fields.push(("server", format!("{}{urls}", server.distribution)));
     }
     signed(shown("directory note", fields), note, keys)
 }

@@ -140,6 +140,19 @@ impl HeadRecord {
     }
 }
 
+/// Whether a head that was signed at `signed` is to be signed anew: once its age is that which is
+/// asked for, a quarter of what clients accept unless said. One of the future is; what is wrong
+/// with it is then said.
+pub fn is_old(
+    signed: Option<Timestamp>,
+    now: Timestamp,
+    max_age: u64,
+    older_than: Option<u64>,
+) -> bool {
+    let limit = older_than.unwrap_or(max_age / 4);
+    signed.is_none_or(|signed| signed > now || now.since(signed) >= limit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +185,17 @@ mod tests {
             SignedHead { origin: "example.org/x".parse().expect("a name"), ..head(8, 3, 2000) };
         assert!(matches!(record.advance(&other), Err(PublishError::Origin { .. })));
         assert_eq!(record.newest(), Some(&head(7, 2, 1001)));
+    }
+
+    #[test]
+    fn heads_are_old_at_a_quarter_of_their_limit() {
+        let at = |seconds| Timestamp::from_seconds(seconds).expect("a time");
+        let old = |signed, than| is_old(signed, at(10_000), 400, than);
+        assert!(!old(Some(at(9_901)), None));
+        assert!(old(Some(at(9_900)), None));
+        assert!(old(None, None) && old(Some(at(10_001)), None));
+        assert!(!old(Some(at(9_500)), Some(501)));
+        assert!(old(Some(at(9_999)), Some(0)) && old(Some(at(10_000)), Some(0)));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use countersign_format::layout::{Log, RepoPath};
 use countersign_format::policy::PolicyError;
 use countersign_store::authority::AuthorityError;
 use countersign_store::follow::FollowError;
-use countersign_store::{GetError, WriteError};
+use countersign_store::mirrors::AllFailed;
+use countersign_store::{Failover, GetError, WriteError};
 use countersign_terminal::{ExitStatus, Failure};
 
 use crate::commands::trust::{authority_failure, exit_of, exit_of_get};
@@ -165,6 +166,55 @@ impl ReplicaError {
             Self::Distribution { name: None, .. } => Some("choose one with --distribution NAME"),
             _ => None,
         }
+    }
+}
+
+impl Failover for ReplicaError {
+    fn is_worth_another_server(&self) -> bool {
+        match self {
+            Self::Get(error) | Self::Follow(FollowError::Get(error)) => {
+                error.is_worth_another_server()
+            }
+            Self::Authority(error) => error.is_worth_another_server(),
+            // the fault is here, or in what was asked for
+            Self::Write(_) | Self::Local { .. } | Self::Held { .. } => false,
+            Self::Distribution { .. } => false,
+            Self::Policy(_)
+            | Self::Follow(_)
+            | Self::OtherAnchor { .. }
+            | Self::Missing { .. }
+            | Self::Older { .. }
+            | Self::Fork(_)
+            | Self::Archive { .. } => true,
+        }
+    }
+}
+
+/// No source served. The exit status is the gravest that one of them earned: a fork or a bad
+/// signature says more than a server that is away.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct NoSource(#[from] pub AllFailed<ReplicaError>);
+
+impl From<NoSource> for Failure {
+    fn from(NoSource(failed): NoSource) -> Self {
+        let gravity = |error: &ReplicaError| match error.exit() {
+            ExitStatus::RollbackOrFork => 3,
+            ExitStatus::Signature => 2,
+            ExitStatus::Unreachable => 0,
+            _ => 1,
+        };
+        if failed.failures.len() < 2 {
+            return failed.into_last().map_or_else(
+                || Self::new(ExitStatus::Unreachable, "no server to ask"),
+                Into::into,
+            );
+        }
+        let gravest =
+            failed.failures.iter().map(|(_, error)| error).max_by_key(|error| gravity(error));
+        let (exit, hint) =
+            gravest.map_or((ExitStatus::Unreachable, None), |error| (error.exit(), error.hint()));
+        Self::new(exit, NoSource(failed)).maybe_hint(hint)
     }
 }
 

@@ -178,8 +178,8 @@ impl Inspected {
             ("expires", directory.expires.to_string()),
         ];
         for server in &directory.servers {
-            let urls = server.urls.join("\n");
-            fields.push(("server", format!("{}\n{urls}", server.distribution)));
+            let urls: String = server.urls.iter().map(|url| format!("\n{url}")).collect();
+            fields.push(("server", format!("{}{urls}", server.distribution)));
         }
         Self::new("directory note", fields).signed(note, signers, None)
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::PublishedReport;
 use crate::collection::Collection;
+use crate::commands::due::{DueArgs, NothingDue};
 use crate::commands::say::{say_authority, say_unwatched};
 use crate::commands::{lock, now};
 use crate::key_store::{PassphraseArgs, Passphrases};
@@ -26,6 +27,8 @@ pub struct RefreshArgs {
     /// public/ holds the newest head ever published, although the record of it is older or missing
     #[arg(long)]
     adopt_public_head: bool,
+    #[command(flatten)]
+    due: DueArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -65,6 +68,12 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     let now = now()?;
     let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
     say_authority(session.authority(), now, output);
+    let DueArgs { force, .. } = arguments.due;
+    let is_asked_for = force || arguments.clock_was_wrong || arguments.adopt_public_head;
+    if !is_asked_for && !session.is_due(now, arguments.due.older_than())? {
+        output.report(&NothingDue { refreshed: false });
+        return Ok(ExitStatus::Done);
+    }
     if arguments.adopt_public_head {
         session.adopt_public_head()?;
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{PatchReport, open_locked};
 use crate::commands::now;
-use crate::commands::say::{say_authority, say_unwatched};
+use crate::commands::say::{say_authority, say_directory, say_unwatched};
 use crate::distribution::Publication;
 use crate::key_store::{PassphraseArgs, Passphrases};
 
@@ -130,6 +130,7 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     let now = now()?;
     let mut session = distribution.session(&passphrases, now)?;
     say_authority(session.authority(), now, output);
+    say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
     let publication = session.publish()?;
     say_unwatched(session.unwatched(), output);
     output.report(&PublishReport::new(distribution.directory().public(), publication));

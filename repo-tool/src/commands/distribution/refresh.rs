@@ -8,8 +8,9 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
 use super::open_locked;
+use crate::commands::due::{DueArgs, NothingDue};
 use crate::commands::now;
-use crate::commands::say::{say_authority, say_unwatched};
+use crate::commands::say::{say_authority, say_directory, say_unwatched};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::publish::Assurances;
 
@@ -30,6 +31,8 @@ pub struct RefreshArgs {
     /// Take the heads in public/ for the newest that were ever signed, after a restored backup
     #[arg(long)]
     adopt_public_head: bool,
+    #[command(flatten)]
+    due: DueArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -57,6 +60,13 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     let now = now()?;
     let mut session = distribution.session(&passphrases, now)?;
     say_authority(session.authority(), now, output);
+    say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
+    let DueArgs { force, .. } = arguments.due;
+    let is_asked_for = force || arguments.clock_was_wrong || arguments.adopt_public_head;
+    if !is_asked_for && !session.is_due(now, arguments.due.older_than())? {
+        output.report(&NothingDue { refreshed: false });
+        return Ok(ExitStatus::Done);
+    }
     if arguments.adopt_public_head {
         session.adopt_public_heads()?;
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{PatchReport, open_locked, patches};
 use crate::commands::now;
-use crate::commands::say::say_authority;
+use crate::commands::say::{say_authority, say_directory};
 use crate::config::Place;
 use crate::distribution::{NewPatch, PassedOver, Revocation, Synced};
 
@@ -125,6 +125,7 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
     let known = distribution.learn(&place)?;
     let now = now()?;
     say_authority(&known, now, output);
+    say_directory(distribution.carry_directory(&known, now)?.as_ref(), output);
     let mut bar: Option<(PatchEntry, Task)> = None;
     let mut progress = |entry: &PatchEntry, done: u64| {
         if bar.as_ref().is_none_or(|(shown, _)| shown != entry) {

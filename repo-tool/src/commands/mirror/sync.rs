@@ -1,14 +1,15 @@
 //! `patchrepo mirror sync`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, iter, slice};
 
 use clap::Args;
 use countersign_format::layout::{Log, RepoPath};
 use countersign_format::policy::Clock;
 use countersign_format::text::DistributionName;
-use countersign_store::{Holder, Location, Lock, LockError};
+use countersign_store::mirrors::Passed;
+use countersign_store::{Holder, HttpOptions, Location, Lock, LockError, Mirrors, Source};
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report, bytes};
 use serde::Serialize;
 
@@ -26,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
     patchrepo mirror sync https://patches.example.org/ /srv/mirror --authority authority.txt\n  \
     patchrepo mirror sync https://m1.example.net/ /srv/mirror --authority authority.txt -q\n\n\
     A mirror holds no key. Its directory is what a web server serves, and may be copied from again.\n\
-    Run it from a timer: what is new is fetched, and nothing else.")]
+    Run it from a timer: what is new is fetched, and nothing else. Where URL fails, the servers are\n\
+    asked that the directory lists, but for those that --self names as its own.")]
 pub struct SyncArgs {
     /// A distribution's repository, or another mirror of it
     #[arg(value_name = "URL")]
@@ -36,6 +38,9 @@ pub struct SyncArgs {
     directory: PathBuf,
     #[command(flatten)]
     authority: AuthorityArgs,
+    /// A URL at which this mirror itself is read: not to be copied from where the directory lists it
+    #[arg(long = "self", value_name = "URL")]
+    own: Vec<Location>,
     /// The distribution, where the authority lists several
     #[arg(long, value_name = "NAME")]
     distribution: Option<DistributionName>,
@@ -44,6 +49,7 @@ pub struct SyncArgs {
 #[derive(Serialize)]
 struct Shown {
     source: String,
+    failed: Vec<ShownFailure>,
     directory: PathBuf,
     authority: u64,
     logs: Vec<ShownLog>,
@@ -51,6 +57,12 @@ struct Shown {
     left_out: Vec<String>,
     requests: u64,
     received: u64,
+}
+
+#[derive(Serialize)]
+struct ShownFailure {
+    source: String,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -70,7 +82,15 @@ impl Shown {
             unchanged: log.is_unchanged,
         };
         Self {
-            source: arguments.source.to_string(),
+            source: synced.source.clone(),
+            failed: synced
+                .failed
+                .iter()
+                .map(|Passed { source, why, .. }| ShownFailure {
+                    source: source.clone(),
+                    why: why.clone(),
+                })
+                .collect(),
             directory: arguments.directory.clone(),
             authority: synced.authority,
             logs: synced.logs.iter().map(log).collect(),
@@ -104,7 +124,6 @@ impl Report for Shown {
 
 /// Takes the mirror's lock and syncs.
 pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure> {
-    let source = open_source(&arguments.source)?;
     let options = MirrorOptions {
         anchor: arguments.authority.read()?,
         distribution: arguments.distribution.clone(),
@@ -112,8 +131,22 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
     };
     fs::create_dir_all(&arguments.directory).or_fail(ExitStatus::Failed)?;
     let _lock = lock(arguments, output)?;
-    let syncing = mirror::sync(source, &arguments.directory, &options, output.progress());
+    let not = [slice::from_ref(&arguments.source), &arguments.own].concat();
+    let others = block_on(mirror::other_places(&arguments.directory, &options, &not))??;
+    let first = match others.as_slice() {
+        [] => open_source(&arguments.source)?,
+        _ => Source::open(&arguments.source, &HttpOptions::default()),
+    };
+    let others = others.iter().map(|place| Source::open(place, &HttpOptions::default()));
+    let sources = Mirrors::new(iter::once(first).chain(others).collect());
+    let syncing = mirror::sync(&sources, &arguments.directory, &options, output.progress());
     let synced = block_on(syncing)??;
+    for Passed { source, why, .. } in &synced.failed {
+        output.warning(format!("{source} is passed over: {why}"));
+    }
+    if !synced.failed.is_empty() {
+        output.note(format!("Copied from {}.", synced.source));
+    }
     warn_passed_over(&synced.passed_over, output);
     for path in &synced.bad_packs {
         output.warning(format!("{path} is left out: it does not hold what it should"));
