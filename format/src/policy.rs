@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 mod archive;
 mod authority;
 mod error;
+mod gathering;
 mod index;
 mod single;
 
@@ -26,6 +27,7 @@ pub use authority::{Chain, ChainError};
 pub use error::{
     Layer, PolicyError, Refusal, Role, Shortfall, Uncounted, UncountedReason, Verdict,
 };
+pub use gathering::{Gathering, verify_brought, verify_gathered};
 pub use index::{CheckpointContext, SignedCheckpoint, verify_checkpoint, verify_first_checkpoint};
 pub use single::{check_unexpired, verify_directory, verify_own_signature};
 

@@ -30,6 +30,9 @@ pub enum SignError {
     /// A countersignature without a first signature to stand on.
     #[error("there is no collection signature to countersign")]
     NothingToCountersign,
+    /// The key's holder (hardware, command) answered with what is no signature of the key.
+    #[error("key {0} answered with a signature that does not verify under its public key")]
+    Wrong(KeyName),
     /// The key's holder (hardware, command) failed.
     #[error("key {name} did not sign")]
     Holder {
@@ -43,7 +46,7 @@ pub enum SignError {
 /// Signs `text` as a note (type 0x01).
 pub fn sign_note(signer: &dyn Signer, text: &str) -> Result<SignatureLine, SignError> {
     refuse_confusable(text)?;
-    let signature = signer.sign(text.as_bytes())?;
+    let signature = sign_verified(signer, text.as_bytes())?;
     Ok(line(signer, SignatureType::Note, signature.to_vec()))
 }
 
@@ -55,7 +58,7 @@ pub fn cosign(
     time: Timestamp,
 ) -> Result<SignatureLine, SignError> {
     refuse_confusable(text)?;
-    let signature = signer.sign(cosignature_message(text, time.seconds()).as_bytes())?;
+    let signature = sign_verified(signer, cosignature_message(text, time.seconds()).as_bytes())?;
     let body = [time.seconds().to_be_bytes().as_slice(), &signature].concat();
     Ok(line(signer, SignatureType::Cosignature, body))
 }
@@ -70,7 +73,7 @@ pub fn countersign(
     if first.is_empty() {
         return Err(SignError::NothingToCountersign);
     }
-    let signature = signer.sign(countersignature_message(note.text(), first).as_bytes())?;
+    let signature = sign_verified(signer, countersignature_message(note.text(), first).as_bytes())?;
     Ok(line(signer, SignatureType::Countersignature, signature.to_vec()))
 }
 
@@ -89,6 +92,17 @@ pub fn countersignature_message<'a>(
         line.print(&mut message);
     }
     message
+}
+
+/// Signs, and takes no holder's word for it: a fault in hardware or a wrong answer of a command must
+/// not come to be published, and a faulty Ed25519 signature can give its key away.
+fn sign_verified(signer: &dyn Signer, message: &[u8]) -> Result<[u8; 64], SignError> {
+    let signature = signer.sign(message)?;
+    if signer.public_key().verifies(message, &signature) {
+        Ok(signature)
+    } else {
+        Err(SignError::Wrong(signer.name().clone()))
+    }
 }
 
 fn refuse_confusable(text: &str) -> Result<(), SignError> {
@@ -176,6 +190,34 @@ mod tests {
         plain.print(&mut printed);
         assert!(verifies(&format!("countersign/v1\n{text}\n{printed}"), &second.body));
         assert!(!verifies(&format!("countersign/v1\n{text}\n"), &second.body));
+    }
+
+    #[test]
+    fn a_wrong_answer_of_a_holder_is_no_signature() {
+        struct Faulty(SeedSigner);
+        impl Signer for Faulty {
+            fn name(&self) -> &KeyName {
+                self.0.name()
+            }
+            fn public_key(&self) -> &PublicKey {
+                self.0.public_key()
+            }
+            fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+                let mut signature = self.0.sign(message)?;
+                signature[40] ^= 1;
+                Ok(signature)
+            }
+        }
+        let faulty = Faulty(signer());
+        let note = Note::new("x\n".into(), vec![sign_note(&faulty.0, "x\n").expect("signed")]);
+        let wrong = [
+            sign_note(&faulty, "x\n"),
+            cosign(&faulty, "x\n", Timestamp::EPOCH),
+            countersign(&faulty, &note, note.signatures()),
+        ];
+        for result in wrong {
+            assert!(matches!(result, Err(SignError::Wrong(_))), "{result:?}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use change::{Admission, LogChange, NoteChange, Retirement};
 pub use draft::Draft;
 pub use error::AuthorityError;
 pub use grants::Issued;
-pub use publish::{KeyFile, Standing};
+pub use publish::Standing;
 pub use summary::summary;
 
 /// Age limit of the collection's signatures unless another is given: a collection may be away for

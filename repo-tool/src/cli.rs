@@ -9,12 +9,14 @@ mod authority;
 mod collection;
 mod directory;
 mod distribution;
+mod key;
 mod mirror;
 
 use authority::AuthorityCommand;
 use collection::CollectionCommand;
 use directory::DirectoryCommand;
 use distribution::DistributionCommand;
+use key::KeyCommand;
 use mirror::MirrorCommand;
 
 /// Publish patches that carry two signatures: the collection's and the distribution's
@@ -62,6 +64,9 @@ enum Command {
     /// Copy a repository without a key, verified as it arrives
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Make keys for people and machines to sign with, in files and in tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     Prove(prove::ProveArgs),
@@ -80,6 +85,7 @@ impl Cli {
             Command::Collection(command) => command.run(output),
             Command::Distribution(command) => command.run(output),
             Command::Mirror(command) => command.run(output),
+            Command::Key(command) => command.run(output),
             Command::Verify(arguments) => verify::run(&arguments, output),
             Command::Inspect(arguments) => inspect::run(&arguments, output),
             Command::Prove(arguments) => prove::run(&arguments, output),

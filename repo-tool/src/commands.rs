@@ -19,6 +19,7 @@ pub mod distribution;
 mod due;
 pub mod init;
 pub mod inspect;
+pub mod key;
 pub mod man;
 pub mod mirror;
 pub mod narrow;

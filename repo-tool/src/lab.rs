@@ -83,8 +83,8 @@ fn fill(
         let id = role_name(name, role.as_str())?;
         servers.push(join(&authority, &path.join(role.as_str()), role, &id, passphrases, now)?);
     }
-    for file in authority.own_key_files() {
-        authority.sign(&file, passphrases, now)?;
+    for key in authority.own_keys() {
+        authority.sign(&key, passphrases, now)?;
     }
     let chain = authority.publish(now)?;
     for (directory, config) in &servers {
@@ -116,7 +116,7 @@ fn join(
             ServerConfig { collection: Some(COLLECTION.parse().expect("a path")), ..config }
         }
     };
-    let (directory, request) = server::init(path, role, &config, passphrases)?;
+    let (directory, request) = server::init(path, role, &config, None, passphrases)?;
     let grant = authority.issue(&request.to_bytes(), passphrases, now)?.grant.to_bytes();
     let acceptance = server::accept(&directory, id, role, &grant, kgc, passphrases)?;
     authority.admit(&acceptance.to_bytes(), "acceptance", &Admission::default(), now)?;
@@ -171,8 +171,8 @@ mod tests {
             let note = chain.newest();
             let listed = note.log_role(role, &note.distributions[0]);
             let directory = server::open(&folder, role).expect("opened").0;
-            let signer = server::open_signer(&directory, listed, &passphrases).expect("a signer");
-            assert_eq!(signer.public_key(), &listed.keys[0].vkey.key);
+            let signers = server::open_signers(&directory, listed, &passphrases).expect("signers");
+            assert_eq!(signers[0].public_key(), &listed.keys[0].vkey.key);
             let pem = std::fs::read_to_string(folder.join("keys/server-1.pem")).expect("the key");
             assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
         }

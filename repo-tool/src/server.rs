@@ -4,14 +4,18 @@
 //! Each key has a number in `keys/`: `server-1.pem` is the secret, made with the request;
 //! `server-1.grant` is the authority's answer. Both together are the key pair. One secret takes one
 //! grant ever, so the grant, once there, is never replaced; a new key begins with a new secret.
+//!
+//! A key that lives elsewhere and is no implicit one, such as one born in hardware, has its location
+//! and its public key in `server-1.toml` instead, and nothing secret.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use countersign_format::authority::{LogRole, PointText};
 use countersign_format::implicit_key::{ImplicitKeyError, ImplicitSigner, ServerSecret};
-use countersign_format::issue::{Acceptance, Grant, IssueError, Request};
-use countersign_format::key::KeyName;
+use countersign_format::issue::{Acceptance, Grant, IssueError, OrdinaryKey, Request};
+use countersign_format::key::{KeyName, Vkey};
 use countersign_format::layout::Log;
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::Note;
@@ -19,12 +23,36 @@ use countersign_format::signature::SignError;
 use countersign_store::durable::Access;
 use countersign_terminal::{ExitStatus, Failure};
 
-use crate::config::{self, ServerConfig};
-use crate::key_store::{self, KeyStoreError, Passphrases, Secret, SecretError, SecretKind};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{self, ConfigError, ServerConfig};
+use crate::key_store::{
+    self, FoundKey, KeyLocation, KeyStoreError, Passphrases, Secret, SecretError, SecretKind,
+    SigningKey, SigningKeyError,
+};
 use crate::role_dir::{RoleDir, RoleDirError};
 
 /// Where the request lies in the server's directory, for its person to take to the authority.
 pub const REQUEST: &str = "request.json";
+
+/// What a server asks the authority for, as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A partial key, to make an implicit key of.
+    PartialKey(Request),
+    /// To list an ordinary key, which signed that it is there.
+    OrdinaryKey(Note),
+}
+
+/// `server-N.toml`: a key that lives elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Elsewhere {
+    /// Where.
+    signer: KeyLocation,
+    /// Which key it is.
+    key: Vkey,
+}
 
 /// Why a server has no key.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +63,18 @@ pub enum ServerError {
     /// A key file.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
+    /// A key that signs.
+    #[error(transparent)]
+    SigningKey(Box<SigningKeyError>),
+    /// What says where a key lives.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An ordinary key takes no grant.
+    #[error("{0} is an ordinary key, which takes no grant")]
+    Ordinary(PathBuf),
+    /// The key is this server's already.
+    #[error("{0} is that key already")]
+    KnownKey(PathBuf),
     /// No secret could be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -62,7 +102,9 @@ pub enum ServerError {
         told: PointText,
     },
     /// The arithmetic does not agree.
-    #[error("grant does not fit this server's secret")]
+    #[error(
+        "grant's epoch, reconstruction and partial_key make no key with this server's newest secret"
+    )]
     Arithmetic(#[source] ImplicitKeyError),
     /// The secret took a grant before.
     #[error("{0} is there already, with another grant")]
@@ -90,16 +132,28 @@ struct NumberedKey {
     number: u32,
 }
 
-/// Makes the directory of a new server with its first secret, and returns its request.
+impl Asked {
+    /// The file that goes to the authority.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::PartialKey(request) => request.to_bytes(),
+            Self::OrdinaryKey(note) => note.to_bytes(),
+        }
+    }
+}
+
+/// Makes the directory of a new server with its first secret, or for the key at `signer`, and
+/// returns its request.
 pub fn init(
     path: &Path,
     role: Log,
     config: &ServerConfig,
+    signer: Option<&KeyLocation>,
     passphrases: &Passphrases,
-) -> Result<(RoleDir, Request), ServerError> {
+) -> Result<(RoleDir, Asked), ServerError> {
     let mut request = None;
     let directory = RoleDir::create(path, |directory| {
-        request = Some(ask(directory, role, &config.name, passphrases)?);
+        request = Some(ask_for(directory, role, &config.name, signer, passphrases)?);
         let text = config::print(config);
         directory.write(Path::new("config.toml"), text.as_bytes(), Access::Public)?;
         Ok::<_, ServerError>(())
@@ -113,14 +167,16 @@ pub fn open(path: &Path, role: Log) -> Result<(RoleDir, ServerConfig), RoleDirEr
 }
 
 /// Makes a further secret, for a key that is to replace the present one, and returns its request.
-/// While a secret waits for its grant, that one's request again.
+/// While a secret waits for its grant, that one's request again. With `signer`, the key there is
+/// the further one.
 pub fn renew(
     directory: &RoleDir,
     id: &KeyName,
     role: Log,
+    signer: Option<&KeyLocation>,
     passphrases: &Passphrases,
-) -> Result<Request, ServerError> {
-    ask(directory, role, id, passphrases)
+) -> Result<Asked, ServerError> {
+    ask_for(directory, role, id, signer, passphrases)
 }
 
 /// Takes the authority's grant: checks that it answers this server's request and comes from the
@@ -138,6 +194,9 @@ pub fn accept(
     check_answer(id, role, &parsed, told)?;
     let key =
         NumberedKey::newest(directory)?.ok_or_else(|| ServerError::NothingAsked(id.clone()))?;
+    if key.elsewhere()?.is_some() {
+        return Err(ServerError::Ordinary(key.elsewhere_file()));
+    }
     let present = read_grant(directory, &key)?;
     if present.as_ref().is_some_and(|present| *present != parsed) {
         return Err(ServerError::Granted(key.grant_file()));
@@ -149,49 +208,101 @@ pub fn accept(
     Ok(Acceptance::sign(&parsed, &signer)?)
 }
 
-/// Opens the key pair with which this server signs now: its newest that the authority lists as in
-/// use. Only that key's file is opened.
-pub fn open_signer(
-    directory: &RoleDir,
-    listed: &LogRole,
-    passphrases: &Passphrases,
-) -> Result<ImplicitSigner, ServerError> {
-    let (key, grant) = listed_keys(directory, listed)?.swap_remove(0);
-    key.open(&grant, passphrases)
-}
-
-/// Opens all key pairs of this server that the authority lists as in use, the newest first: while a
-/// key is being replaced, or where a threshold asks for several.
+/// Opens all keys of this server that the authority lists as in use, the newest first: while a key
+/// is being replaced, or where a threshold asks for several. An error where there is none.
 pub fn open_signers(
     directory: &RoleDir,
     listed: &LogRole,
     passphrases: &Passphrases,
-) -> Result<Vec<ImplicitSigner>, ServerError> {
+) -> Result<Vec<SigningKey>, ServerError> {
     let keys = listed_keys(directory, listed)?;
-    keys.into_iter().map(|(key, grant)| key.open(&grant, passphrases)).collect()
+    if keys.is_empty() {
+        let (origin, keys) = (listed.origin.clone(), directory.keys());
+        return Err(ServerError::NotListed { origin, keys });
+    }
+    keys.into_iter().map(|key| key.open(passphrases)).collect()
 }
 
-/// The keys of this server that the authority lists as in use, the newest first; at least one.
-fn listed_keys(
-    directory: &RoleDir,
-    listed: &LogRole,
-) -> Result<Vec<(NumberedKey, Grant)>, ServerError> {
+/// A key that the authority lists as in use.
+enum ListedKey {
+    Granted(NumberedKey, Grant),
+    Elsewhere(Elsewhere),
+}
+
+impl ListedKey {
+    fn open(&self, passphrases: &Passphrases) -> Result<SigningKey, ServerError> {
+        match self {
+            Self::Granted(key, grant) => Ok(key.open(grant, passphrases)?.into()),
+            Self::Elsewhere(Elsewhere { signer, key }) => {
+                Ok(SigningKey::open(signer, key, passphrases)?)
+            }
+        }
+    }
+}
+
+/// The keys of this server that the authority lists as in use, the newest first.
+fn listed_keys(directory: &RoleDir, listed: &LogRole) -> Result<Vec<ListedKey>, ServerError> {
     let mut found = Vec::new();
     let mut key = NumberedKey::newest(directory)?;
     while let Some(candidate) = key {
         key = candidate.clone().before();
-        if let Some(grant) = read_grant(directory, &candidate)? {
+        if let Some(elsewhere) = candidate.elsewhere()? {
+            if listed.active().any(|active| active.vkey == elsewhere.key) {
+                found.push(ListedKey::Elsewhere(elsewhere));
+            }
+        } else if let Some(grant) = read_grant(directory, &candidate)? {
             let binding = grant.partial_key().binding;
             if listed.active().any(|active| active.binding().as_ref() == Some(&binding)) {
-                found.push((candidate, grant));
+                found.push(ListedKey::Granted(candidate, grant));
             }
         }
     }
-    if found.is_empty() {
-        let (origin, keys) = (listed.origin.clone(), directory.keys());
-        return Err(ServerError::NotListed { origin, keys });
-    }
     Ok(found)
+}
+
+fn ask_for(
+    directory: &RoleDir,
+    role: Log,
+    name: &KeyName,
+    signer: Option<&KeyLocation>,
+    passphrases: &Passphrases,
+) -> Result<Asked, ServerError> {
+    let asked = match signer {
+        None => Asked::PartialKey(ask(directory, role, name, passphrases)?),
+        Some(location) => {
+            Asked::OrdinaryKey(ask_to_list(directory, role, name, location, passphrases)?)
+        }
+    };
+    directory.write(Path::new(REQUEST), &asked.to_bytes(), Access::Public)?;
+    Ok(asked)
+}
+
+/// Remembers where the key lives, and lets it sign that it is there.
+fn ask_to_list(
+    directory: &RoleDir,
+    role: Log,
+    name: &KeyName,
+    location: &KeyLocation,
+    passphrases: &Passphrases,
+) -> Result<Note, ServerError> {
+    let signer = FoundKey::open(location, passphrases)?.named(name);
+    let elsewhere = Elsewhere { signer: location.clone().absolute(), key: signer.vkey() };
+    let note = OrdinaryKey::sign(role, &signer)?;
+    let newest = NumberedKey::newest(directory)?;
+    let mut key = newest.clone();
+    while let Some(known) = key {
+        match known.elsewhere()? {
+            Some(same) if same == elsewhere => return Ok(note),
+            Some(same) if same.key == elsewhere.key => {
+                return Err(ServerError::KnownKey(known.elsewhere_file()));
+            }
+            _ => key = known.before(),
+        }
+    }
+    let number = newest.map_or(1, |newest| newest.number + 1);
+    let path = Path::new("keys").join(format!("server-{number}.toml"));
+    directory.write(&path, config::print(&elsewhere).as_bytes(), Access::Private)?;
+    Ok(note)
 }
 
 fn ask(
@@ -201,11 +312,13 @@ fn ask(
     passphrases: &Passphrases,
 ) -> Result<Request, ServerError> {
     let newest = NumberedKey::newest(directory)?;
-    let waiting = match &newest {
-        Some(newest) if read_grant(directory, newest)?.is_none() => {
-            newest.open_secret(passphrases)?
-        }
-        _ => {
+    let waits = match &newest {
+        Some(key) => key.elsewhere()?.is_none() && read_grant(directory, key)?.is_none(),
+        None => false,
+    };
+    let waiting = match newest {
+        Some(newest) if waits => newest.open_secret(passphrases)?,
+        newest => {
             let number = newest.map_or(1, |newest| newest.number + 1);
             let key = NumberedKey { directory: directory.keys(), number };
             let secret = Secret::generate(SecretKind::Server)?;
@@ -214,9 +327,7 @@ fn ask(
         }
     };
     let commitment = PointText(ServerSecret::from_seed(*waiting.seed()).commitment());
-    let request = Request { id: name.clone(), role, commitment };
-    directory.write(Path::new(REQUEST), &request.to_bytes(), Access::Public)?;
-    Ok(request)
+    Ok(Request { id: name.clone(), role, commitment })
 }
 
 fn check_answer(
@@ -252,9 +363,10 @@ impl NumberedKey {
         let mut newest = None;
         for entry in fs::read_dir(&keys).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let number = name
-                .to_str()
-                .and_then(|name| name.strip_prefix("server-")?.strip_suffix(".pem")?.parse().ok());
+            let number = name.to_str().and_then(|name| {
+                let (number, ending) = name.strip_prefix("server-")?.split_once('.')?;
+                ["pem", "toml"].contains(&ending).then(|| number.parse().ok())?
+            });
             newest = newest.max(number);
         }
         Ok(newest.map(|number| Self { directory: keys, number }))
@@ -267,6 +379,19 @@ impl NumberedKey {
 
     fn secret_file(&self) -> PathBuf {
         self.directory.join(format!("server-{}.pem", self.number))
+    }
+
+    fn elsewhere_file(&self) -> PathBuf {
+        self.directory.join(format!("server-{}.toml", self.number))
+    }
+
+    /// Where the key lives, if it is none of the server's own.
+    fn elsewhere(&self) -> Result<Option<Elsewhere>, ServerError> {
+        match config::read(&self.elsewhere_file()) {
+            Ok(elsewhere) => Ok(Some(elsewhere)),
+            Err(ConfigError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn grant_file(&self) -> PathBuf {
@@ -296,13 +421,26 @@ impl NumberedKey {
     }
 }
 
+impl From<SigningKeyError> for ServerError {
+    fn from(error: SigningKeyError) -> Self {
+        Self::SigningKey(Box::new(error))
+    }
+}
+
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         let hint = match &error {
             ServerError::OtherAuthority { .. } => Some(
                 "ask the authority's people for its public point by another way than the grant came",
             ),
+            ServerError::Arithmetic(_) => Some(
+                "the grant answers another request or was changed on its way: bring the newest \
+                 request.json to the authority again",
+            ),
             ServerError::Granted(_) => Some("ask for a new key: renew"),
+            ServerError::Ordinary(_) => {
+                Some("the authority lists it by its own word: authority admit --ordinary-key")
+            }
             ServerError::NothingAsked(_) => Some("make a request first: init or renew"),
             ServerError::NotListed { .. } => Some(
                 "take the acceptance to the authority (authority admit, sign, publish) and fetch \
@@ -313,6 +451,8 @@ impl From<ServerError> for Failure {
         match error {
             ServerError::RoleDir(error) => error.into(),
             ServerError::KeyStore(error) => error.into(),
+            ServerError::SigningKey(error) => (*error).into(),
+            ServerError::Config(error) => error.into(),
             error => Self::new(ExitStatus::Failed, error).maybe_hint(hint),
         }
     }
@@ -362,7 +502,8 @@ mod tests {
             let name = "example.org/collection".parse().expect("a name");
             let config = ServerConfig::new(Log::Collection, name);
             let (directory, request) =
-                init(&path, Log::Collection, &config, &unencrypted()).expect("made");
+                init(&path, Log::Collection, &config, None, &unencrypted()).expect("made");
+            let Asked::PartialKey(request) = request else { panic!("asked for a partial key") };
             let (_, opened) = open(&path, Log::Collection).expect("opened");
             assert_eq!(config, opened);
             Self { directory, config, request, _base: base }
@@ -391,8 +532,8 @@ mod tests {
         let key = server.accept(&grant).expect("accepted");
         assert_eq!(server.accept(&grant).expect("accepted again"), key);
         let listed = Server::listed(vec![key.clone()]);
-        let signer = open_signer(&server.directory, &listed, &unencrypted()).expect("a signer");
-        assert_eq!(signer.public_key(), &key.vkey.key);
+        let signers = open_signers(&server.directory, &listed, &unencrypted()).expect("a signer");
+        assert_eq!(signers[0].public_key(), &key.vkey.key);
     }
 
     #[test]
@@ -406,24 +547,61 @@ mod tests {
     #[test]
     fn a_renewed_server_signs_with_the_key_that_is_listed() {
         let server = Server::new();
-        let renew =
-            || renew(&server.directory, &server.config.name, Log::Collection, &unencrypted());
-        assert_eq!(renew().expect("the waiting request"), server.request);
+        let renew = || {
+            let (name, role) = (&server.config.name, Log::Collection);
+            match renew(&server.directory, name, role, None, &unencrypted()).expect("asked") {
+                Asked::PartialKey(request) => request,
+                Asked::OrdinaryKey(_) => panic!("asked for a partial key"),
+            }
+        };
+        assert_eq!(renew(), server.request);
         let mut old = server.accept(&answer(&server.request, 1)).expect("accepted");
-        let request = renew().expect("a request");
+        let request = renew();
         assert_ne!(request.commitment, server.request.commitment);
         let new = server.accept(&answer(&request, 2)).expect("accepted");
 
         let signer = |keys| {
             let listed = Server::listed(keys);
-            open_signer(&server.directory, &listed, &unencrypted())
-                .map(|signer| signer.public_key().clone())
+            open_signers(&server.directory, &listed, &unencrypted())
+                .map(|signers| signers[0].public_key().clone())
         };
         assert_eq!(signer(vec![old.clone()]).expect("not listed yet"), old.vkey.key);
         assert_eq!(signer(vec![old.clone(), new.clone()]).expect("both"), new.vkey.key);
         old.until = Some(7);
         assert_eq!(signer(vec![old.clone(), new.clone()]).expect("retired"), new.vkey.key);
         assert!(matches!(signer(vec![old]), Err(ServerError::NotListed { .. })));
+    }
+
+    #[test]
+    fn an_ordinary_key_is_found_where_it_lives() {
+        let server = Server::new();
+        let base = tempfile::tempdir().expect("a directory");
+        let location = KeyLocation::File(base.path().join("ordinary.pem"));
+        let public = key_store::generate(&location, &unencrypted()).expect("made");
+        let (name, role) = (&server.config.name, Log::Collection);
+        let renew = || {
+            let asked = renew(&server.directory, name, role, Some(&location), &unencrypted());
+            let Asked::OrdinaryKey(note) = asked.expect("asked") else { panic!("an ordinary key") };
+            OrdinaryKey::verify(&note.to_bytes(), "request").expect("verified")
+        };
+        let asked = renew();
+        assert_eq!(renew(), asked, "the same key is not numbered twice");
+        let key = asked.server_key(4);
+        assert_eq!(key.vkey.key, public);
+        let open = |keys| {
+            open_signers(&server.directory, &Server::listed(keys), &unencrypted())
+                .map(|signers| signers.iter().map(SigningKey::vkey).collect::<Vec<_>>())
+        };
+        assert_eq!(open(vec![key.clone()]).expect("listed"), std::slice::from_ref(&key.vkey));
+        let taken = server.accept(&answer(&server.request, 1));
+        assert!(matches!(taken, Err(ServerError::Ordinary(_))), "a grant is for an older secret");
+
+        // the record names its key: another one at that place is not taken for it
+        fs::remove_file(location.file().expect("a file")).expect("removed");
+        key_store::generate(&location, &unencrypted()).expect("made");
+        let error = open(vec![key]).expect_err("another key");
+        let ServerError::SigningKey(error) = error else { panic!("{error}") };
+        assert!(matches!(*error, SigningKeyError::OtherKey { .. }));
     }
 
     #[test]
@@ -438,7 +616,40 @@ mod tests {
         assert!(matches!(server.accept(&authority), Err(ServerError::OtherAuthority { .. })));
         let altered = Grant { epoch: 2, ..good.clone() };
         assert!(matches!(server.accept(&altered), Err(ServerError::Arithmetic(_))));
+        let replayed = answer(&Server::new().request, 1);
+        assert!(matches!(server.accept(&replayed), Err(ServerError::Arithmetic(_))));
         // nothing of the above was kept
         assert!(server.accept(&good).is_ok());
+    }
+
+    #[test]
+    fn every_changed_byte_of_request_or_grant_is_noticed_by_the_server() {
+        let server = Server::new();
+        let (name, role) = (&server.config.name, Log::Collection);
+        let take =
+            |grant: &[u8]| accept(&server.directory, name, role, grant, kgc(), &unencrypted());
+        let good = answer(&server.request, 1).to_bytes();
+        for place in 0..good.len() {
+            for change in [0x01, 0x02, 0x10, 0x20, 0x29, 0x80] {
+                let mut changed = good.clone();
+                changed[place] ^= change;
+                assert!(take(&changed).is_err(), "byte {place} of the grant ^ {change:#x}");
+            }
+            assert!(take(&good[..place]).is_err(), "a grant of {place} bytes");
+        }
+        let request = server.request.to_bytes();
+        for place in 0..request.len() {
+            let mut changed = request.clone();
+            changed[place] ^= 0x01;
+            if let Ok(parsed) = Request::parse(&changed) {
+                let commitment = &parsed.commitment.0;
+                let granted = master().grant(&parsed.id, 1, commitment, &changed, &[1; 32]);
+                if let Ok(partial) = granted {
+                    let grant = Grant::new(parsed.role, &partial).to_bytes();
+                    assert!(take(&grant).is_err(), "byte {place} of the request");
+                }
+            }
+        }
+        assert!(take(&good).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! End-to-end tests of `patchctl` and `patchrepo`, and what they are made with.
 //!
 //! In scope: finding and running the real programs, a laboratory with all parties of a repository,
-//! a web server in the background, a proxy that counts bytes, payload trees, and comparing what
+//! a web server in the background, a proxy that counts bytes, tokens, payload trees, and comparing what
 //! lies on disk. Out of scope: anything that a unit test of a crate can say better.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod lab;
 pub mod programs;
 pub mod proxy;
 pub mod run;
+pub mod softhsm;
 pub mod tree;
 
 pub use background::Background;
@@ -20,3 +21,4 @@ pub use lab::Lab;
 pub use programs::{Program, Programs};
 pub use proxy::Proxy;
 pub use run::{Outcome, Run};
+pub use softhsm::SoftHsm;

@@ -1,7 +1,7 @@
 //! Preparing the next version: admitting and retiring keys, and what else may change.
 
 use countersign_format::authority::{AuthorityNote, DistributionRole, LogRole, ServerKey};
-use countersign_format::issue::Acceptance;
+use countersign_format::issue::{Acceptance, OrdinaryKey};
 use countersign_format::key::{KeyName, SignatureType, Vkey};
 use countersign_format::layout::Log;
 use countersign_format::text::DistributionName;
@@ -105,9 +105,40 @@ impl Authority {
                 role: acceptance.role,
             });
         }
-        let key = acceptance.server_key();
-        let mut draft = self.draft(now)?;
-        draft.edit(|note| list(note, acceptance.role, &key, admission))?;
+        let draft = self.draft(now)?;
+        self.list(acceptance.server_key(), acceptance.role, draft, admission, now)
+    }
+
+    /// Lists an ordinary key in the next version, after its holder proved to have it. Nothing binds
+    /// it to the identity but the authority's signatures: that it is the server's own, and born in
+    /// the hardware it is said to be in, is for people to make sure of. `file` is the proof's name.
+    pub fn admit_ordinary(
+        &self,
+        request: &[u8],
+        file: &str,
+        admission: &Admission,
+        now: Timestamp,
+    ) -> Result<(ServerKey, Draft), AuthorityError> {
+        let asked = OrdinaryKey::verify(request, file)?;
+        let draft = self.draft(now)?;
+        let same = |key: &&ServerKey| key.vkey == asked.vkey;
+        if let Some(listed) = server_keys(draft.note()).map(|(_, key)| key).find(same) {
+            let (id, epoch) = (listed.id.clone(), listed.epoch);
+            return Err(AuthorityError::ListedAlready { id, epoch });
+        }
+        let epoch = self.next_epoch(&asked.id, asked.role, draft.note())?;
+        self.list(asked.server_key(epoch), asked.role, draft, admission, now)
+    }
+
+    fn list(
+        &self,
+        key: ServerKey,
+        role: Log,
+        mut draft: Draft,
+        admission: &Admission,
+        now: Timestamp,
+    ) -> Result<(ServerKey, Draft), AuthorityError> {
+        draft.edit(|note| list(note, role, &key, admission))?;
         self.save(&draft)?;
         let details = KeyDetails { id: &key.id, epoch: key.epoch, until: None, reason: None };
         history::record(self.directory(), now, "admit", &details)?;
@@ -150,6 +181,13 @@ impl Authority {
     }
 }
 
+/// All server keys of a note, with the log that they sign.
+pub(super) fn server_keys(note: &AuthorityNote) -> impl Iterator<Item = (Log, &ServerKey)> {
+    let collection = note.collection.keys.iter().map(|key| (Log::Collection, key));
+    let distributions = note.distributions.iter().flat_map(|role| &role.log.keys);
+    collection.chain(distributions.map(|key| (Log::Distribution, key)))
+}
+
 fn binding(acceptance: &Acceptance) -> countersign_format::implicit_key::Binding {
     acceptance.server_key().binding().expect("an acceptance carries both points")
 }
@@ -169,8 +207,14 @@ fn list(
             distribution(note, &name, key)
         }
     };
-    if log.keys.iter().any(|listed| listed == key) {
+    // a retired one too: what was retired never comes back
+    if log.keys.iter().any(|listed| listed.vkey == key.vkey) {
         return Err(AuthorityError::ListedAlready { id: key.id.clone(), epoch: key.epoch });
+    }
+    let same = log.keys.iter().filter(|listed| listed.id == key.id);
+    if let Some(newest) = same.map(|listed| listed.epoch).max().filter(|it| *it > key.epoch) {
+        let (id, epoch) = (key.id.clone(), key.epoch);
+        return Err(AuthorityError::OlderEpoch { id, epoch, newest });
     }
     if log.keys.is_empty() {
         log.origin = admission.origin.clone().unwrap_or_else(|| key.id.clone());

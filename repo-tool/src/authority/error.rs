@@ -1,7 +1,5 @@
 //! What can go wrong with an authority, and what a person can do about it.
 
-use std::path::PathBuf;
-
 use countersign_format::authority::{self, PointText};
 use countersign_format::implicit_key::ImplicitKeyError;
 use countersign_format::issue::IssueError;
@@ -15,7 +13,7 @@ use countersign_format::text::DistributionName;
 use countersign_store::WriteError;
 use countersign_terminal::{ExitStatus, Failure};
 
-use crate::key_store::{KeyStoreError, SecretError};
+use crate::key_store::{KeyLocation, KeyStoreError, SecretError, SigningKeyError};
 use crate::role_dir::RoleDirError;
 
 /// Why an authority did not do what it was asked.
@@ -27,6 +25,9 @@ pub enum AuthorityError {
     /// A key file.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
+    /// A key that signs.
+    #[error(transparent)]
+    SigningKey(Box<SigningKeyError>),
     /// No secret could be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -80,6 +81,9 @@ pub enum AuthorityError {
     /// The request's commitment is not acceptable.
     #[error("request is refused")]
     Request(#[source] ImplicitKeyError),
+    /// An ordinary key asks to be listed; there is nothing to grant.
+    #[error("this asks for an ordinary key to be listed, and not for a partial key")]
+    OrdinaryKey,
     /// A commitment came a second time, for somebody else.
     #[error("this commitment was granted to {id} as {role}")]
     CommitmentReused {
@@ -117,6 +121,16 @@ pub enum AuthorityError {
         /// The epoch.
         epoch: u32,
     },
+    /// The identity has a newer key, so this acceptance was superseded, or is shown again.
+    #[error("epoch {epoch} of {id} is older than its listed key of epoch {newest}")]
+    OlderEpoch {
+        /// The identity.
+        id: KeyName,
+        /// The epoch of the key that is not listed.
+        epoch: u32,
+        /// The newest epoch that is.
+        newest: u32,
+    },
     /// A distribution was named for a collection's key.
     #[error("this is a collection's key and belongs to no distribution")]
     NoDistributionsKey,
@@ -147,9 +161,9 @@ pub enum AuthorityError {
         /// How many must sign.
         threshold: u32,
     },
-    /// A key file holds a key that is not listed for the authority.
-    #[error("the key in {0} is none of the authority's, by the published version or the next")]
-    ForeignKey(PathBuf),
+    /// A key signs that is not listed for the authority.
+    #[error("{0} is none of the authority's keys, by the published version or the next")]
+    ForeignKey(KeyLocation),
 }
 
 impl AuthorityError {
@@ -165,10 +179,12 @@ impl AuthorityError {
             Self::Unsigned(_) | Self::Policy(_) => {
                 Some("see who is still to sign: patchrepo authority show DIR --next")
             }
+            Self::OrdinaryKey => Some("list it: patchrepo authority admit --ordinary-key"),
             Self::CommitmentReused { .. } => Some("let the server make a new request"),
             Self::NotGranted { .. } => {
                 Some("answer the server's request first: patchrepo authority issue")
             }
+            Self::OlderEpoch { .. } => Some("take the acceptance of the server's newest request"),
             Self::SeveralKeys(_) => Some("say which one with --epoch"),
             Self::TooFewLeft { .. } => {
                 Some("admit the key that replaces it first; both changes go into the same version")
@@ -179,12 +195,19 @@ impl AuthorityError {
     }
 }
 
+impl From<SigningKeyError> for AuthorityError {
+    fn from(error: SigningKeyError) -> Self {
+        Self::SigningKey(Box::new(error))
+    }
+}
+
 impl From<AuthorityError> for Failure {
     fn from(error: AuthorityError) -> Self {
         let hint = error.hint();
         let exit = match error {
             AuthorityError::RoleDir(error) => return error.into(),
             AuthorityError::KeyStore(error) => return error.into(),
+            AuthorityError::SigningKey(error) => return (*error).into(),
             AuthorityError::Policy(_) | AuthorityError::Message(IssueError::Policy(_)) => {
                 ExitStatus::Signature
             }

@@ -4,15 +4,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use countersign_format::authority::AuthorityNote;
 use countersign_format::hash::Hash32;
 use countersign_format::implicit_key::{ImplicitKeyError, PartialKey};
-use countersign_format::issue::{Grant, Request};
+use countersign_format::issue::{Grant, OrdinaryKey, Request};
 use countersign_format::key::KeyName;
+use countersign_format::layout::Log;
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::time::Timestamp;
 use countersign_store::durable::{Access, is_temporary};
 use serde::Serialize;
 
+use super::change::server_keys;
 use super::{Authority, AuthorityError, open_master};
 use crate::history;
 use crate::key_store::{Passphrases, SecretError};
@@ -46,6 +49,9 @@ impl Authority {
         passphrases: &Passphrases,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
+        if OrdinaryKey::is_meant(request) {
+            return Err(AuthorityError::OrdinaryKey);
+        }
         let parsed = Request::parse(request)?;
         let path = grant_path(&parsed.commitment.0);
         if let Some(bytes) = self.directory().read(&path, MAX_NOTE)? {
@@ -55,7 +61,8 @@ impl Authority {
             }
             return Ok(Issued { grant, new: false });
         }
-        let epoch = self.next_epoch(&parsed)?;
+        let draft = self.draft(now)?;
+        let epoch = self.next_epoch(&parsed.id, parsed.role, draft.note())?;
         let partial = self.draw(&parsed, request, epoch, passphrases)?;
         let grant = Grant::new(parsed.role, &partial);
         // durable before anybody sees it: what is forgotten could be granted again
@@ -84,20 +91,21 @@ impl Authority {
         Ok(grants)
     }
 
-    /// One more than any epoch that the identity ever had, granted or listed.
-    fn next_epoch(&self, request: &Request) -> Result<u32, AuthorityError> {
-        let grants = self.grants()?;
-        let same: Vec<&Grant> = grants.iter().filter(|grant| grant.id == request.id).collect();
-        if let Some(other) = same.iter().find(|grant| grant.role != request.role) {
-            return Err(AuthorityError::OtherRole { id: other.id.clone(), role: other.role });
+    /// One more than any epoch that the identity ever had, granted, listed in `note` or published.
+    pub(super) fn next_epoch(
+        &self,
+        id: &KeyName,
+        role: Log,
+        note: &AuthorityNote,
+    ) -> Result<u32, AuthorityError> {
+        let granted = self.grants()?.into_iter().map(|grant| (grant.id, grant.role, grant.epoch));
+        let listed = self.newest().into_iter().chain([note]).flat_map(server_keys);
+        let listed = listed.map(|(role, key)| (key.id.clone(), role, key.epoch));
+        let same: Vec<_> = granted.chain(listed).filter(|(known, ..)| known == id).collect();
+        if let Some((id, role, _)) = same.iter().find(|(_, known, _)| *known != role) {
+            return Err(AuthorityError::OtherRole { id: id.clone(), role: *role });
         }
-        let granted = same.iter().map(|grant| grant.epoch);
-        let listed = self.newest().into_iter().flat_map(|note| {
-            let logs = note.distributions.iter().map(|distribution| &distribution.log);
-            logs.chain([&note.collection]).flat_map(|role| &role.keys)
-        });
-        let listed = listed.filter(|key| key.id == request.id).map(|key| key.epoch);
-        Ok(granted.chain(listed).max().unwrap_or(0) + 1)
+        Ok(same.iter().map(|(.., epoch)| *epoch).max().unwrap_or(0) + 1)
     }
 
     /// Draws with fresh random bytes until a draw can be used, which the first one can but for an

@@ -1,24 +1,19 @@
 //! Signing the next version, key by key, and publishing it once enough have signed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::key::{KeyName, SignatureType, Vkey};
 use countersign_format::layout;
 use countersign_format::policy::Chain;
-use countersign_format::signature::{SeedSigner, Signer as _, sign_note};
+use countersign_format::signature::{Signer as _, sign_note};
 use countersign_format::time::Timestamp;
 use countersign_store::{DirectoryWriter, Sink as _};
 use serde::Serialize;
 
 use super::{Authority, AuthorityError, Draft};
 use crate::history;
-use crate::key_store::{self, KeyStoreError, Passphrases, SecretKind};
-
-/// The file of a signing key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFile(pub PathBuf);
+use crate::key_store::{FoundKey, KeyLocation, Passphrases, SigningKey};
 
 /// Which of the keys that must sign have signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,24 +56,24 @@ impl Standing {
 }
 
 impl Authority {
-    /// Adds the signature of the key in `file` to the next version. The draft must be complete and
-    /// must be allowed to follow what is published: nobody signs what could never count.
+    /// Adds the signature of the key at `location` to the next version. The draft must be complete
+    /// and must be allowed to follow what is published: nobody signs what could never count.
     pub fn sign(
         &self,
-        file: &KeyFile,
+        location: &KeyLocation,
         passphrases: &Passphrases,
         now: Timestamp,
     ) -> Result<(KeyName, Draft), AuthorityError> {
         let mut draft = self.draft(now)?;
         draft.note().check().map_err(AuthorityError::Incomplete)?;
-        let signer = self.open_signer(file, &draft, passphrases)?;
+        let signer = self.open_signer(location, &draft, passphrases)?;
         draft.add(sign_note(&signer, draft.text())?);
         self.save(&draft)?;
         Ok((signer.name().clone(), draft))
     }
 
     /// The signing keys in the authority's own directory: `keys/authority-*.pem`, by number.
-    pub fn own_key_files(&self) -> Vec<KeyFile> {
+    pub fn own_keys(&self) -> Vec<KeyLocation> {
         let mut numbers: Vec<u32> = std::fs::read_dir(self.directory().keys())
             .into_iter()
             .flatten()
@@ -90,7 +85,7 @@ impl Authority {
         numbers.sort_unstable();
         numbers
             .into_iter()
-            .map(|number| KeyFile(super::key_path(self.directory(), number)))
+            .map(|number| KeyLocation::File(super::key_path(self.directory(), number)))
             .collect()
     }
 
@@ -124,28 +119,19 @@ impl Authority {
         Ok(chain)
     }
 
-    /// Opens a key file, and finds by the public key under which name the key is listed.
+    /// Opens a key, and finds by the public key under which name it is listed.
     fn open_signer(
         &self,
-        file: &KeyFile,
+        location: &KeyLocation,
         draft: &Draft,
         passphrases: &Passphrases,
-    ) -> Result<SeedSigner, AuthorityError> {
-        let secret = key_store::open(&file.0, passphrases)?
-            .expect_kind(SecretKind::Ed25519)
-            .map_err(|source| KeyStoreError::Secret { path: file.0.clone(), source })?;
-        let unnamed = SeedSigner::new(self.config().name.clone(), secret.seed());
+    ) -> Result<SigningKey, AuthorityError> {
+        let found = FoundKey::open(location, passphrases)?;
         let listed = self.newest().into_iter().chain([draft.note()]);
         let listed = listed
             .flat_map(|note| &note.authority.keys)
-            .find(|vkey| vkey.key == *unnamed.public_key())
-            .ok_or_else(|| AuthorityError::ForeignKey(file.0.clone()))?;
-        Ok(SeedSigner::new(listed.name.clone(), secret.seed()))
-    }
-}
-
-impl AsRef<Path> for KeyFile {
-    fn as_ref(&self) -> &Path {
-        &self.0
+            .find(|vkey| vkey.key == *found.public_key())
+            .ok_or_else(|| AuthorityError::ForeignKey(location.clone()))?;
+        Ok(found.named(&listed.name))
     }
 }

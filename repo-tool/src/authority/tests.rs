@@ -7,8 +7,9 @@ use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
 use crate::config::ServerConfig;
+use crate::key_store::KeyLocation;
 use crate::key_store::NewPassphraseArgs;
-use crate::server;
+use crate::server::{self, Asked};
 
 const YEAR: Span = Span(365 * 86_400);
 
@@ -81,8 +82,9 @@ impl Lab {
         let path = self.base.path().join(folder);
         let id = name(&format!("example.org/{folder}"));
         let config = ServerConfig::new(role, id.clone());
-        let (directory, request) =
-            server::init(&path, role, &config, &unencrypted()).expect("made");
+        let (directory, asked) =
+            server::init(&path, role, &config, None, &unencrypted()).expect("made");
+        let Asked::PartialKey(request) = asked else { panic!("asked for a partial key") };
         Member { directory, id, role, request }
     }
 
@@ -106,7 +108,7 @@ impl Lab {
     }
 
     fn try_sign(&self, number: u32) -> Result<KeyName, AuthorityError> {
-        let file = KeyFile(key_path(self.authority.directory(), number));
+        let file = KeyLocation::File(key_path(self.authority.directory(), number));
         self.authority.sign(&file, &unencrypted(), now()).map(|(signer, _)| signer)
     }
 
@@ -201,6 +203,68 @@ fn only_keys_of_its_own_grants_are_admitted() {
     assert!(admit(&acceptance, &Admission::default()).is_ok());
     let twice = admit(&acceptance, &Admission::default());
     assert!(matches!(twice, Err(AuthorityError::ListedAlready { .. })));
+}
+
+#[test]
+fn an_acceptance_counts_once_and_in_its_order() {
+    let mut lab = Lab::published(1, 1);
+    let id = name("example.org/collection");
+    let accept = |lab: &Lab, folder: &str| {
+        let member = lab.member(Log::Collection, folder);
+        let request = Request { id: id.clone(), ..member.request.clone() };
+        let grant = lab.issue(&request);
+        Member { id: id.clone(), request, ..member }.accept(&grant)
+    };
+    let (second, third) = (accept(&lab, "second"), accept(&lab, "third"));
+    let admission = Admission::default();
+    let admit = |lab: &Lab, acceptance: &[u8]| {
+        lab.authority.admit(acceptance, "acceptance", &admission, now()).map(|(key, _)| key.epoch)
+    };
+    assert_eq!(admit(&lab, &third).expect("admitted"), 3);
+    let older = admit(&lab, &second);
+    assert!(matches!(older, Err(AuthorityError::OlderEpoch { epoch: 2, newest: 3, .. })));
+    let retirement = Retirement { id, epoch: Some(3), until: 1, reason: "stolen".into() };
+    lab.authority.retire(&retirement, now()).expect("retired");
+    let again = admit(&lab, &third);
+    assert!(matches!(again, Err(AuthorityError::ListedAlready { .. })), "{again:?}");
+    lab.sign(&[1]);
+    lab.authority.publish(now()).expect("published");
+}
+
+#[test]
+fn an_ordinary_key_is_listed_by_the_authoritys_word_alone() {
+    let mut lab = Lab::published(1, 1);
+    let ask = |role: Log, folder: &str, id: &str| {
+        let path = lab.base.path().join(folder);
+        let location = KeyLocation::File(lab.base.path().join(format!("{folder}.pem")));
+        key_store::generate(&location, &unencrypted()).expect("made");
+        let config = ServerConfig::new(role, name(id));
+        let asked = server::init(&path, role, &config, Some(&location), &unencrypted());
+        asked.expect("asked").1.to_bytes()
+    };
+    let request = ask(Log::Collection, "alice", "example.org/collection/alice");
+    let other_role = ask(Log::Distribution, "bob", "example.org/collection");
+    let newer = ask(Log::Collection, "hardware", "example.org/collection");
+    let issued = lab.authority.issue(&request, &unencrypted(), now());
+    assert!(matches!(issued, Err(AuthorityError::OrdinaryKey)));
+    let admit = |bytes: &[u8]| {
+        let admission = Admission::default();
+        lab.authority.admit_ordinary(bytes, "request", &admission, now()).map(|(key, _)| key)
+    };
+    let plain = lab.authority.admit(&request, "request", &Admission::default(), now());
+    assert!(matches!(plain, Err(AuthorityError::Message(IssueError::Json { .. }))));
+    let key = admit(&request).expect("listed");
+    assert_eq!((key.epoch, key.kgc, key.reconstruction), (1, None, None));
+    assert!(matches!(admit(&request), Err(AuthorityError::ListedAlready { .. })));
+    assert!(matches!(admit(&other_role), Err(AuthorityError::OtherRole { .. })));
+    assert_eq!(admit(&newer).expect("listed").epoch, 2, "after the granted one of epoch 1");
+    let mut forged = request.clone();
+    let at = forged.len() - 20;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    assert!(matches!(admit(&forged), Err(AuthorityError::Message(IssueError::Policy(_)))));
+    lab.sign(&[1]);
+    let chain = lab.authority.publish(now()).expect("readers accept it");
+    assert_eq!(chain.newest().collection.keys.len(), 3);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fs::File;
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::entry::{CollectionEntry, PatchEntry, Revoke};
-use countersign_format::implicit_key::ImplicitSigner;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::Note;
@@ -15,7 +14,7 @@ use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink};
 
 use super::{Collection, CollectionError, Draft, Published, published};
-use crate::key_store::Passphrases;
+use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::patch_selector::PatchSelector;
 use crate::publish::{Assurances, Batch, Publisher, Refreshed, is_old};
@@ -28,7 +27,7 @@ use crate::watch::{Unwatched, watch};
 pub struct Session<'a> {
     collection: &'a Collection,
     authority: KnownAuthority,
-    signer: ImplicitSigner,
+    signer: SigningKey,
     unwatched: Vec<Unwatched>,
 }
 
@@ -66,7 +65,7 @@ impl Collection {
     pub fn session(&self, passphrases: &Passphrases) -> Result<Session<'_>, CollectionError> {
         let authority = KnownAuthority::learn(&self.directory, &self.config)?;
         let listed = &authority.chain().newest().collection;
-        let signer = server::open_signer(&self.directory, listed, passphrases)?;
+        let signer = server::open_signers(&self.directory, listed, passphrases)?.swap_remove(0);
         Ok(Session { collection: self, authority, signer, unwatched: Vec::new() })
     }
 }

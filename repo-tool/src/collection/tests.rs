@@ -333,7 +333,7 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
     let mut authority = Authority::open(&lab.path("repo/authority")).expect("opened");
     let change = NoteChange { valid_for: Some(Span(99_999)), ..NoteChange::default() };
     authority.change(&change, now()).expect("prepared");
-    let files = authority.own_key_files();
+    let files = authority.own_keys();
     authority.sign(&files[0], &unencrypted(), now()).expect("signed");
     authority.publish(now()).expect("published");
     let (second, refreshed) = refresh(now().plus(60));

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use countersign_format::issue::Request;
+use countersign_format::key::KeyName;
 use countersign_terminal::{Failure, Output, Report};
 use serde::Serialize;
 
+use crate::key_store::KeyLocation;
 use crate::role_dir::{self, RoleDir};
-use crate::server::REQUEST;
+use crate::server::{Asked, REQUEST};
 
 pub mod accept;
 pub mod init;
@@ -15,29 +17,54 @@ pub mod renew;
 
 /// The report of `init` and `renew`.
 #[derive(Serialize)]
-struct Asked {
+struct AskedReport {
     directory: PathBuf,
     /// Where the request is.
     file: PathBuf,
-    request: Request,
+    /// Where an ordinary key lives, which asks to be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<KeyLocation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Request>,
+    #[serde(skip)]
+    id: KeyName,
 }
 
-impl Asked {
-    fn new(directory: &RoleDir, request: Request, copy: Option<&Path>) -> Result<Self, Failure> {
+impl AskedReport {
+    fn new(
+        directory: &RoleDir,
+        id: &KeyName,
+        asked: Asked,
+        signer: Option<&KeyLocation>,
+        copy: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let path = directory.path().to_owned();
-        let Some(copy) = copy else {
-            return Ok(Self { file: path.join(REQUEST), directory: path, request });
+        let file = match copy {
+            None => path.join(REQUEST),
+            Some(copy) => {
+                role_dir::write_file(copy, &asked.to_bytes())?;
+                copy.to_owned()
+            }
         };
-        role_dir::write_file(copy, &request.to_bytes())?;
-        Ok(Self { file: copy.to_owned(), directory: path, request })
+        let request = match asked {
+            Asked::PartialKey(request) => Some(request),
+            Asked::OrdinaryKey(_) => None,
+        };
+        Ok(Self { directory: path, file, signer: signer.cloned(), request, id: id.clone() })
     }
 }
 
-impl Report for Asked {
+impl Report for AskedReport {
     fn print(&self, output: &Output) {
-        output.note(format!("The request of {} is in {}.", self.request.id, self.file.display()));
-        output.note(
-            "Next: take it to the authority (patchrepo authority issue) and accept its grant.",
-        );
+        output.note(format!("The request of {} is in {}.", self.id, self.file.display()));
+        output.note(match &self.signer {
+            None => {
+                "Next: take it to the authority (patchrepo authority issue) and accept its grant."
+            }
+            Some(_) => {
+                "Next: take it to the authority, in person if you can: it lists the key by its own \
+                 word alone (patchrepo authority admit --ordinary-key)."
+            }
+        });
     }
 }

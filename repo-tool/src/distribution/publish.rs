@@ -11,7 +11,6 @@ use std::fs::File;
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, TreeHead};
-use countersign_format::implicit_key::ImplicitSigner;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::{Note, SignatureLine};
@@ -26,7 +25,7 @@ use countersign_store::{DirectoryWriter, Sink, durable};
 
 use super::collection_head::HeldHead;
 use super::{Decisions, Distribution, DistributionError, archive};
-use crate::key_store::Passphrases;
+use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::publish::{
     Assurances, PublishError, Publisher, SignedHead, is_old, read_entry, refresh_copy,
@@ -40,7 +39,7 @@ use crate::watch::{Unwatched, watch};
 pub struct Session<'a> {
     distribution: &'a Distribution,
     known: KnownAuthority,
-    signers: Vec<ImplicitSigner>,
+    signers: Vec<SigningKey>,
     now: Timestamp,
     unwatched: Vec<Unwatched>,
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use countersign_terminal::{ExitStatus, Failure};
 use zeroize::Zeroizing;
 
-use super::{Passphrases, Secret, SecretError};
+use super::{Passphrases, Secret, SecretError, process};
 
 /// Largest key file: a PEM of a few hundred bytes, with room for a text before it.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -57,6 +57,7 @@ pub fn create(
     secret: &Secret,
     passphrases: &Passphrases,
 ) -> Result<(), KeyStoreError> {
+    process::keep_secrets();
     let unusable = |source| KeyStoreError::Secret { path: path.to_owned(), source };
     if path.symlink_metadata().is_ok() {
         return Err(KeyStoreError::Exists(path.to_owned()));
@@ -71,6 +72,7 @@ pub fn create(
 
 /// Opens a key file. Refuses one that others may read, as `ssh` does.
 pub fn open(path: &Path, passphrases: &Passphrases) -> Result<Secret, KeyStoreError> {
+    process::keep_secrets();
     let text = read(path)?;
     Secret::from_pem(&text, || passphrases.of_file(path))
         .map_err(|source| KeyStoreError::Secret { path: path.to_owned(), source })

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::process;
+
 /// Longest passphrase, in bytes: more than anybody types, less than a wrong file holds.
 pub const MAX_PASSPHRASE: usize = 1024;
 
@@ -96,6 +98,11 @@ impl Passphrase {
         }
     }
 
+    /// Reads one from the first line of a file.
+    pub fn read(path: &Path) -> Result<Self, PassphraseError> {
+        read_first_line(path)
+    }
+
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -134,11 +141,16 @@ impl Passphrases {
 
     /// The passphrase of the existing key file `path`.
     pub fn of_file(&self, path: &Path) -> Result<Passphrase, PassphraseError> {
+        self.of(&path.display().to_string())
+    }
+
+    /// The passphrase of an existing key file, or the PIN of a token: of `what`, for people.
+    pub fn of(&self, what: &str) -> Result<Passphrase, PassphraseError> {
+        process::keep_secrets();
         if let Some(passphrase) = self.read_once()? {
             return Ok(passphrase);
         }
-        let what = path.display().to_string();
-        ask(&what, &format!("Passphrase of {what}: "))
+        ask(what, &format!("Passphrase of {what}: "))
     }
 
     /// The passphrase for the key files that this command makes; asked for once, twice over.

@@ -17,14 +17,20 @@ use crate::role_dir;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo authority admit /srv/authority acceptance.txt\n  \
-    patchrepo authority admit /srv/authority acceptance.txt --distribution north")]
+    patchrepo authority admit /srv/authority acceptance.txt --distribution north\n  \
+    patchrepo authority admit /srv/authority request.json --ordinary-key\n\n\
+    An ordinary key, such as one born in hardware, is bound to its server by nothing but the\n\
+    authority's word: make sure that it is theirs before you admit it.")]
 pub struct AdmitArgs {
     /// The authority's directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// The server's acceptance
+    /// The server's acceptance; with --ordinary-key, its request
     #[arg(value_name = "ACCEPTANCE")]
     acceptance: PathBuf,
+    /// List an ordinary key, such as one born in hardware, which no grant made
+    #[arg(long)]
+    ordinary_key: bool,
     /// Which distribution the key is of, if it is one's; `main` unless given
     #[arg(long, value_name = "NAME")]
     distribution: Option<DistributionName>,
@@ -39,7 +45,11 @@ pub fn run(arguments: AdmitArgs, output: &Output) -> Result<ExitStatus, Failure>
     let (authority, _lock) = open_locked(&arguments.directory, output)?;
     let admission = Admission { distribution: arguments.distribution, origin: arguments.origin };
     let file = arguments.acceptance.display().to_string();
-    let (key, draft) = authority.admit(&acceptance, &file, &admission, now()?)?;
+    let (key, draft) = if arguments.ordinary_key {
+        authority.admit_ordinary(&acceptance, &file, &admission, now()?)?
+    } else {
+        authority.admit(&acceptance, &file, &admission, now()?)?
+    };
     output.note(format!("{} proved that it holds its key of epoch {}.", key.id, key.epoch));
     output.report(&Prepared::new(&authority, &draft));
     Ok(ExitStatus::Done)

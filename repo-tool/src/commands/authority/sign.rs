@@ -6,14 +6,15 @@ use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use super::{Prepared, open_locked};
-use crate::authority::{KeyFile, summary};
+use crate::authority::summary;
 use crate::commands::now;
-use crate::key_store::{PassphraseArgs, Passphrases};
+use crate::key_store::{KeyLocation, PassphraseArgs, Passphrases};
 
 /// Add the signature of one of the authority's keys to the next version
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo authority sign /srv/authority --key /media/usb/authority-2.pem\n  \
+    patchrepo authority sign /srv/authority --signer pkcs11:object=authority\n  \
     patchrepo authority sign /srv/authority\n\n\
     A holder signs on a machine of their own with a copy of the directory without `keys/`, and\n\
     brings the file `next` back. Read what changes before you sign.")]
@@ -24,6 +25,9 @@ pub struct SignArgs {
     /// The signing key's file; may be repeated. Unless given, all in the directory's keys/
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
+    /// Where a signing key lives: file:PATH, pkcs11:…, exec:COMMAND; may be repeated
+    #[arg(long, value_name = "LOCATION")]
+    signer: Vec<KeyLocation>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -31,21 +35,22 @@ pub struct SignArgs {
 /// Shows what changes before it asks for a passphrase, and signs.
 pub fn run(arguments: SignArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (authority, _lock) = open_locked(&arguments.directory, output)?;
-    let mut files: Vec<KeyFile> = arguments.key.into_iter().map(KeyFile).collect();
-    if files.is_empty() {
-        files = authority.own_key_files();
+    let mut keys: Vec<_> = arguments.key.into_iter().map(KeyLocation::File).collect();
+    keys.extend(arguments.signer);
+    if keys.is_empty() {
+        keys = authority.own_keys();
     }
-    if files.is_empty() {
+    if keys.is_empty() {
         return Err(Failure::usage("there is no signing key in the authority's directory")
-            .hint("say where it is with --key FILE"));
+            .hint("say where it is with --key FILE or --signer LOCATION"));
     }
     let mut draft = authority.draft(now()?)?;
     for line in summary(authority.newest(), draft.note()) {
         output.note(line);
     }
     let passphrases = Passphrases::new(&arguments.passphrase);
-    for file in &files {
-        let (name, with_line) = authority.sign(file, &passphrases, now()?)?;
+    for key in &keys {
+        let (name, with_line) = authority.sign(key, &passphrases, now()?)?;
         output.note(format!("Signed by {name}."));
         draft = with_line;
     }

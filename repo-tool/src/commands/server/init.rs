@@ -8,9 +8,9 @@ use countersign_format::key::KeyName;
 use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use super::Asked;
+use super::AskedReport;
 use crate::config::{Fingerprint, Place, ServerConfig};
-use crate::key_store::{NewPassphraseArgs, Passphrases};
+use crate::key_store::{KeyLocation, NewPassphraseArgs, Passphrases};
 use crate::server;
 
 /// What a new server is made of.
@@ -34,6 +34,10 @@ pub struct InitArgs {
     /// Write a copy of the request to FILE
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Sign with the ordinary key at this place, such as one born in hardware, and not with one
+    /// that is made together with the authority: file:PATH, pkcs11:…, exec:COMMAND
+    #[arg(long, value_name = "LOCATION")]
+    signer: Option<KeyLocation>,
     #[command(flatten)]
     passphrase: NewPassphraseArgs,
 }
@@ -47,7 +51,9 @@ pub fn run(role: Log, arguments: &InitArgs, output: &Output) -> Result<ExitStatu
         anchor: arguments.anchor,
         ..ServerConfig::new(role, arguments.name.clone())
     };
-    let (directory, request) = server::init(&arguments.directory, role, &config, &passphrases)?;
-    output.report(&Asked::new(&directory, request, arguments.output.as_deref())?);
+    let (path, signer) = (&arguments.directory, arguments.signer.as_ref());
+    let (directory, asked) = server::init(path, role, &config, signer, &passphrases)?;
+    let copy = arguments.output.as_deref();
+    output.report(&AskedReport::new(&directory, &config.name, asked, signer, copy)?);
     Ok(ExitStatus::Done)
 }

@@ -177,7 +177,7 @@ fn a_hidden_authority_note() {
     let mut authority = Authority::open(&lab.path("repo/authority")).expect("opened");
     let change = NoteChange { valid_for: Some(Span(99_999)), ..NoteChange::default() };
     authority.change(&change, at(3)).expect("prepared");
-    let files = authority.own_key_files();
+    let files = authority.own_keys();
     authority.sign(&files[0], &unencrypted(), at(3)).expect("signed");
     authority.publish(at(3)).expect("published");
     lab.collect(&["1.2.0"], at(3));

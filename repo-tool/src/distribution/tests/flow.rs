@@ -152,7 +152,7 @@ fn a_new_authority_note_is_passed_on_and_named_by_the_log() {
     let mut authority = Authority::open(&lab.path("repo/authority")).expect("opened");
     let change = NoteChange { valid_for: Some(Span(99_999)), ..NoteChange::default() };
     authority.change(&change, at(4)).expect("prepared");
-    let files = authority.own_key_files();
+    let files = authority.own_keys();
     authority.sign(&files[0], &unencrypted(), at(4)).expect("signed");
     authority.publish(at(4)).expect("published");
     // the collection tells of it, where the authority itself cannot be reached
@@ -171,7 +171,7 @@ fn both_of_a_servers_listed_keys_sign() {
     lab.sync(at(2)).expect("fetched");
     let distribution = lab.distribution();
     let (directory, config) = (distribution.directory(), distribution.config());
-    let request = server::renew(directory, &config.name, Log::Distribution, &unencrypted());
+    let request = server::renew(directory, &config.name, Log::Distribution, None, &unencrypted());
     let mut authority = Authority::open(&lab.path("repo/authority")).expect("opened");
     let grant = authority.issue(&request.expect("asked").to_bytes(), &unencrypted(), at(3));
     let grant = grant.expect("granted").grant.to_bytes();
@@ -181,7 +181,7 @@ fn both_of_a_servers_listed_keys_sign() {
     let acceptance = acceptance.expect("accepted").to_bytes();
     let admission = Admission::default();
     authority.admit(&acceptance, "acceptance", &admission, at(3)).expect("admitted");
-    let files = authority.own_key_files();
+    let files = authority.own_keys();
     authority.sign(&files[0], &unencrypted(), at(3)).expect("signed");
     authority.publish(at(3)).expect("published");
 

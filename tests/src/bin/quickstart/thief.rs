@@ -10,7 +10,6 @@ use countersign_format::authority::AuthorityNote;
 use countersign_format::entry::{
     ArchiveReference, CollectionEntry, DistributionEntry, IndexRange, PatchEntry, Release, TreeHead,
 };
-use countersign_format::implicit_key::ImplicitSigner;
 use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::MAX_NOTE;
@@ -19,7 +18,7 @@ use countersign_format::policy::collection_lines;
 use countersign_format::signature;
 use countersign_format::time::Timestamp;
 use countersign_store::DirectoryWriter;
-use patchrepo::key_store::Passphrases;
+use patchrepo::key_store::{Passphrases, SigningKey};
 use patchrepo::publish::Publisher;
 use patchrepo::server;
 
@@ -28,7 +27,7 @@ use crate::stage::NotAsTold;
 /// One who sits on the distribution's host.
 pub struct Thief {
     host: PathBuf,
-    key: ImplicitSigner,
+    key: SigningKey,
     authority: AuthorityNote,
 }
 
@@ -60,7 +59,8 @@ impl Thief {
         let note = read_note(host, &layout::authority(1))?;
         let authority = AuthorityNote::parse(note.text())?;
         let listed = &authority.distributions[0].log;
-        let key = server::open_signer(&directory, listed, &Passphrases::default())?;
+        let mut keys = server::open_signers(&directory, listed, &Passphrases::default())?;
+        let key = keys.swap_remove(0);
         Ok(Self { host: host.to_owned(), key, authority })
     }
 
