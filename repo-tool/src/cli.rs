@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use countersign_terminal::{ExitStatus, Failure, GlobalArgs, Output};
 
-use crate::commands::{completions, init, inspect, man, prove, serve, verify};
+use crate::commands::{completions, init, inspect, man, prove, serve, sign, verify};
 
 mod authority;
 mod collection;
@@ -67,6 +67,7 @@ enum Command {
     /// Make keys for people and machines to sign with, in files and in tokens
     #[command(subcommand)]
     Key(KeyCommand),
+    Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     Prove(prove::ProveArgs),
@@ -86,6 +87,7 @@ impl Cli {
             Command::Distribution(command) => command.run(output),
             Command::Mirror(command) => command.run(output),
             Command::Key(command) => command.run(output),
+            Command::Sign(arguments) => sign::run(&arguments, output),
             Command::Verify(arguments) => verify::run(&arguments, output),
             Command::Inspect(arguments) => inspect::run(&arguments, output),
             Command::Prove(arguments) => prove::run(&arguments, output),

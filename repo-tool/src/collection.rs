@@ -28,6 +28,7 @@ mod error;
 mod evidence;
 mod publish;
 mod published;
+mod rounds;
 mod spec;
 #[cfg(test)]
 mod tests;

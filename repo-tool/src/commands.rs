@@ -24,9 +24,11 @@ pub mod man;
 pub mod mirror;
 pub mod narrow;
 pub mod prove;
+pub mod round;
 mod say;
 pub mod serve;
 pub mod server;
+pub mod sign;
 pub mod trust;
 pub mod verify;
 

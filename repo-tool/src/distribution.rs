@@ -35,6 +35,7 @@ mod decide;
 mod decisions;
 mod error;
 mod publish;
+mod rounds;
 mod standing;
 mod sync;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use decide::{Decided, Selection};
 pub use decisions::{Action, Decision, Decisions, Terms};
 pub use error::DistributionError;
 pub use publish::{Publication, Refreshed, Session};
+pub use rounds::Since;
 pub use standing::{Standing, Standings};
 pub use sync::{NewPatch, Revocation, Synced};
 

@@ -27,6 +27,7 @@ pub mod prove;
 pub mod publish;
 pub mod replica;
 pub mod role_dir;
+pub mod round;
 pub mod serve;
 pub mod server;
 mod tree;

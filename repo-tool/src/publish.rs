@@ -23,7 +23,7 @@ use countersign_format::key::{KeyName, Vkey};
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_TREE_SIZE, TILE_WIDTH};
 use countersign_format::merkle::empty_root;
-use countersign_format::note::Note;
+use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::verify_own_signature;
 use countersign_format::signature::{self, Signer};
 use countersign_format::time::Timestamp;
@@ -68,6 +68,14 @@ pub struct Publisher<'a> {
     /// The head that readers see; that of the empty log before the first.
     published: Checkpoint,
     pending: Option<Batch>,
+    gathered: Option<Gathered>,
+}
+
+/// What others have signed of the head that is signed next, and the moment of signing it.
+#[derive(Debug)]
+struct Gathered {
+    lines: Vec<SignatureLine>,
+    now: Timestamp,
 }
 
 /// What a refresh came to, besides the new timestamp.
@@ -121,7 +129,17 @@ impl<'a> Publisher<'a> {
         }
         let tail = Tail::load(sink, log, &published)?;
         let superseded = Superseded::new(state, format!("{log}-superseded"));
-        Ok(Self { sink, log, record, journal, superseded, tail, published, pending })
+        Ok(Self {
+            sink,
+            log,
+            record,
+            journal,
+            superseded,
+            tail,
+            published,
+            pending,
+            gathered: None,
+        })
     }
 
     /// Takes the published head for the newest that was ever signed, since a person says so: for a
@@ -172,6 +190,30 @@ impl<'a> Publisher<'a> {
         growth::entry(self.sink, self.log, self.published.size, index)
     }
 
+    /// The head that [`Self::commit`] would sign; none where nothing is pending, or was done.
+    pub fn next_head(&self) -> Option<Checkpoint> {
+        let batch = self.pending.as_ref().filter(|batch| batch.base == self.published)?;
+        let mut tail = self.tail.clone();
+        tail.append(&batch.entries);
+        let origin = batch.base.origin.clone();
+        Some(Checkpoint { origin, size: tail.size(), root: tail.root() })
+    }
+
+    /// The published head with its signatures.
+    pub fn published_note(&self) -> Result<Option<Note>, PublishError> {
+        let path = layout::checkpoint(self.log);
+        let read = read_checkpoint(self.sink, self.log)?;
+        read.map(|(bytes, _)| Note::parse(&bytes, MAX_NOTE))
+            .transpose()
+            .map_err(|source| PublishError::Note { path, source })
+    }
+
+    /// Puts `lines`, which others signed and which were verified, on the head that is signed next.
+    /// They took their time, so it is signed at `now` and not at the moment of the journal.
+    pub fn with_others(&mut self, lines: Vec<SignatureLine>, now: Timestamp) {
+        self.gathered = (!lines.is_empty()).then_some(Gathered { lines, now });
+    }
+
     /// When the head was signed last, if ever.
     pub fn signed(&self) -> Option<Timestamp> {
         self.record.newest().map(|head| head.time)
@@ -220,7 +262,11 @@ impl<'a> Publisher<'a> {
         let mut tail = self.tail.clone();
         let growth = tail.append(&batch.entries);
         let (origin, size, root) = (batch.base.origin.clone(), tail.size(), tail.root());
-        let next = SignedHead { origin, size, root, time: batch.time };
+        let time = match &self.gathered {
+            Some(gathered) => self.record.time(gathered.now)?.max(batch.time),
+            None => batch.time,
+        };
+        let next = SignedHead { origin, size, root, time };
         self.record.check(&next)?;
         for tile in &growth.tiles {
             let path = layout::tile(self.log, tile.level, tile.index, tile.width);
@@ -284,6 +330,8 @@ impl<'a> Publisher<'a> {
     /// Records `next`, then signs and publishes it: never the other way round.
     fn sign(&mut self, next: &SignedHead, signers: &[&dyn Signer]) -> Result<(), PublishError> {
         let note = sign_checkpoint(&next.checkpoint(), next.time, signers)?;
+        let others = self.gathered.take().map(|gathered| gathered.lines).unwrap_or_default();
+        let note = note.with(others);
         self.sink.sync()?;
         self.record.advance(next)?;
         crash_point("publish.head");

@@ -223,6 +223,20 @@ pub fn open_signers(
     keys.into_iter().map(|key| key.open(passphrases)).collect()
 }
 
+/// The public keys of this server that the authority lists as in use, the newest first. No key is
+/// opened.
+pub fn own_keys(directory: &RoleDir, listed: &LogRole) -> Result<Vec<Vkey>, ServerError> {
+    let keys = listed_keys(directory, listed)?;
+    let vkey = |key: &ListedKey| match key {
+        ListedKey::Elsewhere(elsewhere) => Some(elsewhere.key.clone()),
+        ListedKey::Granted(_, grant) => {
+            let binding = Some(grant.partial_key().binding);
+            listed.active().find(|active| active.binding() == binding).map(|key| key.vkey.clone())
+        }
+    };
+    Ok(keys.iter().filter_map(vkey).collect())
+}
+
 /// A key that the authority lists as in use.
 enum ListedKey {
     Granted(NumberedKey, Grant),

@@ -27,6 +27,7 @@ documents! {
     configuration: "docs/configuration.md",
     directory: "docs/directory.md",
     hosting: "docs/hosting.md",
+    keys: "docs/keys.md",
     networks: "docs/networks.md",
     publishing: "docs/publishing.md",
     resolution: "docs/resolution.md",

@@ -4,7 +4,9 @@ use clap::Subcommand;
 use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use crate::commands::collection::{add, discard, list, publish, refresh, revoke, show, test};
+use crate::commands::collection::{
+    add, discard, export, import, list, publish, refresh, revoke, show, test,
+};
 use crate::commands::server::{accept, init, renew};
 
 /// The commands of a collection.
@@ -42,8 +44,9 @@ pub(super) enum CollectionCommand {
         patchrepo collection list /srv/collection\n  \
         patchrepo collection list /srv/collection --published --json")]
     List(list::ListArgs),
-    /// Show all that is said of a patch
+    /// Show all that is said of a patch, or who has signed what is being published
     #[command(after_help = "Examples:\n  \
+        patchrepo collection show /srv/collection\n  \
         patchrepo collection show /srv/collection acme@2.1.1")]
     Show(show::ShowArgs),
     /// Run a command against a patch and keep the result as evidence
@@ -61,6 +64,8 @@ pub(super) enum CollectionCommand {
         patchrepo collection publish /srv/collection acme@2.1.1 --passphrase-file /run/passphrase\n\n\
         Interrupted anywhere, it leaves a repository that readers accept; run it again.")]
     Publish(publish::PublishArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     /// Revoke a published patch: it is never installed again
     #[command(after_help = "Examples:\n  \
         patchrepo collection revoke /srv/collection acme@2.1.1 --reason spooler")]
@@ -87,6 +92,8 @@ impl CollectionCommand {
             Self::List(arguments) => list::run(&arguments, output),
             Self::Show(arguments) => show::run(&arguments, output),
             Self::Test(arguments) => test::run(&arguments, output),
+            Self::Export(arguments) => export::run(&arguments, output),
+            Self::Import(arguments) => import::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Revoke(arguments) => revoke::run(&arguments, output),
             Self::Refresh(arguments) => refresh::run(&arguments, output),

@@ -4,7 +4,9 @@ use clap::Subcommand;
 use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use crate::commands::distribution::{list, publish, refresh, release, show, sync, withdraw};
+use crate::commands::distribution::{
+    export, import, list, publish, refresh, release, show, sync, withdraw,
+};
 use crate::commands::server::{accept, init, renew};
 
 /// The commands of a distribution.
@@ -30,6 +32,8 @@ pub(super) enum DistributionCommand {
     Release(release::ReleaseArgs),
     Withdraw(withdraw::WithdrawArgs),
     Publish(publish::PublishArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Refresh(refresh::RefreshArgs),
 }
 
@@ -44,6 +48,8 @@ impl DistributionCommand {
             Self::Show(arguments) => show::run(&arguments, output),
             Self::Release(arguments) => release::run(&arguments, output),
             Self::Withdraw(arguments) => withdraw::run(&arguments, output),
+            Self::Export(arguments) => export::run(&arguments, output),
+            Self::Import(arguments) => import::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Refresh(arguments) => refresh::run(&arguments, output),
         }

@@ -18,6 +18,7 @@ use crate::known_authority::KnownAuthorityError;
 use crate::patch_selector::PatchSelector;
 use crate::publish::PublishError;
 use crate::role_dir::RoleDirError;
+use crate::round::RoundError;
 use crate::server::ServerError;
 use crate::tree_scan::ScanError;
 use crate::watch::OtherHead;
@@ -25,6 +26,9 @@ use crate::watch::OtherHead;
 /// Why a collection did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectionError {
+    /// Signatures that others are to give.
+    #[error(transparent)]
+    Round(Box<RoundError>),
     /// The collection's directory.
     #[error(transparent)]
     RoleDir(#[from] RoleDirError),
@@ -222,11 +226,18 @@ impl CollectionError {
     }
 }
 
+impl From<RoundError> for CollectionError {
+    fn from(error: RoundError) -> Self {
+        Self::Round(Box::new(error))
+    }
+}
+
 impl From<CollectionError> for Failure {
     fn from(error: CollectionError) -> Self {
         let (exit, hint) = (error.exit(), error.hint());
         match error {
             CollectionError::RoleDir(error) => error.into(),
+            CollectionError::Round(error) => (*error).into(),
             CollectionError::Server(error) => error.into(),
             CollectionError::Authority(error) => error.into(),
             CollectionError::Publish(error) => error.into(),

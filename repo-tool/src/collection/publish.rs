@@ -3,11 +3,13 @@
 use std::fs::File;
 
 use countersign_format::authority::AuthorityNote;
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, PatchEntry, Revoke};
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
-use countersign_format::note::Note;
-use countersign_format::signature::sign_note;
+use countersign_format::note::{Note, SignatureLine};
+use countersign_format::policy::Role;
+use countersign_format::signature::Signer;
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
@@ -18,6 +20,7 @@ use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::patch_selector::PatchSelector;
 use crate::publish::{Assurances, Batch, Publisher, Refreshed, is_old};
+use crate::round::{Gathered, Item, Round};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -27,7 +30,7 @@ use crate::watch::{Unwatched, watch};
 pub struct Session<'a> {
     collection: &'a Collection,
     authority: KnownAuthority,
-    signer: SigningKey,
+    signers: Vec<SigningKey>,
     unwatched: Vec<Unwatched>,
 }
 
@@ -65,8 +68,16 @@ impl Collection {
     pub fn session(&self, passphrases: &Passphrases) -> Result<Session<'_>, CollectionError> {
         let authority = KnownAuthority::learn(&self.directory, &self.config)?;
         let listed = &authority.chain().newest().collection;
-        let signer = server::open_signers(&self.directory, listed, passphrases)?.swap_remove(0);
-        Ok(Session { collection: self, authority, signer, unwatched: Vec::new() })
+        let mut signers = server::open_signers(&self.directory, listed, passphrases)?;
+        // the newest key signs; more of them only where as many must
+        signers.truncate(listed.threshold.max(1) as usize);
+        Ok(Session { collection: self, authority, signers, unwatched: Vec::new() })
+    }
+
+    /// Learns what the authority published, for what needs no key: looking at a round of signatures.
+    pub(super) fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
+        let authority = KnownAuthority::learn(&self.directory, &self.config)?;
+        Ok(Session { collection: self, authority, signers: Vec::new(), unwatched: Vec::new() })
     }
 }
 
@@ -152,7 +163,10 @@ impl Session<'_> {
         let publication = self.append(now, |_| Ok(Vec::new()))?;
         let mut writer = self.writer();
         let mut publisher = self.open(&mut writer)?;
-        let refreshed = publisher.refresh(&[&self.signer], now, assurances)?;
+        let gathered = self.gather(&publisher, now)?;
+        publisher.with_others(self.others(&gathered, publisher.head()), now);
+        let refreshed = publisher.refresh(&self.signers(), now, assurances)?;
+        Gathered::clear(&self.collection.directory)?;
         self.collection.clean()?;
         Ok((publication, refreshed))
     }
@@ -174,7 +188,7 @@ impl Session<'_> {
         let mut publisher = self.open(&mut writer)?;
         let mut publication = Publication::default();
         if publisher.pending().is_some() {
-            self.complete(&mut publisher, &mut publication)?;
+            self.complete(&mut publisher, &mut publication, now)?;
         }
         let (directory, config) = (&self.collection.directory, &self.collection.config);
         let role = &self.note().collection;
@@ -185,7 +199,7 @@ impl Session<'_> {
         }
         all.extend(entries(self.collection)?);
         publisher.prepare(all, now)?;
-        self.complete(&mut publisher, &mut publication)?;
+        self.complete(&mut publisher, &mut publication, now)?;
         publication.size = publisher.size();
         Ok(publication)
     }
@@ -195,16 +209,22 @@ impl Session<'_> {
         &self,
         publisher: &mut Publisher<'_>,
         publication: &mut Publication,
+        now: Timestamp,
     ) -> Result<(), CollectionError> {
         let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
         let entries = parse(&batch)?;
+        // nothing is published before all that must sign have signed
+        let gathered = self.gather(publisher, now)?;
         for pending in &entries {
             if let CollectionEntry::Patch(patch) = &pending.entry {
-                self.put_patch(publisher.sink(), patch, pending.bytes)?;
+                self.put_patch(publisher.sink(), patch, pending, &gathered)?;
             }
         }
         crash_point("publish.patches");
-        publisher.commit(&[&self.signer])?;
+        if let Some(next) = publisher.next_head() {
+            publisher.with_others(self.others(&gathered, &next), now);
+        }
+        publisher.commit(&self.signers())?;
         for Pending { index, entry, .. } in &entries {
             self.mark(*index, entry, publisher, publication)?;
         }
@@ -216,6 +236,7 @@ impl Session<'_> {
                 draft.remove()?;
             }
         }
+        Gathered::clear(&self.collection.directory)?;
         crash_point("publish.cleaned");
         Ok(publisher.finish()?)
     }
@@ -225,7 +246,8 @@ impl Session<'_> {
         &self,
         sink: &mut dyn Sink,
         patch: &PatchEntry,
-        entry: &[u8],
+        pending: &Pending<'_>,
+        gathered: &Gathered<'_>,
     ) -> Result<(), CollectionError> {
         let archive = layout::archive(&patch.archive.sha256);
         match self.draft(patch)? {
@@ -242,13 +264,13 @@ impl Session<'_> {
             }
         }
         let note = layout::patch_note(&patch.archive.sha256);
-        let text = std::str::from_utf8(entry).expect("an entry that was parsed").to_owned();
+        let text = std::str::from_utf8(pending.bytes).expect("an entry that was parsed").to_owned();
         let bytes = match sink.read(&note, MAX_NOTE as u64)? {
             // signed before the interruption, and perhaps with a key that was replaced since
             Some(bytes) if Note::parse(&bytes, MAX_NOTE).is_ok_and(|n| n.text() == text) => bytes,
             _ => {
-                let line = sign_note(&self.signer, &text)?;
-                Note::new(text, vec![line]).to_bytes()
+                let lines = gathered.lines(&Item::patch(text.clone(), pending.index));
+                Note::new(text, lines).to_bytes()
             }
         };
         sink.put_immutable(&note, &bytes)?;
@@ -292,19 +314,77 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// What is to be signed: of a publication that is pending, or the published head anew.
+    pub(super) fn round(&self, publisher: &Publisher<'_>) -> Result<Round, CollectionError> {
+        let mut items = Vec::new();
+        let next = publisher.next_head();
+        let pending = publisher.pending().filter(|_| next.is_some());
+        if let Some(batch) = pending {
+            for Pending { index, bytes, entry } in parse(batch)? {
+                if let CollectionEntry::Patch(_) = entry {
+                    let text = String::from_utf8_lossy(bytes).into_owned();
+                    items.push(Item::patch(text, index));
+                }
+            }
+        }
+        let head = next.unwrap_or_else(|| publisher.head().clone());
+        items.push(Item::head(&head, true));
+        let (begun, keys) = (pending.map(|batch| batch.time), self.note().collection.clone());
+        Ok(Round { role: Role::Collection, log: Log::Collection, keys, begun, items })
+    }
+
+    /// Signs patches with the keys at hand, and refuses to go on before others have done theirs.
+    fn gather(
+        &self,
+        publisher: &Publisher<'_>,
+        now: Timestamp,
+    ) -> Result<Gathered<'_>, CollectionError> {
+        let round = self.round(publisher)?;
+        let mut gathered = self.gathered(publisher, &round)?;
+        gathered.sign(&round, &self.signers)?;
+        let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
+        round.check(&gathered, &own, now)?;
+        Ok(gathered)
+    }
+
+    /// What was gathered, along with what stands on the published head.
+    pub(super) fn gathered(
+        &self,
+        publisher: &Publisher<'_>,
+        round: &Round,
+    ) -> Result<Gathered<'_>, CollectionError> {
+        let mut gathered = Gathered::load(&self.collection.directory, Log::Collection)?;
+        if let Some(note) = publisher.published_note()? {
+            round.items.iter().for_each(|item| gathered.add_published(item, &note));
+        }
+        Ok(gathered)
+    }
+
+    /// What others than the keys at hand signed of a head.
+    fn others(&self, gathered: &Gathered<'_>, head: &Checkpoint) -> Vec<SignatureLine> {
+        gathered.others(&Item::head(head, true), &self.signers, &self.note().collection)
+    }
+
+    fn signers(&self) -> Vec<&dyn Signer> {
+        self.signers.iter().map(|signer| signer as &dyn Signer).collect()
+    }
+
     fn draft(&self, patch: &PatchEntry) -> Result<Option<Draft>, CollectionError> {
         Draft::of(&self.collection.directory.incoming(), patch)
     }
 
-    fn note(&self) -> &AuthorityNote {
+    pub(super) fn note(&self) -> &AuthorityNote {
         self.authority.chain().newest()
     }
 
-    fn writer(&self) -> DirectoryWriter {
+    pub(super) fn writer(&self) -> DirectoryWriter {
         DirectoryWriter::new(&self.collection.directory.public())
     }
 
-    fn open<'s>(&self, writer: &'s mut DirectoryWriter) -> Result<Publisher<'s>, CollectionError> {
+    pub(super) fn open<'s>(
+        &self,
+        writer: &'s mut DirectoryWriter,
+    ) -> Result<Publisher<'s>, CollectionError> {
         let state = self.collection.directory.state();
         Ok(Publisher::open(writer, &state, Log::Collection, &self.note().collection.origin)?)
     }

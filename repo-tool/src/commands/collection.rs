@@ -10,6 +10,8 @@ use crate::collection::Publication;
 
 pub mod add;
 pub mod discard;
+pub mod export;
+pub mod import;
 pub mod list;
 pub mod publish;
 pub mod refresh;

@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::commands::lock;
 use crate::distribution::{Distribution, Patch};
 
+pub mod export;
+pub mod import;
 pub mod list;
 pub mod publish;
 pub mod refresh;

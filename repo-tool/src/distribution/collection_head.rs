@@ -77,13 +77,14 @@ impl HeldHead {
         Ok(record.newest().cloned())
     }
 
-    /// Publishes it below `public` with the signatures of `signers` at `now`: tiles, bundles and
+    /// Publishes it below `public` with the signatures of `signers` at `now`
+    /// and what `others` signed: tiles, bundles and
     /// packs that are new, the record, then the checkpoint.
     pub(super) fn publish(
         &self,
         distribution: &Distribution,
         public: &mut dyn Sink,
-        signers: &[&dyn Signer],
+        (signers, others): &(Vec<&dyn Signer>, Vec<SignatureLine>),
         (now, assurances): (Timestamp, Assurances),
     ) -> Result<Timestamp, DistributionError> {
         let copy = distribution.copy_sink();
@@ -105,7 +106,7 @@ impl HeldHead {
         crash_point("distribution.collection-files");
         record.advance(&next)?;
         crash_point("distribution.collection-head");
-        let note = self.note.clone().with(lines);
+        let note = self.note.clone().with(lines).with(others.iter().cloned());
         public.put_mutable(&layout::checkpoint(LOG), &note.to_bytes())?;
         crash_point("distribution.collection-checkpoint");
         Ok(time)

@@ -18,12 +18,16 @@ use crate::known_authority::KnownAuthorityError;
 use crate::patch_selector::PatchSelector;
 use crate::publish::PublishError;
 use crate::role_dir::RoleDirError;
+use crate::round::RoundError;
 use crate::server::ServerError;
 use crate::watch::OtherHead;
 
 /// Why a distribution did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum DistributionError {
+    /// Signatures that others are to give.
+    #[error(transparent)]
+    Round(Box<RoundError>),
     /// The distribution's directory.
     #[error(transparent)]
     RoleDir(#[from] RoleDirError),
@@ -92,16 +96,6 @@ pub enum DistributionError {
         name: KeyName,
         /// The newest version of the authority.
         version: u64,
-    },
-    /// The server's keys are fewer than the authority asks for.
-    #[error("the authority asks for {needed} keys of {origin}, this server has {found}")]
-    TooFewKeys {
-        /// The distribution's log.
-        origin: KeyName,
-        /// The threshold.
-        needed: u32,
-        /// Keys in use that this server has.
-        found: usize,
     },
     /// The collection's log names an authority note that is not held, or another one.
     #[error("entry {index} of the collection's log names another authority/{version} than is held")]
@@ -192,11 +186,6 @@ impl DistributionError {
             Self::NotListed { .. } => {
                 "take the acceptance to the authority (authority admit, sign, publish)".into()
             }
-            Self::TooFewKeys { .. } => {
-                "a distribution's keys must all be on the machine that publishes, or the authority \
-                 must lower the threshold"
-                    .into()
-            }
             Self::NothingSynced => "fetch from the collection first: \
                  patchrepo distribution sync DIR"
                 .into(),
@@ -235,11 +224,18 @@ impl DistributionError {
     }
 }
 
+impl From<RoundError> for DistributionError {
+    fn from(error: RoundError) -> Self {
+        Self::Round(Box::new(error))
+    }
+}
+
 impl From<DistributionError> for Failure {
     fn from(error: DistributionError) -> Self {
         let (exit, hint) = (error.exit(), error.hint());
         match error {
             DistributionError::RoleDir(error) => error.into(),
+            DistributionError::Round(error) => (*error).into(),
             DistributionError::Server(error) => error.into(),
             DistributionError::Authority(error) => error.into(),
             DistributionError::Publish(error) => error.into(),

@@ -15,7 +15,7 @@ use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{
-    Clock, FirstVerified, PatchContext, PatchNote, check_unexpired, collection_lines,
+    Clock, FirstVerified, PatchContext, PatchNote, Role, check_unexpired, collection_lines,
     verify_first_patch, verify_patch,
 };
 use countersign_format::signature::{Signer, countersign};
@@ -28,8 +28,9 @@ use super::{Decisions, Distribution, DistributionError, archive};
 use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, mark_announced};
 use crate::publish::{
-    Assurances, PublishError, Publisher, SignedHead, is_old, read_entry, refresh_copy,
+    Assurances, Batch, PublishError, Publisher, SignedHead, is_old, read_entry, refresh_copy,
 };
+use crate::round::{Gathered, Item, Round};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -84,11 +85,16 @@ impl Distribution {
         check_unexpired(authority, file.as_str(), Clock::local(now))?;
         let listed = &self.role(authority)?.log;
         let signers = server::open_signers(&self.directory, listed, passphrases)?;
-        if signers.len() < listed.threshold as usize {
-            let (origin, needed, found) = (listed.origin.clone(), listed.threshold, signers.len());
-            return Err(DistributionError::TooFewKeys { origin, needed, found });
-        }
         Ok(Session { distribution: self, known, signers, now, unwatched: Vec::new() })
+    }
+
+    /// Learns what the authority published, for what needs no key: looking at a round of signatures.
+    pub(super) fn session_without_keys(
+        &self,
+        now: Timestamp,
+    ) -> Result<Session<'_>, DistributionError> {
+        let known = KnownAuthority::learn(&self.directory, &self.config)?;
+        Ok(Session { distribution: self, known, signers: Vec::new(), now, unwatched: Vec::new() })
     }
 }
 
@@ -117,8 +123,12 @@ impl Session<'_> {
         if publisher.pending().is_some() {
             self.complete(&mut publisher, &head, &mut publication)?;
         } else {
-            self.publish_collection(&head, publisher.sink(), Assurances::default())?;
-            publisher.sign_anew(&self.signers(), self.now, Assurances::default())?;
+            let gathered = self.gather(&publisher, &head)?;
+            let assurances = Assurances::default();
+            self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
+            publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
+            publisher.sign_anew(&self.signers(), self.now, assurances)?;
+            Gathered::clear(&self.distribution.directory)?;
         }
         publication.collection = head.checkpoint.size;
         publication.distribution = publisher.size();
@@ -156,8 +166,11 @@ impl Session<'_> {
             return Err(PublishError::Pending(batch.entries.len()).into());
         }
         let unwatched = self.watch(publisher.head())?;
-        self.publish_collection(&head, publisher.sink(), assurances)?;
+        let gathered = self.gather(&publisher, &head)?;
+        self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
+        publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
         let own = publisher.refresh(&self.signers(), self.now, assurances)?;
+        Gathered::clear(&self.distribution.directory)?;
         let state = self.distribution.directory.state();
         let size = head.checkpoint.size;
         let place = (state.as_path(), self.now);
@@ -186,24 +199,29 @@ impl Session<'_> {
         publication: &mut Publication,
     ) -> Result<(), DistributionError> {
         let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
-        let parse = |(index, bytes)| Ok((index, DistributionEntry::parse(bytes)?));
-        let entries: Vec<(u64, DistributionEntry)> =
-            batch.indexed().map(parse).collect::<Result<_, EntryError>>()?;
+        let entries = parse(&batch)?;
+        // nothing is published before all that must sign have signed
+        let gathered = self.gather(publisher, head)?;
         for (entry, content) in &entries {
             if let DistributionEntry::Release(release) = content {
                 for patch in release.patches.iter().flat_map(|range| range.indexes()) {
-                    let signed = self.put_patch(publisher.sink(), head, patch, *entry)?;
+                    let signed =
+                        self.put_patch(publisher.sink(), (head, &gathered), patch, *entry)?;
                     publication.countersigned.extend(signed.map(|entry| (patch, entry)));
                 }
             }
         }
         publisher.sink().sync()?;
         crash_point("distribution.patches");
-        self.publish_collection(head, publisher.sink(), Assurances::default())?;
+        self.publish_collection(head, &gathered, publisher.sink(), Assurances::default())?;
+        if let Some(next) = publisher.next_head() {
+            publisher.with_others(self.others(&gathered, &next, true)?, self.now);
+        }
         publisher.commit(&self.signers())?;
         let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
         self.mark(&entries)?;
         crash_point("distribution.marked");
+        Gathered::clear(&self.distribution.directory)?;
         publisher.finish()?;
         publication.entries.extend(entries);
         Ok(())
@@ -228,7 +246,7 @@ impl Session<'_> {
     fn put_patch(
         &self,
         public: &mut dyn Sink,
-        head: &HeldHead,
+        (head, gathered): (&HeldHead, &Gathered<'_>),
         index: u64,
         released: u64,
     ) -> Result<Option<PatchEntry>, DistributionError> {
@@ -243,7 +261,7 @@ impl Session<'_> {
         {
             return Ok(None);
         }
-        let note = self.countersign(&verified.note)?.to_bytes();
+        let note = self.countersigned(&verified, gathered)?.to_bytes();
         // what readers would refuse is not published
         verify_patch(&note, &context, role, released)?;
         if present.is_some() {
@@ -275,25 +293,131 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The note with the collection's lines and, over exactly those, ours.
-    fn countersign(&self, note: &Note) -> Result<Note, DistributionError> {
-        let first: Vec<SignatureLine> =
-            collection_lines(note, self.note()).into_iter().cloned().collect();
-        let first_note = Note::new(note.text().to_owned(), first.clone());
-        let mut second = Vec::new();
-        for signer in &self.signers {
-            second.push(countersign(signer, &first_note, &first)?);
+    /// The note with the collection's lines and, over exactly those, the distribution's.
+    fn countersigned(
+        &self,
+        verified: &PatchNote,
+        gathered: &Gathered<'_>,
+    ) -> Result<Note, DistributionError> {
+        let first = self.first_lines(&verified.note);
+        let first_note = Note::new(verified.note.text().to_owned(), first.clone());
+        let item = Item::countersignature(first_note.text().to_owned(), verified.index, &first);
+        let mut second = gathered.lines(&item);
+        if second.is_empty() {
+            // of a publication that was interrupted, with a key that was retired since
+            for signer in &self.signers {
+                second.push(countersign(signer, &first_note, &first)?);
+            }
         }
         Ok(first_note.with(second))
+    }
+
+    /// The collection's lines on a note: what is countersigned.
+    fn first_lines(&self, note: &Note) -> Vec<SignatureLine> {
+        collection_lines(note, self.note()).into_iter().cloned().collect()
     }
 
     fn publish_collection(
         &self,
         head: &HeldHead,
+        gathered: &Gathered<'_>,
         public: &mut dyn Sink,
         assurances: Assurances,
     ) -> Result<Timestamp, DistributionError> {
-        head.publish(self.distribution, public, &self.signers(), (self.now, assurances))
+        let others = self.others(gathered, &head.checkpoint, false)?;
+        let signing = (self.signers(), others);
+        head.publish(self.distribution, public, &signing, (self.now, assurances))
+    }
+
+    /// What is to be signed: of a publication that is pending, and both heads.
+    pub(super) fn round(
+        &self,
+        publisher: &Publisher<'_>,
+        head: &HeldHead,
+    ) -> Result<Round, DistributionError> {
+        let mut items = Vec::new();
+        let next = publisher.next_head();
+        let pending = publisher.pending().filter(|_| next.is_some());
+        if let Some(batch) = pending {
+            for (entry, content) in parse(batch)? {
+                if let DistributionEntry::Release(release) = content {
+                    for patch in release.patches.iter().flat_map(|range| range.indexes()) {
+                        items.extend(self.to_countersign(head, patch, entry)?);
+                    }
+                }
+            }
+        }
+        let own = next.unwrap_or_else(|| publisher.head().clone());
+        items.push(Item::head(&head.checkpoint, false));
+        items.push(Item::head(&own, true));
+        let role = self.role()?;
+        Ok(Round {
+            role: Role::Distribution(role.name.clone()),
+            log: Log::Distribution,
+            keys: role.log.clone(),
+            begun: pending.map(|batch| batch.time),
+            items,
+        })
+    }
+
+    /// What is to be countersigned of a patch; nothing if its published note is good.
+    fn to_countersign(
+        &self,
+        head: &HeldHead,
+        index: u64,
+        released: u64,
+    ) -> Result<Option<Item>, DistributionError> {
+        let verified = self.first_signed(head, index)?;
+        let path = layout::patch_note(&verified.entry.archive.sha256);
+        let text = verified.note.text();
+        let context = self.context(path.as_str(), text.as_bytes(), index);
+        let present = self.distribution.public_sink().read(&path, MAX_NOTE as u64)?;
+        let role = self.role()?;
+        if present.is_some_and(|note| verify_patch(&note, &context, role, released).is_ok()) {
+            return Ok(None);
+        }
+        let first = self.first_lines(&verified.note);
+        Ok(Some(Item::countersignature(text.to_owned(), index, &first)))
+    }
+
+    /// Signs patches with the keys at hand, and refuses to go on before others have done theirs.
+    fn gather(
+        &self,
+        publisher: &Publisher<'_>,
+        head: &HeldHead,
+    ) -> Result<Gathered<'_>, DistributionError> {
+        let round = self.round(publisher, head)?;
+        let mut gathered = self.gathered(publisher, &round)?;
+        gathered.sign(&round, &self.signers)?;
+        let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
+        round.check(&gathered, &own, self.now)?;
+        Ok(gathered)
+    }
+
+    /// What was gathered, along with what stands on the published heads.
+    pub(super) fn gathered(
+        &self,
+        publisher: &Publisher<'_>,
+        round: &Round,
+    ) -> Result<Gathered<'_>, DistributionError> {
+        let mut gathered = Gathered::load(&self.distribution.directory, Log::Distribution)?;
+        let cosigned = layout::checkpoint(Log::Collection);
+        let cosigned = self.distribution.public_sink().read(&cosigned, MAX_NOTE as u64)?;
+        let cosigned = cosigned.and_then(|bytes| Note::parse(&bytes, MAX_NOTE).ok());
+        for note in publisher.published_note()?.into_iter().chain(cosigned) {
+            round.items.iter().for_each(|item| gathered.add_published(item, &note));
+        }
+        Ok(gathered)
+    }
+
+    /// What others than the keys at hand signed of a head.
+    fn others(
+        &self,
+        gathered: &Gathered<'_>,
+        head: &Checkpoint,
+        own: bool,
+    ) -> Result<Vec<SignatureLine>, DistributionError> {
+        Ok(gathered.others(&Item::head(head, own), &self.signers, &self.role()?.log))
     }
 
     fn watch(&self, ours: &Checkpoint) -> Result<Vec<Unwatched>, DistributionError> {
@@ -332,15 +456,15 @@ impl Session<'_> {
         decisions.write(directory)
     }
 
-    fn held_head(&self) -> Result<HeldHead, DistributionError> {
+    pub(super) fn held_head(&self) -> Result<HeldHead, DistributionError> {
         HeldHead::read(self.distribution, self.note(), self.role()?, Clock::local(self.now))
     }
 
-    fn note(&self) -> &AuthorityNote {
+    pub(super) fn note(&self) -> &AuthorityNote {
         self.known.chain().newest()
     }
 
-    fn role(&self) -> Result<&DistributionRole, DistributionError> {
+    pub(super) fn role(&self) -> Result<&DistributionRole, DistributionError> {
         self.distribution.role(self.note())
     }
 
@@ -348,11 +472,16 @@ impl Session<'_> {
         self.signers.iter().map(|signer| signer as &dyn Signer).collect()
     }
 
-    fn open<'s>(
+    pub(super) fn open<'s>(
         &self,
         writer: &'s mut DirectoryWriter,
     ) -> Result<Publisher<'s>, DistributionError> {
         let state = self.distribution.directory.state();
         Ok(Publisher::open(writer, &state, Log::Distribution, &self.role()?.log.origin)?)
     }
+}
+
+/// The entries of the journal, with their indexes.
+fn parse(batch: &Batch) -> Result<Vec<(u64, DistributionEntry)>, EntryError> {
+    batch.indexed().map(|(index, bytes)| Ok((index, DistributionEntry::parse(bytes)?))).collect()
 }

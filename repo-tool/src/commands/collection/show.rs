@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::collection::{Collection, CollectionError};
 use crate::commands::narrow::NarrowArgs;
+use crate::commands::now;
+use crate::commands::round::StandingReport;
 use crate::patch_selector::PatchSelector;
 
 /// What is shown.
@@ -19,7 +21,7 @@ pub struct ShowArgs {
     directory: PathBuf,
     /// Patches, published or not
     #[arg(value_name = "NAME@VERSION")]
-    patch: PatchSelector,
+    patch: Option<PatchSelector>,
     #[command(flatten)]
     narrow: NarrowArgs,
 }
@@ -111,7 +113,11 @@ fn requirement(
 /// Shows them.
 pub fn run(arguments: &ShowArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let collection = Collection::open(&arguments.directory)?;
-    let selector = arguments.narrow.narrow(&arguments.patch);
+    let Some(patch) = &arguments.patch else {
+        output.report(&StandingReport::new(None, collection.standings(now()?)?));
+        return Ok(ExitStatus::Done);
+    };
+    let selector = arguments.narrow.narrow(patch);
     let mut patches = Vec::new();
     for patch in collection.select_published(&selector)? {
         let (entry, file) = collection.published_entry(&patch)?;

@@ -11,12 +11,15 @@ use serde::Serialize;
 
 use super::list::{Details, PatchState, RingState};
 use crate::commands::narrow::NarrowArgs;
+use crate::commands::now;
+use crate::commands::round::StandingReport;
 use crate::distribution::{Decisions, Distribution, Terms};
 use crate::patch_selector::PatchSelector;
 
-/// Show what is known of patches, and what was decided about them
+/// Show what is known of patches, or who has signed what is being published
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
+    patchrepo distribution show /srv/distribution\n  \
     patchrepo distribution show /srv/distribution acme-agent@2.1.1\n  \
     patchrepo distribution show /srv/distribution acme-agent@2.1.1 --base none")]
 pub struct ShowArgs {
@@ -25,7 +28,7 @@ pub struct ShowArgs {
     directory: PathBuf,
     /// The patches
     #[arg(value_name = "NAME@VERSION")]
-    patch: PatchSelector,
+    patch: Option<PatchSelector>,
     #[command(flatten)]
     narrow: NarrowArgs,
 }
@@ -106,10 +109,14 @@ fn describe(ring: &RingState) -> String {
 /// Shows them.
 pub fn run(arguments: &ShowArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let distribution = Distribution::open(&arguments.directory)?;
+    let Some(patch) = &arguments.patch else {
+        output.report(&StandingReport::new(None, distribution.signed_by(now()?)?));
+        return Ok(ExitStatus::Done);
+    };
     let (catalogue, standings) = (distribution.catalogue()?, distribution.standings()?);
     let decisions = Decisions::read(distribution.directory())?;
     let mut patches = Vec::new();
-    for patch in catalogue.select(&arguments.narrow.narrow(&arguments.patch))? {
+    for patch in catalogue.select(&arguments.narrow.narrow(patch))? {
         let hash = &patch.entry.archive.sha256;
         patches.push(Shown {
             state: PatchState::new(patch, &standings, &decisions),

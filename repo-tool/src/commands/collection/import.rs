@@ -1,0 +1,35 @@
+//! `patchrepo collection import`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign_terminal::{ExitStatus, Failure, Output};
+
+use crate::collection::Collection;
+use crate::commands::round::{StandingReport, read_signatures};
+use crate::commands::{lock, now};
+
+/// Take the signatures that the holder of a key brought
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    patchrepo collection import /srv/collection signatures.json\n\n\
+    All of the file is taken or nothing: every signature must be of something that waits for it, by a\n\
+    key that the authority lists, good, and no older than what waits.")]
+pub struct ImportArgs {
+    /// The collection's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// What `patchrepo sign` wrote
+    #[arg(value_name = "SIGNATURES")]
+    signatures: PathBuf,
+}
+
+/// Takes them and says who is still to sign.
+pub fn run(arguments: &ImportArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    let collection = Collection::open(&arguments.directory)?;
+    let _lock = lock(collection.directory(), output)?;
+    let brought = read_signatures(&arguments.signatures)?;
+    let (imported, standings) = collection.import(&brought, now()?)?;
+    output.report(&StandingReport::new(Some(imported), standings));
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,91 @@
+//! Gathering the distribution's signatures where more than one person must sign.
+
+use countersign_format::key::Vkey;
+use countersign_format::layout::Log;
+use countersign_format::time::Timestamp;
+
+use super::collection_head::HeldHead;
+use super::publish::Session;
+use super::{Distribution, DistributionError};
+use crate::publish::{Publisher, read_head};
+use crate::round::{Imported, Kind, Round, Signatures, SigningRequest, Standing, grow};
+use crate::server;
+
+/// From which sizes on the growth of each log is proven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Since {
+    /// Of the collection's log; the published head's unless given.
+    pub collection: Option<u64>,
+    /// Of the distribution's log; the published head's unless given.
+    pub distribution: Option<u64>,
+}
+
+impl Distribution {
+    /// What others are still to sign, as a file for them, with heads that are proven to extend the
+    /// ones of `since`.
+    pub fn signing_request(
+        &self,
+        since: Since,
+        now: Timestamp,
+    ) -> Result<Option<SigningRequest>, DistributionError> {
+        self.in_round(now, |session, publisher, head, mut round, own| {
+            let gathered = session.gathered(publisher, &round)?;
+            let new = publisher.pending().map(|batch| batch.entries.clone()).unwrap_or_default();
+            for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
+                item.growth = Some(if item.own {
+                    let size = publisher.size();
+                    let since = since.distribution.unwrap_or(size);
+                    grow(publisher.sink(), Log::Distribution, size, &new, since)?
+                } else {
+                    let cosigned = read_head(publisher.sink(), Log::Collection)?;
+                    let cosigned = cosigned.map_or(0, |head| head.size);
+                    let since = since.collection.unwrap_or(cosigned);
+                    let size = head.checkpoint.size;
+                    grow(&self.copy_sink(), Log::Collection, size, &[], since)?
+                });
+            }
+            Ok(round.request(&gathered, own, now)?)
+        })
+    }
+
+    /// Takes what others signed.
+    pub fn import(
+        &self,
+        brought: &Signatures,
+        now: Timestamp,
+    ) -> Result<(Imported, Vec<Standing>), DistributionError> {
+        self.in_round(now, |session, publisher, _, round, own| {
+            let mut gathered = session.gathered(publisher, &round)?;
+            let imported = round.import(brought, &mut gathered, now)?;
+            Ok((imported, round.standings(&gathered, own, now)?))
+        })
+    }
+
+    /// Who has signed what is being published, and the published heads.
+    pub fn signed_by(&self, now: Timestamp) -> Result<Vec<Standing>, DistributionError> {
+        self.in_round(now, |session, publisher, _, round, own| {
+            let gathered = session.gathered(publisher, &round)?;
+            Ok(round.standings(&gathered, own, now)?)
+        })
+    }
+
+    fn in_round<T>(
+        &self,
+        now: Timestamp,
+        act: impl FnOnce(
+            &Session<'_>,
+            &mut Publisher<'_>,
+            &HeldHead,
+            Round,
+            &[Vkey],
+        ) -> Result<T, DistributionError>,
+    ) -> Result<T, DistributionError> {
+        let session = self.session_without_keys(now)?;
+        let own = server::own_keys(&self.directory, &session.role()?.log)?;
+        let head = session.held_head()?;
+        let mut writer = self.public_sink();
+        let mut publisher = session.open(&mut writer)?;
+        let round = session.round(&publisher, &head)?;
+        act(&session, &mut publisher, &head, round, &own)
+    }
+}

@@ -1,0 +1,438 @@
+//! Gathering signatures where a threshold asks for more keys than there are at hand (SPEC §5.4).
+//!
+//! A publication's journal fixes what is to be signed. What the keys at hand sign of patches is
+//! kept in `state/signatures`, and so is what comes from elsewhere: [`SigningRequest`] is the file
+//! that travels to the holder of a key, [`Signatures`] the one that comes back. Nothing under
+//! `public/` changes before every threshold is met. Heads are signed here last of all, so a round
+//! that somebody refuses leaves no head behind that this server's keys have signed.
+
+use std::path::Path;
+
+use countersign_format::authority::LogRole;
+use countersign_format::hash::Hash32;
+use countersign_format::json;
+use countersign_format::key::{KeyName, SignatureType, Vkey};
+use countersign_format::layout::Log;
+use countersign_format::note::{Note, SignatureLine};
+use countersign_format::policy::{
+    Clock, Counted, Gathering, PolicyError, Role, verify_brought, verify_gathered,
+};
+use countersign_format::signature::{Signer, countersign, sign_note};
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+use countersign_store::durable::{self, Access};
+use serde::{Deserialize, Serialize};
+
+use crate::key_store::SigningKey;
+use crate::role_dir::{RoleDir, RoleDirError};
+
+mod error;
+mod growth;
+mod item;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+pub use error::RoundError;
+pub use growth::{Growth, grow};
+pub use item::{Item, Kind};
+pub use sign::{Holder, sign};
+
+const FILE: &str = "state/signatures";
+const SIGNATURES: &str = "signatures/v1";
+const REQUEST: &str = "signing-request/v1";
+/// Largest of the files that travel: the entries of some hundreds of patches.
+pub const MAX_ROUND_FILE: usize = 16 * 1024 * 1024;
+/// Most that is to be signed at once.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// What one publication asks to be signed, and by whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Round {
+    /// Whose keys are to sign.
+    pub role: Role,
+    /// The same, as a role's directory has it.
+    pub log: Log,
+    /// The keys, and how many of them.
+    pub keys: LogRole,
+    /// When it began, if it is a publication: heads that were signed before are of an earlier one.
+    pub begun: Option<Timestamp>,
+    /// What is to be signed.
+    pub items: Vec<Item>,
+}
+
+/// The file that travels to the holder of a key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SigningRequest {
+    /// Whose keys are to sign.
+    pub role: Log,
+    /// How many of the keys must sign.
+    pub threshold: u32,
+    /// When the publication began, if it is one; else the published head is signed anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Timestamp>,
+    /// The keys that may sign.
+    pub keys: Vec<Vkey>,
+    /// What is to be signed.
+    pub items: Vec<Item>,
+}
+
+/// The file that comes back, and what is kept of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Signatures {
+    /// Whose keys signed.
+    pub role: Log,
+    /// What they signed.
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature line and what it stands under.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Signature {
+    /// [`Item::id`].
+    pub of: Hash32,
+    /// The line, as it stands on a note.
+    pub line: String,
+}
+
+/// What has been gathered for a server's round.
+#[derive(Debug)]
+pub struct Gathered<'d> {
+    directory: &'d RoleDir,
+    kept: Signatures,
+}
+
+/// Who has signed one thing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Standing {
+    /// What, in words.
+    pub item: String,
+    /// How many must sign.
+    pub threshold: u32,
+    /// Whose signatures are there and count.
+    pub signed: Vec<KeyName>,
+    /// Whose keys are at hand and sign when all others have.
+    pub at_hand: Vec<KeyName>,
+    /// Who has not signed.
+    pub missing: Vec<KeyName>,
+}
+
+/// How many lines came and were new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Imported {
+    /// Lines that were not there.
+    pub new: usize,
+    /// Lines that were there already.
+    pub known: usize,
+}
+
+impl Standing {
+    /// Whether as many have signed, or will, as must.
+    pub fn is_met(&self) -> bool {
+        self.signed.len() + self.at_hand.len() >= self.threshold as usize
+    }
+}
+
+impl Round {
+    /// What is still to be signed by others, as the file that travels. None if nothing is.
+    pub fn request(
+        &self,
+        gathered: &Gathered<'_>,
+        own: &[Vkey],
+        now: Timestamp,
+    ) -> Result<Option<SigningRequest>, RoundError> {
+        let standings = self.standings(gathered, own, now)?;
+        let missing = self.items.iter().zip(standings).filter(|(_, standing)| !standing.is_met());
+        let items: Vec<Item> = missing.map(|(item, _)| item.clone()).collect();
+        if items.is_empty() {
+            return Ok(None);
+        }
+        let is_others = |vkey: &&Vkey| !own.contains(vkey);
+        Ok(Some(SigningRequest {
+            role: self.log,
+            threshold: self.keys.threshold,
+            begun: self.begun,
+            keys: self.keys.active().map(|key| &key.vkey).filter(is_others).cloned().collect(),
+            items,
+        }))
+    }
+
+    /// Who has signed what. `own` are the keys at hand.
+    pub fn standings(
+        &self,
+        gathered: &Gathered<'_>,
+        own: &[Vkey],
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, RoundError> {
+        self.items.iter().map(|item| self.standing(item, gathered, own, now)).collect()
+    }
+
+    fn standing(
+        &self,
+        item: &Item,
+        gathered: &Gathered<'_>,
+        own: &[Vkey],
+        now: Timestamp,
+    ) -> Result<Standing, RoundError> {
+        let counted = self.count(item, gathered.lines(item), &self.keys, 0, now)?;
+        let has_signed = |vkey: &Vkey| counted.iter().any(|line| line.key == vkey.key);
+        let (mut signed, mut at_hand, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for key in self.keys.active() {
+            let list = match () {
+                () if has_signed(&key.vkey) => &mut signed,
+                () if own.contains(&key.vkey) => &mut at_hand,
+                () => &mut missing,
+            };
+            list.push(key.id.clone());
+        }
+        let threshold = self.keys.threshold;
+        Ok(Standing { item: item.to_string(), threshold, signed, at_hand, missing })
+    }
+
+    /// Refuses to go on while a threshold is not met. The keys at hand, `own`, count for what they
+    /// are about to sign.
+    pub fn check(
+        &self,
+        gathered: &Gathered<'_>,
+        own: &[Vkey],
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
+        let mut others = self.keys.clone();
+        others.keys.retain(|key| !own.contains(&key.vkey));
+        let held = self.keys.active().filter(|key| own.contains(&key.vkey)).count();
+        let held = u32::try_from(held).expect("at most MAX_ROLE_KEYS");
+        let needed = self.keys.threshold.saturating_sub(held);
+        for item in &self.items {
+            if let Err(source) = self.count(item, gathered.lines(item), &others, needed, now) {
+                let standings = self.standings(gathered, own, now)?;
+                let (role, log) = (self.role.to_string(), self.log);
+                return Err(RoundError::Waiting { role, log, standings, source: Box::new(source) });
+            }
+        }
+        Ok(())
+    }
+
+    fn count(
+        &self,
+        item: &Item,
+        lines: Vec<SignatureLine>,
+        keys: &LogRole,
+        threshold: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Counted>, PolicyError> {
+        let (file, first) = (item.to_string(), item.first_lines());
+        let note = Note::new(item.text.clone(), lines);
+        let whose = (&self.role, keys);
+        verify_gathered(&note, &file, &item.gathering(&first, now), whose, threshold)
+    }
+
+    /// Takes what came back: every line must be of something that this round asks for, by a key
+    /// that is listed, good, and not older than the round. All of the file or nothing.
+    pub fn import(
+        &self,
+        brought: &Signatures,
+        gathered: &mut Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<Imported, RoundError> {
+        if brought.role != self.log {
+            return Err(RoundError::OtherRole { found: brought.role, expected: self.log });
+        }
+        let mut kept = gathered.kept.clone();
+        let mut imported = Imported::default();
+        for (place, signature) in brought.signatures.iter().enumerate() {
+            let item = self.items.iter().find(|item| item.id() == signature.of);
+            let item = item.ok_or(RoundError::NotAsked { place, of: signature.of })?;
+            let line = SignatureLine::parse(&signature.line).ok_or(RoundError::Line(place))?;
+            self.judge(item, &line, gathered, now)?;
+            if kept.signatures.contains(signature) {
+                imported.known += 1;
+                continue;
+            }
+            kept.put(item, &line);
+            imported.new += 1;
+        }
+        gathered.keep(kept)?;
+        crash_point("round.imported");
+        Ok(imported)
+    }
+
+    fn judge(
+        &self,
+        item: &Item,
+        line: &SignatureLine,
+        gathered: &Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
+        let (file, first) = (item.to_string(), item.first_lines());
+        let whose = (&self.role, &self.keys);
+        let what = item.gathering(&first, now);
+        let verify = |line| verify_brought(&item.text, line, &file, &what, whose);
+        let Some(counted) = verify(line)? else {
+            return Err(RoundError::NotListed { name: line.name.clone(), id: line.id });
+        };
+        let lines = gathered.lines(item);
+        let same = lines.iter().filter(|held| (&held.name, held.id) == (&line.name, line.id));
+        // one that is too old by now is no reason to refuse a newer one
+        let held = same.filter_map(|held| verify(held).ok()??.time).max();
+        match (counted.time, self.begun.max(held)) {
+            (Some(time), Some(begun)) if time < begun => {
+                Err(RoundError::Early { name: counted.name, time, begun })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SigningRequest {
+    /// Reads the file that travels.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RoundError> {
+        let what = "signing request";
+        let request: Self =
+            json::parse(bytes, REQUEST).map_err(|source| RoundError::Json { what, source })?;
+        if request.items.len() > MAX_ITEMS {
+            return Err(RoundError::TooMany);
+        }
+        Ok(request)
+    }
+
+    /// The file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::print_pretty(REQUEST, self)
+    }
+}
+
+impl Signatures {
+    /// Reads the file that comes back.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RoundError> {
+        let what = "file of signatures";
+        json::parse(bytes, SIGNATURES).map_err(|source| RoundError::Json { what, source })
+    }
+
+    /// The file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::print_pretty(SIGNATURES, self)
+    }
+
+    /// Adds a line, in place of an earlier one of the same key.
+    fn put(&mut self, item: &Item, line: &SignatureLine) {
+        let of = item.id();
+        self.signatures.retain(|kept| {
+            let old = SignatureLine::parse(&kept.line);
+            kept.of != of
+                || old.is_none_or(|old| (old.name, old.id) != (line.name.clone(), line.id))
+        });
+        self.signatures.push(Signature { of, line: print(line) });
+    }
+}
+
+impl<'d> Gathered<'d> {
+    /// Reads what was gathered so far in a role's directory.
+    pub fn load(directory: &'d RoleDir, role: Log) -> Result<Self, RoundError> {
+        let kept = match directory.read(Path::new(FILE), MAX_ROUND_FILE)? {
+            Some(bytes) => Signatures::parse(&bytes)?,
+            None => Signatures { role, signatures: Vec::new() },
+        };
+        Ok(Self { directory, kept })
+    }
+
+    /// The lines that were gathered for `item`; nothing is verified here.
+    pub fn lines(&self, item: &Item) -> Vec<SignatureLine> {
+        let of = item.id();
+        let kept = self.kept.signatures.iter().filter(|signature| signature.of == of);
+        kept.filter_map(|signature| SignatureLine::parse(&signature.line)).collect()
+    }
+
+    /// The lines that others than `keys` gave `item`, of keys of `log` in use.
+    pub fn others(&self, item: &Item, keys: &[SigningKey], log: &LogRole) -> Vec<SignatureLine> {
+        let kinds = [SignatureType::Note, SignatureType::Cosignature];
+        let is = |vkey: &Vkey, line: &SignatureLine| {
+            vkey.name == line.name && kinds.iter().any(|kind| vkey.id(*kind) == line.id)
+        };
+        let own: Vec<Vkey> = keys.iter().map(SigningKey::vkey).collect();
+        let listed = |line: &SignatureLine| log.active().any(|key| is(&key.vkey, line));
+        let is_own = |line: &SignatureLine| own.iter().any(|vkey| is(vkey, line));
+        self.lines(item).into_iter().filter(|line| listed(line) && !is_own(line)).collect()
+    }
+
+    /// Adds to a head's lines those that stand on it as it is published: others' signatures go on
+    /// to count until they are too old.
+    pub fn add_published(&mut self, item: &Item, published: &Note) {
+        let known = self.lines(item);
+        let is_new = |line: &&SignatureLine| {
+            !known.iter().any(|known| (&known.name, known.id) == (&line.name, line.id))
+        };
+        if published.text() == item.text {
+            let lines: Vec<_> = published.signatures().iter().filter(is_new).cloned().collect();
+            for line in &lines {
+                self.kept.put(item, line);
+            }
+        }
+    }
+
+    /// Signs with the keys at hand what they have not signed, but for heads. Where others are to
+    /// sign too, it is kept for when they have.
+    pub fn sign(&mut self, round: &Round, keys: &[SigningKey]) -> Result<(), RoundError> {
+        let mut kept = self.kept.clone();
+        for item in round.items.iter().filter(|item| item.kind != Kind::Head) {
+            let present = self.lines(item);
+            for key in keys {
+                let line = item.line_by(key)?;
+                if !present.contains(&line) {
+                    kept.put(item, &line);
+                }
+            }
+        }
+        if keys.len() < round.keys.threshold as usize {
+            self.keep(kept)?;
+            crash_point("round.signed");
+        } else {
+            self.kept = kept;
+        }
+        Ok(())
+    }
+
+    /// Forgets all: the round is over.
+    pub fn clear(directory: &RoleDir) -> Result<(), RoundError> {
+        durable::remove(directory.path(), Path::new(FILE)).map_err(|source| {
+            let path = directory.path().join(FILE);
+            RoleDirError::Io { action: "remove", path, source }.into()
+        })
+    }
+
+    fn keep(&mut self, kept: Signatures) -> Result<(), RoundError> {
+        if kept != self.kept {
+            self.directory.write(Path::new(FILE), &kept.to_bytes(), Access::Private)?;
+            self.kept = kept;
+        }
+        Ok(())
+    }
+}
+
+impl Item {
+    /// What judges the lines of this.
+    fn gathering<'f>(&self, first: &'f [SignatureLine], now: Timestamp) -> Gathering<'f> {
+        match self.kind {
+            Kind::Patch => Gathering::Patch,
+            Kind::Countersignature => Gathering::Countersignature(first),
+            Kind::Head => Gathering::Head(Clock::local(now)),
+        }
+    }
+
+    /// The line of a key on a patch note.
+    fn line_by(&self, key: &dyn Signer) -> Result<SignatureLine, RoundError> {
+        let first = self.first_lines();
+        Ok(match self.kind {
+            Kind::Countersignature => {
+                countersign(key, &Note::new(self.text.clone(), first.clone()), &first)?
+            }
+            Kind::Patch | Kind::Head => sign_note(key, &self.text)?,
+        })
+    }
+}
+
+/// A line as it stands on a note, without its newline.
+fn print(line: &SignatureLine) -> String {
+    let mut text = String::new();
+    line.print(&mut text);
+    text.trim_end().to_owned()
+}

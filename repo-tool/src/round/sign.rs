@@ -1,0 +1,126 @@
+//! Signing a request on the machine of a key's holder, which needs no network and no log.
+
+use std::path::Path;
+
+use countersign_format::authority::AuthorityNote;
+use countersign_format::hash::Hash32;
+use countersign_format::key::Vkey;
+use countersign_format::layout::Log;
+use countersign_format::merkle::verify_consistency;
+use countersign_format::note::{Note, SignatureLine};
+use countersign_format::policy::{PatchContext, verify_first_patch};
+use countersign_format::signature::{Signer, cosign, sign_note};
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+
+use super::{Item, Kind, RoundError, Signature, Signatures, SigningRequest, print};
+use crate::key_store::{FoundKey, SigningKey};
+use crate::publish::{HeadRecord, SignedHead};
+
+/// The holder of a key.
+pub struct Holder<'h> {
+    /// The key.
+    pub key: SigningKey,
+    /// The directory of the record of heads that the key signed.
+    pub record: &'h Path,
+    /// The newest authority note that the holder trusts, for countersignatures.
+    pub authority: Option<&'h AuthorityNote>,
+}
+
+impl SigningRequest {
+    /// The key as the request names it; an error if it may not sign.
+    pub fn name(&self, found: FoundKey) -> Result<SigningKey, RoundError> {
+        let key = self.keys.iter().find(|vkey| vkey.key == *found.public_key());
+        let names = || self.keys.iter().map(|vkey| vkey.name.to_string()).collect::<Vec<_>>();
+        let key = key.ok_or_else(|| RoundError::NotMine(names().join(", ")))?;
+        Ok(found.named(&key.name))
+    }
+}
+
+/// Signs all that a request asks for, or nothing: first every item is looked at, then the record
+/// of heads is advanced, then the key signs.
+pub fn sign(
+    request: &SigningRequest,
+    holder: &Holder<'_>,
+    now: Timestamp,
+) -> Result<Signatures, RoundError> {
+    let mut heads = Vec::new();
+    for (place, item) in request.items.iter().enumerate() {
+        if !is_signed_by(item, request.role) {
+            return Err(RoundError::OtherKind { place, role: request.role });
+        }
+        match item.kind {
+            Kind::Patch => (),
+            Kind::Countersignature => holder.verify_first(item)?,
+            Kind::Head => heads.push((place, holder.look_at(item, now)?)),
+        }
+    }
+    let mut signatures = Vec::new();
+    let mut keep = |item: &Item, line: &SignatureLine| {
+        signatures.push(Signature { of: item.id(), line: print(line) });
+    };
+    for item in request.items.iter().filter(|item| item.kind != Kind::Head) {
+        keep(item, &item.line_by(&holder.key)?);
+    }
+    for (place, (mut record, next)) in heads {
+        let item = &request.items[place];
+        record.advance(&next)?;
+        crash_point("sign.head");
+        if item.own {
+            keep(item, &sign_note(&holder.key, &item.text)?);
+        }
+        keep(item, &cosign(&holder.key, &item.text, next.time)?);
+    }
+    Ok(Signatures { role: request.role, signatures })
+}
+
+/// Whether a role signs such a thing, so that no file of one role is signed as another's.
+fn is_signed_by(item: &Item, role: Log) -> bool {
+    match (item.kind, role) {
+        (Kind::Patch, Log::Collection) | (Kind::Countersignature, Log::Distribution) => {
+            item.entry().is_some()
+        }
+        (Kind::Head, _) => item.checkpoint().is_some(),
+        _ => false,
+    }
+}
+
+impl Holder<'_> {
+    /// Verifies the first signatures: a countersignature says that this was done.
+    fn verify_first(&self, item: &Item) -> Result<(), RoundError> {
+        let authority = self.authority.ok_or(RoundError::NoAuthority)?;
+        let note = Note::new(item.text.clone(), item.first_lines()).to_bytes();
+        let context = PatchContext {
+            file: &item.to_string(),
+            authority,
+            entry: item.text.as_bytes(),
+            index: item.index.unwrap_or(u64::MAX),
+        };
+        verify_first_patch(&note, &context)?;
+        Ok(())
+    }
+
+    /// Looks whether this key may sign a head: of one size it signs one tree, and each tree extends
+    /// those that it signed before.
+    fn look_at(&self, item: &Item, now: Timestamp) -> Result<(HeadRecord, SignedHead), RoundError> {
+        let head = item.checkpoint().expect("looked at before");
+        let vkey = Vkey::server(self.key.name().clone(), self.key.public_key().clone());
+        let name = Hash32::of(format!("{}\n{vkey}\n", head.origin).as_bytes()).to_string();
+        let record = HeadRecord::open(self.record, &format!("head-{}", &name[..16]))?;
+        if let Some(signed) = record.newest().filter(|signed| signed.size < head.size) {
+            let since = item.growth.as_ref().map_or(0, |growth| growth.size);
+            let (origin, size) = (head.origin.clone(), signed.size);
+            let Some(growth) = item.growth.as_ref().filter(|growth| growth.size == size) else {
+                return Err(RoundError::OtherSince { origin, signed: size, since });
+            };
+            let proof = &growth.proof;
+            if let Err(error) = verify_consistency(size, &signed.root, head.size, &head.root, proof)
+            {
+                return Err(RoundError::Fork { origin, signed: size, source: Some(error) });
+            }
+        }
+        let next = SignedHead::new(&head, record.time(now)?);
+        record.check(&next)?;
+        Ok((record, next))
+    }
+}
