@@ -12,6 +12,7 @@ use countersign_store::{HttpOptions, Location, Mirrors, Source};
 use crate::config::{ConfigError, SourceConfig, SourceName, SourceNetwork};
 use crate::db::DatabaseError;
 use crate::db::source::NewSource;
+use crate::first_boot::{self, FirstBootError};
 use crate::machine;
 use crate::places::Places;
 use crate::report::Reporter;
@@ -134,6 +135,12 @@ impl Enrolment {
 }
 
 impl CheckedEnrolment {
+    /// Puts the enrolment into a machine image, for each machine made from it to do it at its first
+    /// boot. Nothing is fetched.
+    pub fn prepare_image(&self, places: &Places) -> Result<(), FirstBootError> {
+        first_boot::prepare(places, &self.config, &self.note)
+    }
+
     /// Binds the machine: the source is taken into the state, updated for the first time, and its
     /// file is written. If the update fails nothing of it stays.
     pub async fn enroll(

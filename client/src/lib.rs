@@ -14,6 +14,7 @@ pub mod db;
 pub mod doctor;
 pub mod download;
 pub mod enroll;
+pub mod first_boot;
 pub mod freshness;
 pub mod gate;
 pub mod hooks;

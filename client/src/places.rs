@@ -145,6 +145,11 @@ impl Places {
         self.config.with_file_name("conf.d")
     }
 
+    /// The marks of an image whose machines enrol at their first boot.
+    pub fn first_boot(&self) -> PathBuf {
+        self.state.join("first-boot")
+    }
+
     /// Something that only an enrolled machine has, apart from the state: a source's file, or
     /// evidence.
     pub fn trace_of_enrolment(&self) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ use countersign_format::time::Timestamp;
 use countersign_store::{Holder, Lock, LockError};
 
 use crate::db::{Database, DatabaseError};
+use crate::first_boot::{self, FirstBootError};
 use crate::places::Places;
 use crate::report::Reporter;
 use crate::root::{Root, RootError};
@@ -62,14 +63,26 @@ pub enum StateError {
     /// An interrupted transaction could not be put back.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// The enrolment that an image carries.
+    #[error(transparent)]
+    FirstBoot(#[from] FirstBootError),
 }
 
 impl State {
     /// Opens the state of an enrolled machine.
     pub fn open(opening: Opening<'_>, reporter: &mut dyn Reporter) -> Result<Self, StateError> {
         // before the lock is made: a machine that is not enrolled gets no directories
-        must_be_there(opening.places)?;
-        Self::lock_and_open(opening, reporter, must_be_there)
+        let is_waiting = |found: &Result<(), StateError>| {
+            matches!(found, Err(StateError::Database(DatabaseError::NotYet(_))))
+        };
+        let found = must_be_there(opening.places);
+        if !is_waiting(&found) {
+            found?;
+        }
+        Self::lock_and_open(opening, reporter, |places| match must_be_there(places) {
+            found if is_waiting(&found) => Ok(Database::create(&places.database()).map(drop)?),
+            found => found,
+        })
     }
 
     /// Opens the state for an enrolment: makes it if this is the first one. One that is there and
@@ -104,6 +117,7 @@ impl State {
         let root = Root::open(&places.root)?;
         let recovered = recover(&mut database, &root, context, reporter)?;
         database.migrate()?;
+        first_boot::take(&mut database, places)?;
         Ok(Self { database, recovered, _lock: lock })
     }
 }
@@ -119,6 +133,9 @@ pub fn must_be_there(places: &Places) -> Result<(), StateError> {
     let path = places.database();
     if path.try_exists().map_err(|source| directory_error(&path, source))? {
         return Ok(());
+    }
+    if first_boot::is_waiting(places) {
+        return Err(DatabaseError::NotYet(path).into());
     }
     Err(match places.trace_of_enrolment() {
         Some(trace) => DatabaseError::Lost { path, trace },

@@ -37,3 +37,4 @@ pub mod text;
 pub mod tile;
 pub mod time;
 pub mod tree;
+pub mod words;

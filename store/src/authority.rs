@@ -15,6 +15,7 @@ use countersign_format::layout;
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_ENROLL_SEARCH, MAX_PASSED_OVER};
 use countersign_format::note::Note;
 use countersign_format::policy::{Chain, PolicyError};
+use countersign_format::words::{WordsError, from_words};
 
 use crate::error::{Cause, GetError};
 use crate::mirrors::Failover;
@@ -25,7 +26,7 @@ use crate::source::{Get, Got, Source};
 pub enum AnchorText {
     /// A file that holds the note.
     File(PathBuf),
-    /// The SHA-256 of the note's text.
+    /// The SHA-256 of the note's text, written as `sha256:HEX` or in words.
     Fingerprint(Hash32),
 }
 
@@ -133,6 +134,17 @@ pub enum AnchorTextError {
     /// What follows `sha256:` is no SHA-256 value.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// Words that are no SHA-256 value.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+}
+
+/// From as many words on a text is meant as a fingerprint: no file is called so.
+const FEWEST_WORDS: usize = 12;
+
+fn is_words(text: &str) -> bool {
+    text.split_whitespace().count() >= FEWEST_WORDS
+        && text.chars().all(|c| c.is_ascii_alphabetic() || c.is_whitespace())
 }
 
 impl FromStr for AnchorText {
@@ -141,6 +153,7 @@ impl FromStr for AnchorText {
     fn from_str(text: &str) -> Result<Self, AnchorTextError> {
         match text.strip_prefix("sha256:") {
             Some(hex) => Ok(Self::Fingerprint(hex.parse()?)),
+            None if is_words(text) => Ok(Self::Fingerprint(from_words(text)?)),
             None if text.is_empty() => Err(AnchorTextError::Empty),
             None => Ok(Self::File(text.into())),
         }

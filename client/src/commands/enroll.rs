@@ -1,15 +1,18 @@
 //! `patchctl enroll`.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use countersign_format::text::{DistributionName, RingName};
+use countersign_format::words::to_words;
 use countersign_store::authority::AnchorText;
 use countersign_store::{ClientCertificate, CredentialsFile, Location};
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::clock;
 use patchctl::config::{MAX_PRIORITY, SourceName, SourceNetwork, USUAL_PRIORITY, USUAL_RING};
-use patchctl::enroll::Enrolment;
+use patchctl::enroll::{CheckedEnrolment, Enrolment};
+use patchctl::places::{NamedPlaces, Places};
 use serde::Serialize;
 
 use super::update::SourceReport;
@@ -24,14 +27,19 @@ use crate::session::{Session, block_on};
 #[command(after_help = "Examples:\n  \
     patchctl enroll https://patches.example.org --authority sha256:2f1c…\n  \
     patchctl enroll https://patches.example.org --authority /media/stick/authority --ring canary\n  \
-    patchctl enroll /mnt/patches --authority authority.note --root /srv/image")]
+    patchctl enroll /mnt/patches --authority authority.note --root /srv/chroot\n  \
+    patchctl enroll --image /srv/image https://patches.example.org --authority authority.note\n\n\
+    The hash may also be given as the 24 words that patchrepo authority show prints.")]
 pub struct EnrollArgs {
     /// The repository's base URL, or its directory
     #[arg(value_name = "URL")]
     url: Location,
-    /// The authority note that trust begins with, or the SHA-256 of its text
-    #[arg(long, value_name = "FILE|sha256:HEX")]
+    /// The authority note that trust begins with, or the SHA-256 of its text, in hex or in words
+    #[arg(long, value_name = "FILE|sha256:HEX|WORDS")]
     authority: AnchorText,
+    /// Enrol the machines that are made from this image, each at its first patchctl update
+    #[arg(long, value_name = "ROOT", conflicts_with = "root")]
+    image: Option<PathBuf>,
     /// The distribution to take patches from; the only one unless named
     #[arg(long, value_name = "NAME")]
     distribution: Option<DistributionName>,
@@ -70,9 +78,13 @@ struct Enrolled {
     authority: String,
     version: u64,
     sha256: String,
+    words: String,
     distribution: String,
     ring: String,
     update: Option<SourceReport>,
+    /// The image that carries the enrolment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<PathBuf>,
 }
 
 impl Report for Enrolled {
@@ -86,7 +98,49 @@ impl Report for Enrolled {
         if let Some(update) = &self.update {
             update.print(output);
         }
+        if let Some(image) = &self.image {
+            let image = image.display();
+            output.note(format!("Machines made from {image} enrol with: patchctl update."));
+        }
     }
+}
+
+impl Enrolled {
+    fn new(checked: &CheckedEnrolment) -> Self {
+        Self {
+            source: checked.config.name.to_string(),
+            url: checked.config.url.to_string(),
+            authority: checked.authority.clone(),
+            version: checked.version,
+            sha256: checked.config.authority.to_string(),
+            words: to_words(&checked.config.authority),
+            distribution: checked.config.distribution.to_string(),
+            ring: checked.config.ring.to_string(),
+            update: None,
+            image: None,
+        }
+    }
+}
+
+/// Lets a person at a terminal compare the note of a file with what the authority's people say. Who
+/// gives the hash has compared.
+fn compare(
+    session: &Session<'_>,
+    checked: &CheckedEnrolment,
+    is_file: bool,
+) -> Result<(), Failure> {
+    if !is_file || session.arguments.yes || !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let output = session.output;
+    let Enrolled { authority, sha256, words, .. } = Enrolled::new(checked);
+    output.note(format!("{authority} says of its note sha256:{sha256}, in words:"));
+    output.note(words);
+    let question = "Is this what the authority's people read to you?";
+    if output.confirm(question, false)? {
+        return Ok(());
+    }
+    Err(Failure::new(ExitStatus::Failed, "the fingerprints do not match; nothing was changed"))
 }
 
 impl EnrollArgs {
@@ -110,10 +164,11 @@ impl EnrollArgs {
 /// Binds the machine.
 pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, Failure> {
     session.refuse_dry_run("enroll")?;
+    let is_file = matches!(arguments.authority, AnchorText::File(_));
     let network = arguments.network()?;
     let anchor = arguments.authority.read().map_err(|error| {
         Failure::new(io_exit(&error), format!("cannot read the authority note: {error}"))
-            .hint("give a file or sha256:HEX")
+            .hint("give a file, sha256:HEX or its 24 words")
     })?;
     let url = match arguments.url {
         // the file in sources.d must mean the same from everywhere
@@ -136,20 +191,31 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
         offline: session.arguments.offline,
     };
     let http = &session.config.http;
-    let checked = block_on(enrolment.check(&session.places, http)).or_explain()?;
+    let places = match &arguments.image {
+        Some(root) => image_places(root)?,
+        None => session.places.clone(),
+    };
+    let checked = block_on(enrolment.check(&places, http)).or_explain()?;
+    compare(session, &checked, is_file)?;
+    if let Some(image) = arguments.image {
+        checked.prepare_image(&places).or_explain()?;
+        session.output.report(&Enrolled { image: Some(image), ..Enrolled::new(&checked) });
+        return Ok(ExitStatus::Done);
+    }
     let mut state = session.open_or_create()?;
     let mut bars = session.bars();
     let enrolled = checked.enroll(&mut state, &session.places, http, clock::now(), &mut bars);
     let updated = block_on(enrolled).or_explain()?;
-    session.output.report(&Enrolled {
-        source: checked.config.name.to_string(),
-        url: checked.config.url.to_string(),
-        authority: checked.authority.clone(),
-        version: checked.version,
-        sha256: checked.config.authority.to_string(),
-        distribution: checked.config.distribution.to_string(),
-        ring: checked.config.ring.to_string(),
-        update: updated.map(|updated| SourceReport::new(&checked.config.name, &updated)),
-    });
+    let update = updated.map(|updated| SourceReport::new(&checked.config.name, &updated));
+    session.output.report(&Enrolled { update, ..Enrolled::new(&checked) });
     Ok(ExitStatus::Done)
+}
+
+/// The usual directories below the root of an image, which must be there.
+fn image_places(root: &Path) -> Result<Places, Failure> {
+    let root = root.canonicalize().map_err(|error| {
+        Failure::new(ExitStatus::Failed, format!("{}: {error}", root.display()))
+            .hint("give the directory where the image's root file system is")
+    })?;
+    Ok(NamedPlaces { root: Some(root), ..NamedPlaces::default() }.settle(Path::new("/")))
 }

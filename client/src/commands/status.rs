@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use countersign_format::time::Timestamp;
+use countersign_format::words::to_words;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Tone, duration};
 use patchctl::catalogue::KnownSource;
 use patchctl::db::Database;
@@ -52,6 +53,10 @@ struct SourceStatus {
     authority: String,
     authority_version: u64,
     authority_expires: String,
+    /// SHA-256 of the authority note that trust begins with.
+    begins_with: String,
+    #[serde(skip)]
+    words: String,
     fresh: bool,
     problem: Option<String>,
     freshness: FreshnessReport,
@@ -174,6 +179,8 @@ impl SourceStatus {
             authority: authority.name.to_string(),
             authority_version: authority.version,
             authority_expires: authority.expires.to_string(),
+            begins_with: format!("sha256:{}", source.config.authority),
+            words: to_words(&source.config.authority),
             fresh: freshness.is_fresh(),
             problem: freshness.problem().map(str::to_owned),
             freshness,
@@ -204,6 +211,7 @@ impl SourceStatus {
                 self.authority, self.authority_version, self.authority_expires
             ),
         );
+        output.detail(format!("begins with {}, in words: {}", self.begins_with, self.words));
         let never = "never".to_owned();
         output.print_field("updated", self.updated.as_ref().unwrap_or(&never));
         output.print_toned_field("index", self.freshness.tone(), &self.freshness);

@@ -53,6 +53,9 @@ pub enum DatabaseError {
     /// There is no file: this machine is not enrolled.
     #[error("no state database at {}", .0.display())]
     Missing(PathBuf),
+    /// There is no file yet: this machine was made from an image and enrols at its first update.
+    #[error("no state database at {} yet: this machine's image carries an enrolment", .0.display())]
+    NotYet(PathBuf),
     /// A first use was asked for where there is a database.
     #[error("a state database is already at {}", .0.display())]
     Exists(PathBuf),

@@ -7,6 +7,7 @@ use countersign_terminal::{ExitStatus, time};
 use patchctl::config::ConfigError;
 use patchctl::config::definitions::definition;
 use patchctl::db::DatabaseError;
+use patchctl::first_boot::FirstBootError;
 use patchctl::state::StateError;
 
 use super::{Explain, io_exit, privilege_hint};
@@ -46,6 +47,7 @@ impl Explain for DatabaseError {
             Self::File { source, .. } => io_exit(source),
             Self::Sqlite(error) => sqlite_exit(error),
             Self::Missing(_)
+            | Self::NotYet(_)
             | Self::Lost { .. }
             | Self::Exists(_)
             | Self::Corrupt { .. }
@@ -62,6 +64,7 @@ impl Explain for DatabaseError {
                 "begin with: patchctl enroll URL --authority FILE|sha256:HEX; \
                  if this machine was enrolled, restore the state from a backup"
             }
+            Self::NotYet(_) => "enrol it: patchctl update",
             Self::Lost { .. } => {
                 "restore it from a backup; or move the sources' files and the evidence away and \
                  begin with: patchctl enroll …, which forgets what is installed and which versions \
@@ -101,6 +104,32 @@ fn sqlite_exit(error: &rusqlite::Error) -> ExitStatus {
     }
 }
 
+impl Explain for FirstBootError {
+    fn exit(&self) -> ExitStatus {
+        match self {
+            Self::File { source, .. } => io_exit(source),
+            Self::HasState(_) | Self::Random(_) => ExitStatus::Failed,
+            Self::OtherNote { .. } => ExitStatus::Signature,
+            Self::Policy(error) => error.exit(),
+            Self::Config(error) => error.exit(),
+            Self::Database(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::HasState(_) => "prepare an image that was never booted",
+            Self::OtherNote { .. } | Self::Policy(_) => {
+                "the image was altered or is incomplete: make it anew with patchctl enroll --image"
+            }
+            Self::Config(error) => return error.hint(),
+            Self::Database(error) => return error.hint(),
+            Self::File { .. } | Self::Random(_) => return privilege_hint(self.exit()),
+        };
+        Some(text.into())
+    }
+}
+
 impl Explain for StateError {
     fn exit(&self) -> ExitStatus {
         match self {
@@ -111,6 +140,7 @@ impl Explain for StateError {
             Self::Database(error) => error.exit(),
             Self::Root(error) => error.exit(),
             Self::Recover(error) => error.exit(),
+            Self::FirstBoot(error) => error.exit(),
         }
     }
 
@@ -127,6 +157,7 @@ impl Explain for StateError {
             Self::Database(error) => error.hint(),
             Self::Root(error) => error.hint(),
             Self::Recover(error) => error.hint(),
+            Self::FirstBoot(error) => error.hint(),
             Self::Directory { .. } | Self::Lock(_) => privilege_hint(self.exit()),
         }
     }

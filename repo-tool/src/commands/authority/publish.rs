@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use countersign_format::hash::Hash32;
 use countersign_format::layout;
+use countersign_format::words::to_words;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ struct Published {
     version: u64,
     file: PathBuf,
     sha256: Hash32,
+    words: String,
 }
 
 impl Report for Published {
@@ -35,7 +37,8 @@ impl Report for Published {
         output.print_field("version", self.version);
         output.print_field("file", self.file.display());
         output.print_field("sha256", self.sha256);
-        output.note("Clients are enrolled with the file, or with sha256: and this value.");
+        output.print_field("in words", &self.words);
+        output.print_field("enrol with", format!("--authority sha256:{}", self.sha256));
     }
 }
 
@@ -45,6 +48,7 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     let chain = authority.publish(now()?)?;
     let version = chain.newest().version;
     let file = authority.directory().public().join(layout::authority(version));
-    output.report(&Published { version, file, sha256: chain.fingerprint() });
+    let words = to_words(&chain.fingerprint());
+    output.report(&Published { version, file, sha256: chain.fingerprint(), words });
     Ok(ExitStatus::Done)
 }

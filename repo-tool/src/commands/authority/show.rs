@@ -8,6 +8,7 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_PASSED_OVER};
 use countersign_format::policy::{Chain, PolicyError};
+use countersign_format::words::to_words;
 use countersign_store::{Get, Got, HttpOptions, Location, Source};
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report, Table, duration};
 use serde::Serialize;
@@ -37,6 +38,7 @@ pub struct ShowArgs {
 #[derive(Serialize)]
 struct Shown<'a> {
     sha256: Hash32,
+    words: String,
     note: &'a AuthorityNote,
 }
 
@@ -47,6 +49,7 @@ impl Report for Shown<'_> {
         output.print_field("version", note.version);
         output.print_field("expires", note.expires);
         output.print_field("sha256", self.sha256);
+        output.print_field("in words", &self.words);
         let keys = note.authority.keys.len();
         output.print_field("threshold", format!("{} of {keys}", note.authority.threshold));
         print_log(output, "collection", &note.collection);
@@ -133,7 +136,8 @@ fn show_own(path: &Path, next: bool, output: &Output) -> Result<ExitStatus, Fail
 }
 
 fn show_chain(chain: &Chain, output: &Output) {
-    output.report(&Shown { sha256: chain.fingerprint(), note: chain.newest() });
+    let (sha256, words) = (chain.fingerprint(), to_words(&chain.fingerprint()));
+    output.report(&Shown { sha256, words, note: chain.newest() });
 }
 
 /// Follows a repository's notes from version 1 to the newest that readers accept; names those
