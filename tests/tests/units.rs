@@ -45,9 +45,9 @@ fn every_command_of_a_unit_is_one_that_the_program_takes() {
             }
             let output = command.args(words).current_dir(lab.path()).output().expect("it runs");
             let said = String::from_utf8_lossy(&output.stderr);
-            let code = output.status.code().expect("not killed");
-            assert!(![0, 2].contains(&code), "{line}: exit {code}: {said}");
-            assert!(!said.contains("Usage:"), "{line}: {said}");
+            // what every mistake in the words of a command line ends with
+            assert!(!said.contains("try '--help'"), "{line}: {said}");
+            assert_ne!(output.status.code(), Some(0), "{line}: nothing is there to be done");
             count += 1;
         }
     }
