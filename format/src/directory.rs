@@ -118,6 +118,14 @@ impl From<&str> for ServerUrl {
     }
 }
 
+/// The name, and below it each URL on a line.
+impl fmt::Display for DirectoryServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.distribution)?;
+        self.urls.iter().try_for_each(|url| write!(formatter, "\n{url}"))
+    }
+}
+
 impl fmt::Display for ServerUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.url)?;

@@ -95,7 +95,7 @@ pub enum LifeError {
         /// The repository.
         place: String,
         /// Why.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
 }
 
@@ -188,7 +188,7 @@ pub async fn look(source: &Source, authority: &AuthorityNote) -> Result<Seen, Li
     let place = || source.name().to_owned();
     let bytes = read(source, &path, MAX_NOTE).await?;
     let bytes = bytes.ok_or_else(|| LifeError::Missing { place: place(), path })?;
-    let refused = |error| LifeError::Policy { place: place(), source: error };
+    let refused = |error| LifeError::Policy { place: place(), source: Box::new(error) };
     let Some(decided) = read(source, &layout::checkpoint(Log::Distribution), MAX_NOTE).await?
     else {
         // a collection's own repository, which its distributions read

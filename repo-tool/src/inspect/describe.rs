@@ -143,8 +143,7 @@ pub(super) fn directory(directory: &DirectoryNote, note: &Note, keys: &KnownKeys
         ("expires", directory.expires.to_string()),
     ];
     for server in &directory.servers {
-        let urls: String = server.urls.iter().map(|url| format!("\n{url}")).collect();
-        fields.push(("server", format!("{}{urls}", server.distribution)));
+        fields.push(("server", server.to_string()));
     }
     signed(shown("directory note", fields), note, keys)
 }

@@ -177,8 +177,9 @@ impl Failover for ReplicaError {
             }
             Self::Authority(error) => error.is_worth_another_server(),
             // the fault is here, or in what was asked for
-            Self::Write(_) | Self::Local { .. } | Self::Held { .. } => false,
-            Self::Distribution { .. } => false,
+            Self::Write(_) | Self::Local { .. } | Self::Held { .. } | Self::Distribution { .. } => {
+                false
+            }
             Self::Policy(_)
             | Self::Follow(_)
             | Self::OtherAnchor { .. }

@@ -178,8 +178,7 @@ impl Inspected {
             ("expires", directory.expires.to_string()),
         ];
         for server in &directory.servers {
-            let urls: String = server.urls.iter().map(|url| format!("\n{url}")).collect();
-            fields.push(("server", format!("{}{urls}", server.distribution)));
+            fields.push(("server", server.to_string()));
         }
         Self::new("directory note", fields).signed(note, signers, None)
     }
