@@ -1,0 +1,140 @@
+//! apt: a flat repository with a signed index, as `apt-ftparchive` and `gpg` make it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::data_directory;
+use crate::items::Item;
+use crate::measure::{Workshop, is_installed, run};
+use crate::update::Updater;
+
+/// `apt-get`.
+pub struct Apt;
+
+/// Whether all that is needed is installed.
+pub fn is_there() -> bool {
+    ["apt-get", "apt-ftparchive", "gpg", "zstd"].into_iter().all(is_installed)
+}
+
+impl Updater for Apt {
+    fn name(&self) -> String {
+        "apt".into()
+    }
+
+    fn publish(&self, items: &[Item], site: &Path) {
+        let mut text = String::new();
+        for item in items {
+            let Item { name, version, summary, size, unpacked, sha256 } = item;
+            let kilobytes = unpacked / 1024;
+            write!(
+                text,
+                "Package: {name}\nVersion: {version}\nArchitecture: all\n\
+                 Maintainer: Maintainers <maintainers@example.org>\nInstalled-Size: {kilobytes}\n\
+                 Section: misc\nPriority: optional\nFilename: ./{name}_{version}_all.deb\n\
+                 Size: {size}\nSHA256: {sha256}\nDescription: {summary}\n\n"
+            )
+            .expect("a String takes all");
+        }
+        fs::write(site.join("Packages"), text).expect("it can be written");
+        run(Command::new("zstd").args(["-q", "-19", "-T2", "Packages"]).current_dir(site));
+        let release = Command::new("apt-ftparchive")
+            .args(["-o", "APT::FTPArchive::Release::Suite=x", "release", "."])
+            .current_dir(site)
+            .output()
+            .expect("apt-ftparchive is installed");
+        fs::write(site.join("Release"), release.stdout).expect("it can be written");
+        let home = signing_home();
+        run(gpg(&home).args(["--clearsign", "-o", "InRelease", "Release"]).current_dir(site));
+    }
+
+    fn new_machine(&self, machine: &Path, url: &str) {
+        new_dpkg(machine);
+        let key = signing_home().join("key.gpg");
+        let source = format!("deb [signed-by={}] {url} ./\n", key.display());
+        fs::write(machine.join("etc/apt/sources.list"), source).expect("it can be written");
+    }
+
+    fn update(&self, _: &Workshop, machine: &Path, _: bool) -> Command {
+        let mut command = Command::new("apt-get");
+        command.args(options(machine)).args(["-q", "update"]);
+        command
+    }
+
+    fn known(&self, _: &Workshop, machine: &Path) -> u64 {
+        let lists = fs::read_dir(machine.join("var/lib/apt/lists")).expect("apt keeps lists there");
+        let paths = lists.map(|entry| entry.expect("it can be read").path());
+        let is_list = |path: &std::path::PathBuf| path.to_string_lossy().ends_with("_Packages");
+        let path = paths.filter(is_list).next().expect("apt keeps a list");
+        let text = fs::read(path).expect("it can be read");
+        text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Package: ")).count()
+            as u64
+    }
+}
+
+/// Makes a machine on which nothing is installed.
+pub fn new_dpkg(machine: &Path) {
+    for directory in [
+        "etc/apt",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "var/lib/dpkg/info",
+        "var/lib/dpkg/updates",
+        "var/lib/dpkg/triggers",
+        "var/log",
+    ] {
+        fs::create_dir_all(machine.join(directory)).expect("a directory for the machine");
+    }
+    for file in ["status", "available"] {
+        fs::write(machine.join("var/lib/dpkg").join(file), "").expect("it can be written");
+    }
+}
+
+/// Lets apt work on a machine of its own, as whoever runs this.
+pub fn options(machine: &Path) -> Vec<String> {
+    let machine = machine.display();
+    [
+        format!("Dir={machine}/"),
+        format!("Dir::State::status={machine}/var/lib/dpkg/status"),
+        "Dir::Etc::sourceparts=/nowhere".into(),
+        "Dir::Etc::parts=/nowhere".into(),
+        "Dir::Etc::main=/nowhere".into(),
+        "Acquire::Languages=none".into(),
+        "Acquire::GzipIndexes=false".into(),
+        "APT::Sandbox::User=".into(),
+        "APT::Architecture=amd64".into(),
+        "Debug::NoLocking=1".into(),
+    ]
+    .into_iter()
+    .flat_map(|option| ["-o".to_owned(), option])
+    .collect()
+}
+
+/// A place with a signing key, made once.
+fn signing_home() -> std::path::PathBuf {
+    let home = data_directory().join("gpg");
+    if home.join("key.gpg").exists() {
+        return home;
+    }
+    fs::create_dir_all(&home).expect("a directory for the key");
+    run(Command::new("chmod").arg("700").arg(&home));
+    let identity = "benchmarks@example.org";
+    run(gpg(&home).args([
+        "--passphrase",
+        "",
+        "--quick-gen-key",
+        identity,
+        "ed25519",
+        "sign",
+        "never",
+    ]));
+    run(gpg(&home).args(["--export", "-o"]).arg(home.join("key.gpg")));
+    home
+}
+
+fn gpg(home: &Path) -> Command {
+    let mut command = Command::new("gpg");
+    command.args(["--batch", "--yes", "--quiet", "--homedir"]).arg(home);
+    command
+}

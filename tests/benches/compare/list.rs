@@ -1,0 +1,65 @@
+//! Looking at what is known: lists, status, search.
+
+use std::process::Command;
+
+use crate::apt::Apt;
+use crate::measure::{Workshop, measure};
+use crate::ours::{Ours, patchctl};
+use crate::pacman::{Pacman, pacman};
+use crate::server::Server;
+use crate::table::Table;
+use crate::update::{Updater, held, publish};
+use crate::{Options, apt, pacman as pacman_module};
+
+/// A word of the vocabulary that some summaries have.
+const WORD: &str = "corde";
+
+/// Prints a table for each command and size.
+pub fn run(workshop: &Workshop, options: &Options) {
+    let server = Server::start(&workshop.fresh("nginx"), &workshop.path("site"));
+    for &size in &options.sizes {
+        publish(workshop, &Ours, size, &[0]);
+        let machine = held(workshop, &server, &Ours, size);
+        let ours = |arguments: &[&str]| {
+            let command = || {
+                let mut command = patchctl(workshop, &machine);
+                command.args(arguments);
+                command
+            };
+            measure(options.runs, || (), command, || ())
+        };
+        let mut table = Table::new(format!("looking at what is known, {size} entries"));
+        for arguments in [
+            &["list", "--installed"][..],
+            &["list", "--upgradable"],
+            &["status"],
+            &["check"],
+            &["search", WORD],
+            &["list"],
+        ] {
+            table.row(&format!("patchctl {}", arguments.join(" ")), ours(arguments));
+        }
+        if apt::is_there() {
+            publish(workshop, &Apt, size, &[0]);
+            let machine = held(workshop, &server, &Apt, size);
+            let command = || {
+                let mut command = Command::new("apt-cache");
+                command.args(apt::options(&machine)).args(["search", WORD]);
+                command
+            };
+            let name = format!("{}-cache search {WORD}", Apt.name());
+            table.row(&name, measure(options.runs, || (), command, || ()));
+        }
+        if pacman_module::is_there() {
+            publish(workshop, &Pacman, size, &[0]);
+            let machine = held(workshop, &server, &Pacman, size);
+            let command = || {
+                let mut command = pacman(&machine);
+                command.args(["-Ss", WORD]);
+                command
+            };
+            table.row(&format!("pacman -Ss {WORD}"), measure(options.runs, || (), command, || ()));
+        }
+        table.print();
+    }
+}
