@@ -304,12 +304,15 @@ pub fn hold_signals(output: &Output) {
     let listen = move |kind: SignalKind| async move {
         let Ok(mut signals) = signal(kind) else { return };
         while signals.recv().await.is_some() {
-            let first = INTERRUPTED.fetch_add(1, Ordering::Relaxed) == 0;
+            // a person at the keyboard can insist; whoever closes the terminal or shuts the machine
+            // down has to wait
+            let insists = u32::from(kind == SignalKind::interrupt());
+            let first = INTERRUPTED.fetch_add(insists, Ordering::Relaxed) == 0;
             if first && !quiet {
                 // nobody may be there to read it any more
                 let _ = writeln!(
                     std::io::stderr(),
-                    "finishing or undoing the transaction; once more kills a running hook and undoes it"
+                    "finishing or undoing the transaction; Ctrl-C once more kills a running hook and undoes it"
                 );
             }
         }
