@@ -89,7 +89,7 @@ fn keys_born_in_tokens_sign_for_every_role() {
     // another key under that label is not taken for the one that is listed
     fs::rename(lab.path("tokens"), lab.path("gone")).expect("moved");
     fs::create_dir(lab.path("tokens")).expect("made");
-    let refresh = || hsm.with(lab.patchrepo("collection refresh collection"));
+    let refresh = || hsm.with(lab.patchrepo("collection refresh collection --force"));
     refresh().exits(1).says("0 tokens fit");
     hsm.token("collection");
     refresh().exits(1).says("0 keys in the token fit");
@@ -138,8 +138,8 @@ fn keys_behind_commands_sign_for_every_role() {
     let public = lab.path("collection/public/collection/checkpoint");
     let before = fs::read(&public).expect("a head");
     fs::write(&path, script.replace("-in \"$key.in\"", "-in /etc/hostname")).expect("written");
-    lab.patchrepo("collection refresh collection").exits(1).says("does not verify");
+    lab.patchrepo("collection refresh collection --force").exits(1).says("does not verify");
     fs::write(&path, "#!/bin/sh\nexit 7\n").expect("written");
-    lab.patchrepo("collection refresh collection").exits(1).says("exit status: 7");
+    lab.patchrepo("collection refresh collection --force").exits(1).says("exit status: 7");
     assert_eq!(fs::read(&public).expect("a head"), before);
 }

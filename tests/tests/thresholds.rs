@@ -4,6 +4,7 @@
 use std::fs;
 
 use countersign_tests::Lab;
+use countersign_tests::crash::at_every_point;
 use countersign_tests::tree::snapshot;
 
 /// Lists ordinary keys of holders beside the servers' own, and asks for two of each.
@@ -83,9 +84,9 @@ fn two_people_sign_for_each_server() {
     lab.endpoint("install acme-agent").done();
 
     // a refresh keeps the others' signatures while they are young enough
-    lab.patchrepo("collection refresh repo/collection").done();
+    lab.patchrepo("collection refresh repo/collection --force").done();
     lab.patchrepo("distribution sync repo/distribution").done();
-    lab.patchrepo("distribution refresh repo/distribution").done();
+    lab.patchrepo("distribution refresh repo/distribution --force").done();
     lab.endpoint("update").done();
 
     // the next patch, with another holder of the distribution
@@ -115,4 +116,36 @@ fn two_people_sign_for_each_server() {
     let verify = "verify repo/distribution/public --authority authority.note";
     lab.patchrepo(verify).exits(10).says("1 of 2 timestamped signatures of the collection count");
     lab.endpoint("update").exits(10).says("1 of 2 timestamped signatures of the collection count");
+}
+
+#[test]
+fn killed_anywhere_a_round_is_completed() {
+    let lab = Lab::with_repository();
+    raise_thresholds(&lab);
+    lab.tree("tree").program("opt/acme/agent", "one");
+    lab.collect("tree --version 1.0.0");
+    let publish = || lab.patchrepo("collection publish repo/collection");
+    for point in ["publish.journal:1", "round.signed:1"] {
+        let killed = publish().env("COUNTERSIGN_CRASH_AT", point).outcome();
+        assert_eq!(killed.code, None, "{point}\n{killed}");
+        publish().exits(10).says("nothing was published");
+    }
+    lab.patchrepo("collection export repo/collection -o to-sign.json").done();
+    let sign =
+        || lab.patchrepo("sign to-sign.json --signer file:alice/key.pem --yes -o signed.json");
+    let mut points = at_every_point(&lab, "alice", sign, |point| {
+        assert_eq!(sign().outcome().code, Some(0), "sign killed at {point}");
+    });
+    let import = || lab.patchrepo("collection import repo/collection signed.json");
+    points += at_every_point(&lab, "repo/collection", import, |point| {
+        assert_eq!(import().outcome().code, Some(0), "import killed at {point}");
+    });
+    points += at_every_point(&lab, "repo/collection", publish, |point| {
+        let rerun = publish().outcome();
+        assert_eq!(rerun.code, Some(0), "publish killed at {point}\n{rerun}");
+        lab.patchrepo("collection show repo/collection").done().says("All that is needed");
+        assert!(!lab.path("repo/collection/state/signatures").exists(), "{point}");
+    });
+    println!("killed at {points} points");
+    lab.patchrepo("distribution sync repo/distribution").done().says("acme-agent@1.0.0");
 }
