@@ -107,6 +107,18 @@ impl Catalogue {
         self.collect(|source| Ok(find(source)?.into_iter().collect()))
     }
 
+    /// Leaves those of the strongest source that has any of these patches, and of its equals. Which
+    /// source a name comes from is for people to say, not for whoever publishes it again.
+    pub fn retain_strongest(&self, offers: &mut Vec<Offer>) {
+        let strongest = offers.iter().map(|offer| self.priority(offer)).min();
+        offers.retain(|offer| Some(self.priority(offer)) == strongest);
+    }
+
+    /// The priority of the source that has a patch.
+    pub fn priority(&self, offer: &Offer) -> u16 {
+        self.sources[offer.source].config.priority
+    }
+
     fn collect(
         &self,
         find: impl Fn(&KnownSource) -> Result<Vec<IndexedPatch>, DatabaseError>,

@@ -155,6 +155,10 @@ impl CheckedEnrolment {
         let machine = machine::new_id().map_err(EnrollError::Random)?;
         let others: Vec<SourceName> =
             SourceConfig::read_all(places)?.into_iter().map(|other| other.name).collect();
+        // another process may have enrolled while this one waited for the state
+        if others.contains(name) {
+            return Err(EnrollError::Taken(name.clone()));
+        }
         let database = &mut state.database;
         let new = NewSource {
             name,

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod concern;
 pub mod config;
+pub mod consent;
 pub mod db;
 pub mod doctor;
 pub mod download;

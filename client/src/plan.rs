@@ -8,6 +8,7 @@ use countersign_format::time::Timestamp;
 
 use crate::catalogue::{Catalogue, Offer};
 use crate::config::SourceName;
+use crate::consent::Word;
 use crate::db::hold::Hold;
 use crate::db::installed::Installed;
 use crate::db::{Database, DatabaseError};
@@ -36,6 +37,9 @@ pub enum PlanError {
     /// A plan that was kept does not hold any more.
     #[error("the plan no longer holds; nothing was changed")]
     Changed(#[source] Line),
+    /// A plan that was kept does what needs a word that was not said.
+    #[error("the plan does what must be asked for here too; nothing was changed")]
+    Unsaid(BTreeSet<Word>, #[source] Line),
     /// There is no plan.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -222,11 +226,7 @@ impl Index for Asked<'_, '_> {
         if is_asked_for {
             offers.retain(|offer| self.is_selected(offer));
         }
-        // which source a name comes from is for people to say, not for whoever publishes the
-        // highest version of it
-        let priority = |offer: &Offer| catalogue.sources()[offer.source].config.priority;
-        let strongest = offers.iter().map(priority).min();
-        offers.retain(|offer| Some(priority(offer)) == strongest);
+        catalogue.retain_strongest(&mut offers);
         Ok(Component {
             name: name.clone(),
             installed: self.planner.present(name)?,

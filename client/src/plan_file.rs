@@ -92,6 +92,8 @@ pub struct StepRecord {
     pub severity: Severity,
     /// The advisories that it closes.
     pub advisories: Vec<AdvisoryId>,
+    /// The advisories that it opens again.
+    pub opens: Vec<AdvisoryId>,
     /// Whether it was not asked for: something else needs it.
     pub dependency: bool,
     /// The patches, in order.
@@ -267,6 +269,7 @@ impl StepRecord {
             to: step.to.clone(),
             severity: step.severity,
             advisories: step.advisories.iter().cloned().collect(),
+            opens: step.opens.iter().cloned().collect(),
             dependency: step.is_dependency,
             patches: step.links.iter().map(|link| PatchRecord::new(link, catalogue)).collect(),
         }

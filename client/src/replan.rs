@@ -13,7 +13,8 @@ use crate::trust::Head;
 
 impl Planner<'_> {
     /// The plan of a document, if everything is still as when it was made and nothing else would be
-    /// done for it; otherwise [`PlanError::Changed`] with all that is not.
+    /// done for it; otherwise [`PlanError::Changed`] with all that is not. What is only done by a
+    /// word needs it here too: [`PlanError::Unsaid`].
     pub fn again(&self, document: &PlanDocument, root: &Path) -> Result<Plan, PlanError> {
         let mut changed = self.changed_machine(document, root);
         changed.extend(self.changed_sources(document));
@@ -39,7 +40,9 @@ impl Planner<'_> {
             return Err(PlanError::Changed(lines));
         }
         let lines = match self.only(document, patches) {
-            Ok(plan) if document.says(&plan, self.catalogue) => return Ok(plan),
+            Ok(plan) if document.says(&plan, self.catalogue) => {
+                return self.must_be_said(&plan).map(|()| plan);
+            }
             Ok(_) => vec!["what would be done for it now is not what it says".to_owned()],
             Err(error @ PlanError::Database(_)) => return Err(error),
             Err(error) => causes(&error),

@@ -72,7 +72,9 @@ pub fn to_adopt(
     platform: Option<&Platform>,
 ) -> Result<Offer, WholeError> {
     let is_meant = |offer: &Offer| platform.is_none_or(|meant| offer.entry().platform == *meant);
-    let full = full_patches(database, catalogue, (name, version), &is_meant, platform)?;
+    let mut named = catalogue.offers_named(database, name)?;
+    catalogue.retain_strongest(&mut named);
+    let full = full_patches(named, (name, version), &is_meant, platform)?;
     let (mut open, closed): (Vec<Offer>, Vec<Offer>) = full.into_iter().partition(Offer::is_open);
     // one archive may come from several sources
     open.dedup_by_key(|offer| offer.entry().archive.sha256);
@@ -95,6 +97,7 @@ pub fn to_adopt(
 
 /// The full patch of an installed version: the very one that brought it, or one for its platform.
 /// What is installed may be put back although it is not offered any more; what was revoked may not.
+/// It comes from where it came from: another source may have the same files with other hooks.
 pub fn to_mend(
     database: &Database,
     catalogue: &Catalogue,
@@ -103,7 +106,15 @@ pub fn to_mend(
     let (name, version) = (&installed.name, &installed.version);
     let is_meant = |offer: &Offer| offer.entry().platform == installed.platform;
     let platform = Some(&installed.platform);
-    let full = full_patches(database, catalogue, (name, version), &is_meant, platform)?;
+    let mut named = catalogue.offers_named(database, name)?;
+    let mut brought = catalogue.offers_of_archive(database, &installed.archive)?;
+    catalogue.retain_strongest(&mut brought);
+    if brought.is_empty() {
+        catalogue.retain_strongest(&mut named);
+    } else {
+        named.retain(|offer| brought.iter().any(|brought| brought.source == offer.source));
+    }
+    let full = full_patches(named, (name, version), &is_meant, platform)?;
     let is_revoked = |offer: &Offer| matches!(offer.gate, Gate::Revoked(_));
     let (revoked, mut fit): (Vec<Offer>, Vec<Offer>) = full.into_iter().partition(is_revoked);
     fit.sort_by_key(|offer| {
@@ -123,13 +134,11 @@ pub fn to_mend(
 
 /// All full patches of a version that are meant; an error where there is none of the version at all.
 fn full_patches(
-    database: &Database,
-    catalogue: &Catalogue,
+    named: Vec<Offer>,
     (name, version): (&PatchName, &PatchVersion),
     is_meant: &dyn Fn(&Offer) -> bool,
     platform: Option<&Platform>,
 ) -> Result<Vec<Offer>, WholeError> {
-    let named = catalogue.offers_named(database, name)?;
     if named.is_empty() {
         return Err(WholeError::Unknown(name.clone()));
     }

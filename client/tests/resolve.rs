@@ -131,7 +131,46 @@ fn the_stronger_source_is_asked_alone_unless_another_is_named() {
     let refused = machine.run(&["install", "acme-agent@1.1.0", "--yes"]).code(104);
     refused.says("no source has acme-agent 1.1.0");
     machine.run(&["upgrade", "--source", "nobody"]).code(2).says("no source is named nobody");
-    machine.run(&["upgrade", "--source", "weak", "--yes"]).success().says("1.0.0 → 1.1.0");
+    machine
+        .run(&["plan", "upgrade", "--source", "weak", "-o", "a"])
+        .success()
+        .says("--source weak");
+    let unsaid = machine.run(&["install", "--plan", "a", "--yes"]).code(4);
+    unsaid.says("acme-agent 1.1.0 is of weak").says("--source weak");
+    let said = ["install", "--plan", "a", "--source", "weak", "--yes"];
+    machine.run(&said).success().says("1.0.0 → 1.1.0");
+    machine.run(&["plan", "install", "acme-agent@1.0.0", "--allow-downgrade", "-o", "a"]).success();
+    let unsaid = machine.run(&["install", "--plan", "a", "--yes"]).code(4);
+    unsaid.says("goes down from 1.1.0 to 1.0.0").says("--allow-downgrade");
+    let down =
+        ["install", "acme-agent@1.0.0", "--allow-downgrade", "--source", "weak", "--dry-run"];
+    assert_eq!(machine.json(&down)["steps"][0]["opens"], serde_json::json!(["CVE-2026-0001"]));
+    let said = ["install", "--plan", "a", "--allow-downgrade", "--yes"];
+    machine.run(&said).success().says("1.1.0 → 1.0.0");
+}
+
+#[test]
+fn what_is_put_right_comes_from_where_it_came_from() {
+    let strong = two_versions();
+    let mut weak = repository();
+    // the same files, and something to run with them
+    let alien = full("acme-agent", "1.1.0").hook("post-install", "#!/nonexistent\n");
+    let alien = weak.collect(&alien);
+    weak.release(&[alien]);
+    weak.publish();
+    let machine = Machine::new();
+    for (name, repository, priority) in [("strong", &strong, "10"), ("alien", &weak, "99")] {
+        repository.write_to(&machine.path(name));
+        let fingerprint = format!("sha256:{}", repository.enrolment_fingerprint());
+        let at = machine.path(name);
+        let enroll = ["enroll", at.to_str().expect("UTF-8"), "--authority", &fingerprint];
+        machine.run(&[&enroll[..], &["--name", name, "--priority", priority]].concat()).success();
+    }
+    machine.run(&["install", "acme-agent@1.0.0", "--yes"]).success();
+    machine.run(&["upgrade", "--yes"]).success();
+    machine.run(&["reinstall", "acme-agent", "--yes"]).success();
+    std::fs::remove_dir_all(machine.root("opt/acme")).expect("removed");
+    machine.run(&["repair", "--yes"]).success();
 }
 
 #[test]
@@ -221,10 +260,16 @@ fn plans_of_removals_and_of_both_are_carried_out() {
     machine.run(&["install", "old", "--yes"]).success();
     machine.run(&["plan", "remove", "old", "-o", "gone"]).success();
     machine.run(&["plan", "install", "new", "--allow-removals", "-o", "both"]).success();
-    let done = machine.run(&["install", "--plan", "both", "--yes"]).success();
+    // a file can be written by anybody: what goes is for whoever carries it out to say
+    let refused = machine.run(&["install", "--plan", "both", "--yes"]).code(4);
+    refused.says("old 1.0.0 goes").says("--allow-removals");
+    let both = ["install", "--plan", "both", "--allow-removals", "--yes"];
+    let done = machine.run(&both).success();
     done.says("needed by what was asked for: base").says("old 1.0.0 removed");
     machine.run(&["rollback", "--yes"]).success();
-    machine.run(&["install", "--plan", "gone", "--yes"]).success().says("old 1.0.0 removed");
+    machine.run(&["install", "--plan", "gone", "--yes"]).code(4).says("old 1.0.0 goes");
+    let gone = ["install", "--plan", "gone", "--allow-removals", "--yes"];
+    machine.run(&gone).success().says("old 1.0.0 removed");
     assert!(!machine.root("opt/old").exists() && !machine.root("opt/new").exists());
 }
 

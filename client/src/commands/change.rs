@@ -223,8 +223,9 @@ fn bring(
     plan: &Plan,
     local: Vec<LocalPatch>,
 ) -> Result<Vec<PlannedPatch>, Failure> {
-    let key = |offer: &Offer| offer.entry().archive.sha256;
-    let mut here: BTreeMap<Hash32, Obtained> =
+    // nobody keeps a source from naming the archive of another one
+    let key = |offer: &Offer| (offer.source, offer.entry().archive.sha256);
+    let mut here: BTreeMap<(usize, Hash32), Obtained> =
         local.into_iter().map(|patch| (key(&patch.offer), patch.obtained)).collect();
     let wanted: Vec<&Offer> = plan.links().filter(|link| !here.contains_key(&key(link))).collect();
     if !wanted.is_empty() {

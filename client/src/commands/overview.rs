@@ -18,6 +18,8 @@ pub struct StepReport {
     to: String,
     severity: &'static str,
     advisories: Vec<String>,
+    /// The advisories that it opens again.
+    opens: Vec<String>,
     summary: String,
     patches: Vec<LinkReport>,
     download: u64,
@@ -75,6 +77,7 @@ impl StepReport {
             to: step.to.to_string(),
             severity: severity_word(step.severity),
             advisories: step.advisories.iter().map(ToString::to_string).collect(),
+            opens: step.opens.iter().map(ToString::to_string).collect(),
             dependency: step.is_dependency,
             summary: last.map(|entry| entry.summary.to_string()).unwrap_or_default(),
             download: links.clone().map(|link| link.entry().archive.size).sum(),
@@ -146,6 +149,9 @@ pub fn print_steps(output: &Output, steps: &[StepReport]) {
     output.print_table(&table);
     for step in steps.iter().filter(|step| !step.advisories.is_empty()) {
         output.print_line(format!("{} closes {}", step.name, step.advisories.join(", ")));
+    }
+    for step in steps.iter().filter(|step| !step.opens.is_empty()) {
+        output.print_line(format!("{} opens {} again", step.name, step.opens.join(", ")));
     }
 }
 

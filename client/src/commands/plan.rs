@@ -91,7 +91,10 @@ pub fn run(session: &Session<'_>, arguments: &PlanArgs) -> Result<ExitStatus, Fa
     if let Some(path) = &arguments.output {
         document.write(path).or_explain()?;
         let path = path.display();
-        session.output.note(format!("kept in {path}; do it: patchctl install --plan {path}"));
+        let mut words = vec![format!("patchctl install --plan {path}")];
+        let needed = planner(PlanOptions::default())?.words(&plan).or_explain()?;
+        words.extend(needed.iter().map(ToString::to_string));
+        session.output.note(format!("kept in {path}; do it: {}", words.join(" ")));
     }
     session.output.report(&DryRun(document));
     Ok(if plan.skipped.is_empty() { ExitStatus::Done } else { ExitStatus::PatchesSkipped })

@@ -37,10 +37,9 @@ pub struct RollbackArgs {
 pub fn run(session: &Session<'_>, arguments: &RollbackArgs) -> Result<ExitStatus, Failure> {
     let mut state = session.open()?;
     let changes = rollback_changes(&state.database, arguments.to).or_explain()?;
-    if !session.sources.is_empty() {
-        let catalogue = session.catalogue(&state.database)?;
-        weigh(session, &state.database, &catalogue, &changes, arguments)?;
-    }
+    let has_sources = !session.sources.is_empty();
+    let catalogue = has_sources.then(|| session.catalogue(&state.database)).transpose()?;
+    weigh(session, &state.database, catalogue.as_ref(), &changes, arguments)?;
     let root = Root::open(&session.places.root).or_explain()?;
     let context = session.context(false);
     let prepared = prepare_rollback(&mut state.database, &root, arguments.to, context);
@@ -51,7 +50,7 @@ pub fn run(session: &Session<'_>, arguments: &RollbackArgs) -> Result<ExitStatus
 fn weigh(
     session: &Session<'_>,
     database: &Database,
-    catalogue: &Catalogue,
+    catalogue: Option<&Catalogue>,
     changes: &[ComponentChange],
     arguments: &RollbackArgs,
 ) -> Result<(), Failure> {
@@ -59,7 +58,14 @@ fn weigh(
     for change in changes {
         // what goes away has no holes
         let Some(to) = &change.new else { continue };
-        let offers = catalogue.offers_named(database, &change.name).or_explain()?;
+        let offers = catalogue.map(|known| known.offers_named(database, &change.name));
+        let offers = offers.transpose().or_explain()?.unwrap_or_default();
+        if !offers.iter().any(|offer| offer.version() == to) {
+            session.output.warning(format!(
+                "no source has {} {to}: whether it was revoked or is vulnerable is not known",
+                change.name
+            ));
+        }
         let revoked = offers.iter().filter(|offer| offer.version() == to).find_map(|offer| {
             match &offer.gate {
                 Gate::Revoked(reason) => Some(reason),

@@ -16,7 +16,7 @@ use countersign_store::follow::Held;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Database, DatabaseError, bad_value, parse};
-use crate::config::SourceName;
+use crate::config::{MAX_SOURCE_NAME, SourceName};
 
 /// The number of a source in the state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -141,11 +141,9 @@ impl Database {
         let transaction = self.begin()?;
         transaction.execute("INSERT OR IGNORE INTO machine (one, id) VALUES (1, ?1)", [machine])?;
         if let Some(old) = namesake.filter(|old| left.is_none_or(|left| left.id != old.id)) {
-            // its floors are kept under a name that nobody gives
-            transaction.execute(
-                "UPDATE OR REPLACE source SET name = substr(name, 1, 40) || '.' || id WHERE id = ?1",
-                [old.id.0],
-            )?;
+            // its floors are kept under a name that nobody has
+            let rename = "UPDATE source SET name = ?2 WHERE id = ?1";
+            transaction.execute(rename, params![old.id.0, spare_name(&records, old)])?;
         }
         let id = if let Some(left) = left {
             let rename = "UPDATE source SET name = ?2 WHERE id = ?1";
@@ -156,12 +154,12 @@ impl Database {
                 "INSERT INTO source (name, anchor, distribution, floor) VALUES (?1, ?2, ?3, ?4)",
                 params![name.as_str(), anchor.to_string(), distribution.as_str(), signed(*version)],
             )?;
-            let id = SourceId(transaction.last_insert_rowid());
-            for known in records.iter().filter(|record| record.anchor == *anchor) {
-                take_floors(&transaction, known.id, id)?;
-            }
-            id
+            SourceId(transaction.last_insert_rowid())
         };
+        let is_other = |record: &&SourceRecord| record.anchor == *anchor && record.id != id;
+        for known in records.iter().filter(is_other) {
+            take_floors(&transaction, known.id, id)?;
+        }
         put_authority(&transaction, id, *version, note)?;
         transaction.commit()?;
         Ok(Enrolled { id, is_known: left.is_some() })
@@ -306,6 +304,14 @@ impl LogRow {
             validator,
         })
     }
+}
+
+/// A name for a record whose own one is given to another.
+fn spare_name(records: &[SourceRecord], old: &SourceRecord) -> String {
+    let short: String = old.name.as_str().chars().take(MAX_SOURCE_NAME / 2).collect();
+    let names = (old.id.0..).map(|number| format!("{short}.{number}"));
+    let is_spare = |name: &String| records.iter().all(|record| record.name.as_str() != name);
+    names.into_iter().find(is_spare).expect("there are more numbers than records")
 }
 
 fn put_authority(

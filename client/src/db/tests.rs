@@ -133,3 +133,64 @@ fn a_state_that_others_can_write_to_is_refused() {
         assert!(matches!(error, DatabaseError::Exposed { owner: 1000, .. }), "{error}");
     }
 }
+
+fn new_source<'a>(
+    name: &'a crate::config::SourceName,
+    distribution: &'a countersign_format::text::DistributionName,
+    anchor: u8,
+) -> source::NewSource<'a> {
+    let anchor = countersign_format::hash::Hash32([anchor; 32]);
+    source::NewSource { name, distribution, anchor, version: 1, note: b"note", machine: "m" }
+}
+
+#[test]
+fn of_two_records_of_a_repository_the_newer_times_count() {
+    use countersign_format::layout::Log;
+    let (_directory, path) = temporary();
+    drop(Database::create(&path).expect("created"));
+    let mut database = Database::open_for_write(&path).expect("opened");
+    let [a, b] = ["a", "b"].map(|name| name.parse().expect("a name"));
+    let main = "main".parse().expect("a name");
+    let one = database.enroll(&new_source(&a, &main, 1), &[]).expect("enrolled").id;
+    let two =
+        database.enroll(&new_source(&b, &main, 1), std::slice::from_ref(&a)).expect("enrolled").id;
+    assert_ne!(one, two);
+    // updated under one name only, then both are removed and one is added again
+    // the base point of the curve
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    let key = countersign_format::key::PublicKey::from_bytes(&point).expect("a point");
+    let time =
+        |seconds| countersign_format::time::Timestamp::from_seconds(seconds).expect("a time");
+    let transaction = database.begin().expect("begun");
+    source::put_signer_time(&transaction, one, Log::Collection, &key, time(10)).expect("put");
+    source::put_signer_time(&transaction, two, Log::Collection, &key, time(99)).expect("put");
+    transaction.commit().expect("committed");
+    database.accept_authority(two, 7, b"newer").expect("accepted");
+    let again = database.enroll(&new_source(&a, &main, 1), &[]).expect("enrolled");
+    assert!(again.is_known);
+    let times = database.signer_times(again.id, Log::Collection).expect("times");
+    assert_eq!(times.get(&key), Some(&time(99)));
+    let records = database.sources().expect("sources");
+    let record = records.iter().find(|record| record.id == again.id).expect("a record");
+    assert_eq!((record.floor, record.name.as_str()), (7, "a"));
+}
+
+#[test]
+fn a_record_that_makes_room_for_another_takes_no_name_away() {
+    let (_directory, path) = temporary();
+    drop(Database::create(&path).expect("created"));
+    let mut database = Database::open_for_write(&path).expect("opened");
+    let [a, taken] = ["a", "a.1"].map(|name| name.parse().expect("a name"));
+    let main = "main".parse().expect("a name");
+    database.enroll(&new_source(&a, &main, 1), &[]).expect("enrolled");
+    let other = database
+        .enroll(&new_source(&taken, &main, 2), std::slice::from_ref(&a))
+        .expect("enrolled")
+        .id;
+    database.enroll(&new_source(&a, &main, 3), std::slice::from_ref(&taken)).expect("enrolled");
+    let records = database.sources().expect("sources");
+    assert_eq!(records.len(), 3, "{records:?}");
+    let kept = records.iter().find(|record| record.name == taken).expect("it stays");
+    assert_eq!(kept.id, other);
+}

@@ -1,6 +1,9 @@
 //! Errors of choosing what to install.
 
+use std::collections::BTreeSet;
+
 use countersign_terminal::ExitStatus;
+use patchctl::consent::Word;
 use patchctl::plan::PlanError;
 use patchctl::plan_file::PlanFileError;
 use patchctl::resolve::{Excluded, Exclusion, Reason, ResolveError};
@@ -12,7 +15,9 @@ impl Explain for PlanError {
         match self {
             Self::NotInstalled(_) => ExitStatus::NotFound,
             Self::NoSource(_) => ExitStatus::Usage,
-            Self::Needed(..) | Self::Held(_) | Self::Changed(_) => ExitStatus::Unsatisfiable,
+            Self::Needed(..) | Self::Held(_) | Self::Changed(_) | Self::Unsaid(..) => {
+                ExitStatus::Unsatisfiable
+            }
             Self::Resolve(error) => error.exit(),
             Self::Database(error) => error.exit(),
         }
@@ -25,6 +30,7 @@ impl Explain for PlanError {
             Self::Changed(_) => {
                 Some("make a new one: patchctl plan install|upgrade|remove … -o FILE".into())
             }
+            Self::Unsaid(words, _) => Some(format!("if that is meant: {}", options(words))),
             Self::Held(hold) => {
                 Some(exclusion_hint(hold.name.as_str(), &Exclusion::Held(hold.clone())))
             }
@@ -74,6 +80,11 @@ impl Explain for PlanFileError {
             }
         }
     }
+}
+
+/// Words as they are given on the command line.
+fn options(words: &BTreeSet<Word>) -> String {
+    words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// What a person can do about the end of a chain of reasons, of which `name` was asked for.

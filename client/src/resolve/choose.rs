@@ -67,7 +67,8 @@ impl<'u> Chooser<'u> {
         let mut demands = Demands::of(universe);
         if allow_removals {
             for (must, name) in demands.must.iter_mut().zip(&universe.names) {
-                *must = *must && name.wish.is_some();
+                let stays = name.wish.is_some() || name.component.hold.is_some();
+                *must = *must && stays;
             }
         }
         let is_installed = |at: &CandidateAt| universe.candidates[*at].is_installed;

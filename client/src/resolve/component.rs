@@ -102,6 +102,18 @@ impl Component {
         Ways::new(self.version(), &self.offers)
     }
 
+    /// The advisories that a step down to `to` opens again: those that versions above it close, and
+    /// it does not.
+    pub(super) fn opens(&self, to: &PatchVersion) -> BTreeSet<AdvisoryId> {
+        let closed = |is_meant: &dyn Fn(&PatchVersion) -> bool| -> BTreeSet<AdvisoryId> {
+            let meant = self.offers.iter().filter(|offer| is_meant(offer.version()));
+            meant.flat_map(|offer| offer.entry().advisories.iter().cloned()).collect()
+        };
+        let Some(from) = self.version().filter(|from| to < *from) else { return BTreeSet::new() };
+        let undone = closed(&|version| version > to && version <= from);
+        undone.difference(&closed(&|version| version == to)).cloned().collect()
+    }
+
     /// How grave what a step to `to` mends is, and the advisories that it closes: all that lies
     /// between, and the patches themselves.
     pub(super) fn mends(

@@ -128,7 +128,10 @@ impl Universe {
         let candidate = &self.candidates[chosen];
         let name = &self.names[candidate.name];
         let component = &name.component;
-        let (severity, advisories) = component.mends(&candidate.version, &candidate.links);
+        let (severity, mut advisories) = component.mends(&candidate.version, &candidate.links);
+        if component.version().is_some_and(|from| candidate.version < *from) {
+            advisories.clear();
+        }
         Step {
             name: component.name.clone(),
             from: component.version().cloned(),
@@ -136,6 +139,7 @@ impl Universe {
             links: candidate.links.iter().map(|at| component.offers[*at].clone()).collect(),
             severity,
             advisories,
+            opens: component.opens(&candidate.version),
             is_dependency: name.wish.is_none(),
         }
     }

@@ -22,8 +22,10 @@ pub struct Step {
     pub links: Vec<Offer>,
     /// How grave the gravest of what it mends is.
     pub severity: Severity,
-    /// The advisories that it closes.
+    /// The advisories that it closes; going down closes none.
     pub advisories: BTreeSet<AdvisoryId>,
+    /// The advisories that it opens again: it goes behind what closed them.
+    pub opens: BTreeSet<AdvisoryId>,
     /// Whether it was not asked for: something else needs it.
     pub is_dependency: bool,
 }

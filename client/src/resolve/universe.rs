@@ -2,7 +2,7 @@
 //! wished for, their candidates, and what these ask of each other.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use countersign_format::entry::PatchEntry;
 use countersign_format::name::{PatchName, PatchVersion, Requirement};
@@ -182,14 +182,17 @@ struct Draft {
 impl Draft {
     fn new(component: Component, wish: Option<&Wish>, request: &Request) -> Self {
         let sorter = Sorter { component: &component, wish, request, ways: component.ways() };
-        let versions: BTreeSet<&PatchVersion> =
-            component.offers.iter().map(Offer::version).collect();
+        // nobody has to release what makes a long list, so no list is gone through for each version
+        let mut versions: BTreeMap<&PatchVersion, Vec<&Gate>> = BTreeMap::new();
+        for offer in &component.offers {
+            versions.entry(offer.version()).or_default().push(&offer.gate);
+        }
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
-        for version in versions.into_iter().rev() {
+        for (version, gates) in versions.into_iter().rev() {
             if component.version() == Some(version) {
                 continue;
             }
-            match sorter.exclusion(version) {
+            match sorter.exclusion(version, &gates) {
                 Some(why) => excluded.push(Excluded { version: version.clone(), why }),
                 None => candidates.push((version.clone(), sorter.ways.to(version))),
             }
@@ -226,12 +229,12 @@ struct Sorter<'c> {
 
 impl Sorter<'_> {
     /// Why a version that is not installed is no candidate.
-    fn exclusion(&self, version: &PatchVersion) -> Option<Exclusion> {
+    fn exclusion(&self, version: &PatchVersion, gates: &[&Gate]) -> Option<Exclusion> {
         let installed = self.component.version();
         let is_named = self.wish.is_some_and(|wish| wish.version.as_ref() == Some(version));
         let takes_prereleases = is_named || installed.is_some_and(PatchVersion::is_prerelease);
-        if let Some(gate) = self.gate(version) {
-            return Some(gate);
+        if let Some(gate) = closed_gate(gates) {
+            return Some(Exclusion::Gate(gate.clone()));
         }
         if let Some(hold) = &self.component.hold
             && !allows(hold, installed, version)
@@ -251,17 +254,6 @@ impl Sorter<'_> {
             _ if !self.ways.lead_to(version) => Some(Exclusion::NoPath(installed.cloned())),
             _ => None,
         }
-    }
-
-    /// The gate of a version none of whose patches is open; that of one for this machine, if any.
-    fn gate(&self, version: &PatchVersion) -> Option<Exclusion> {
-        let offers = || self.component.offers.iter().filter(|offer| offer.version() == version);
-        if offers().any(Offer::is_open) {
-            return None;
-        }
-        let is_for_us = |gate: &&Gate| !matches!(gate, Gate::Platform(_));
-        let gates = || offers().map(|offer| &offer.gate);
-        gates().find(is_for_us).or_else(|| gates().next()).cloned().map(Exclusion::Gate)
     }
 
     /// Small for what is preferred. Of a wish the newest that is wanted, then what is installed; of
@@ -301,6 +293,15 @@ impl Sorter<'_> {
         meant.peek().is_none()
             || meant.any(|(version, links)| links.is_empty() || self.is_wanted(version, links))
     }
+}
+
+/// The gate of a version none of whose patches is open; that of one for this machine, if any.
+fn closed_gate<'g>(gates: &[&'g Gate]) -> Option<&'g Gate> {
+    if gates.contains(&&Gate::Open) {
+        return None;
+    }
+    let is_for_us = |gate: &&Gate| !matches!(gate, Gate::Platform(_));
+    gates.iter().copied().find(is_for_us).or_else(|| gates.first().copied())
 }
 
 /// Whether a hold lets a component that is not at this version go there.

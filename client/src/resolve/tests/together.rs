@@ -72,6 +72,13 @@ fn nothing_is_removed_unless_that_is_allowed() {
     assert_eq!(allowed("new"), "new 1.0.0, -old, -user");
     // and only what is in the way goes
     assert_eq!(allowed("other"), "other 1.0.0");
+    let held = world.clone().holding("user", None);
+    let refused =
+        shown(held.resolve(&Request { allow_removals: true, ..wishes("new") }, Mode::Install));
+    assert!(
+        refused.contains("new 1.0.0 cannot be installed"),
+        "what is held does not go: {refused}"
+    );
     // what is asked for does not go
     assert!(allowed("new old").contains("cannot be installed"), "{}", allowed("new old"));
 }
