@@ -64,9 +64,9 @@ impl Updater for Apt {
 
     fn known(&self, _: &Workshop, machine: &Path) -> u64 {
         let lists = fs::read_dir(machine.join("var/lib/apt/lists")).expect("apt keeps lists there");
-        let paths = lists.map(|entry| entry.expect("it can be read").path());
+        let mut paths = lists.map(|entry| entry.expect("it can be read").path());
         let is_list = |path: &std::path::PathBuf| path.to_string_lossy().ends_with("_Packages");
-        let path = paths.filter(is_list).next().expect("apt keeps a list");
+        let path = paths.find(is_list).expect("apt keeps a list");
         let text = fs::read(path).expect("it can be read");
         text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Package: ")).count()
             as u64

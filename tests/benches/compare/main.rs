@@ -40,7 +40,10 @@ pub struct Options {
     tables: Vec<String>,
 }
 
-const TABLES: &[(&str, fn(&Workshop, &Options))] = &[
+/// What prints a table or more.
+type Run = fn(&Workshop, &Options);
+
+const TABLES: &[(&str, Run)] = &[
     ("start", verify::start),
     ("update", update::run),
     ("list", list::run),

@@ -13,6 +13,7 @@ use crate::data_directory;
 /// Where everything is built, and what is thrown away at the end.
 pub struct Workshop {
     directory: PathBuf,
+    programs: PathBuf,
     keep: bool,
     aside: Cell<u32>,
 }
@@ -34,7 +35,8 @@ impl Workshop {
     pub fn new(keep: bool) -> Self {
         let directory = data_directory();
         fs::create_dir_all(directory.join("aside")).expect("a place for the data");
-        Self { directory, keep, aside: Cell::default() }
+        let programs = Programs::get().directory().to_owned();
+        Self { directory, programs, keep, aside: Cell::default() }
     }
 
     /// A path below the data's directory.
@@ -61,7 +63,7 @@ impl Workshop {
 
     /// One of our two programs.
     pub fn program(&self, name: &str) -> Command {
-        Command::new(Programs::get().directory().join(name))
+        Command::new(self.programs.join(name))
     }
 }
 

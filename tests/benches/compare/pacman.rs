@@ -59,7 +59,7 @@ impl Updater for Pacman {
 
     fn known(&self, _: &Workshop, machine: &Path) -> u64 {
         let output = pacman(machine).arg("-Ssq").output().expect("pacman is installed");
-        output.stdout.iter().filter(|byte| **byte == b'\n').count() as u64
+        output.stdout.split(|byte| *byte == b'\n').count() as u64 - 1
     }
 }
 

@@ -97,8 +97,8 @@ pub fn held(workshop: &Workshop, server: &Server, peer: &dyn Updater, size: u64)
 
 /// Lets the server have the list with so many more than `size`.
 fn serve(workshop: &Workshop, peer: &dyn Updater, size: u64, growth: u64) {
-    let site = workshop.path("site").join(peer.name());
-    let (current, new) = (site.join("current"), site.join("new"));
+    let served = workshop.path("site").join(peer.name());
+    let (current, new) = (served.join("current"), served.join("new"));
     symlink(format!("{size}+{growth}"), &new).expect("a link to what is served");
     fs::rename(new, current).expect("it can be replaced");
 }
