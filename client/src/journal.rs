@@ -222,6 +222,20 @@ pub(crate) fn forget(
     Ok(())
 }
 
+/// Changes what a step is to put in place, before it is done.
+pub(crate) fn change_new(
+    connection: &Connection,
+    txn: i64,
+    sequence: usize,
+    new: Option<&Identity>,
+) -> Result<(), DatabaseError> {
+    connection.execute(
+        "UPDATE txn_step SET new = ?3 WHERE txn = ?1 AND sequence = ?2",
+        params![txn, db::count(sequence), new.map(to_json)],
+    )?;
+    Ok(())
+}
+
 /// Marks a transaction done: this row is the commit.
 pub(crate) fn commit(connection: &Connection, txn: i64, now: u64) -> Result<(), DatabaseError> {
     connection.execute(

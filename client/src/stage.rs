@@ -23,7 +23,7 @@ mod clean;
 mod write;
 
 pub use clean::{Backups, clean};
-pub use write::{make_staged_directory, make_staged_link, write_file};
+pub use write::{give_away, make_staged_directory, make_staged_link, write_file};
 
 /// The directory at the root of each mount.
 pub const AREA: &str = ".patchctl";
@@ -60,9 +60,6 @@ pub enum StageError {
     /// A working area that a journal names is gone, most likely because its mount is.
     #[error("working area /{0} is not there; is its file system mounted?")]
     Gone(String),
-    /// An owner has no number under this root.
-    #[error(transparent)]
-    Owner(#[from] OwnerError),
     /// A file of an archive cannot be staged.
     #[error("cannot stage /{path}")]
     Object {

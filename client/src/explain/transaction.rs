@@ -38,7 +38,7 @@ impl Explain for StageError {
             Self::Root(error) => error.exit(),
             Self::Object { source, .. } => io_exit(source),
             Self::Database(error) => error.exit(),
-            Self::Area { .. } | Self::Gone(_) | Self::Owner(_) => ExitStatus::Failed,
+            Self::Area { .. } | Self::Gone(_) => ExitStatus::Failed,
             Self::Busy(_) => ExitStatus::Locked,
         }
     }
@@ -87,6 +87,7 @@ impl Explain for PrepareError {
             Self::Archive { source, .. } => archive_exit(source),
             Self::Tree { .. } => ExitStatus::Signature,
             Self::Hooks(_) => ExitStatus::Privilege,
+            Self::Owner(_) => ExitStatus::Failed,
             Self::File { source, .. } | Self::HookContent { source, .. } => io_exit(source),
             Self::Stage(error) => error.exit(),
             Self::Root(error) => error.exit(),
@@ -128,6 +129,10 @@ impl Explain for PrepareError {
             }
             Self::NoSuchTransaction(_) => "see which there are: patchctl history",
             Self::NotInstalled(_) => "see what is installed: patchctl list --installed",
+            Self::Owner(_) => {
+                "create the user or group first; a patch whose pre-install hook creates it is \
+                 installed as it is"
+            }
             Self::Refused(_) => "move what stands in the way, or remove the patch that owns it",
             Self::Stage(error) => return error.hint(),
             Self::Root(error) => return error.hint(),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 
-use countersign_format::manifest::{FileMeta, LinkTarget};
+use countersign_format::manifest::{FileKind, FileMeta, LinkTarget};
 use countersign_store::crash::step;
 use rustix::fs::{Mode, XattrFlags};
 
@@ -49,6 +49,23 @@ fn finish_file(file: &File, meta: &FileMeta, owner: Option<(u32, u32)>) -> io::R
         rustix::fs::fsetxattr(file, attribute.as_str(), value, XattrFlags::empty())?;
     }
     object::set_metadata(file, None, meta.mode.bits())
+}
+
+/// Gives a staged file or directory to another owner, and it the attributes and the mode again that
+/// a new owner clears.
+pub fn give_away(area: &Area, slot: u64, kind: &FileKind, owner: (u32, u32)) -> io::Result<()> {
+    let (staging, name) = (area.staging(), name(slot));
+    step("transaction.give-away", || match kind {
+        FileKind::File(meta) => {
+            finish_file(&object::open_file(staging, &*name)?, meta, Some(owner))
+        }
+        FileKind::Directory { mode, .. } => {
+            let directory = object::open_directory(staging, &*name)?;
+            object::set_metadata(directory, Some(owner), mode.bits())
+        }
+        // symlinks are root's
+        FileKind::Link { .. } => Ok(()),
+    })
 }
 
 /// Makes an empty directory in staging.

@@ -81,6 +81,7 @@ impl Prepared<'_> {
 
     fn carry_out(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
         self.run_hooks(&[HookKind::PreRemove, HookKind::PreInstall], reporter)?;
+        self.settle_owners()?;
         crash_point("transaction.before-backup");
         self.back_up()?;
         self.flush(reporter)?;

@@ -9,6 +9,7 @@ use countersign_format::tree::TreeError;
 use super::refusal::Refusal;
 use crate::db::DatabaseError;
 use crate::hooks::{HookEnvironmentError, HookRun};
+use crate::owner::OwnerError;
 use crate::root::RootError;
 use crate::stage::StageError;
 use crate::verify::{Deviation, Difference};
@@ -104,6 +105,9 @@ pub enum PrepareError {
         /// How many there are.
         available: u64,
     },
+    /// An owner is not there, and no hook runs that could create it.
+    #[error(transparent)]
+    Owner(#[from] Box<NoOwner>),
     /// Paths stand in the way.
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
@@ -181,6 +185,20 @@ fn list(refusals: &[Refusal]) -> String {
     shorten(refusals.iter().map(ToString::to_string).collect())
 }
 
+/// An owner of a file has no number under the install root.
+#[derive(Debug, thiserror::Error)]
+#[error("/{path} of {name} is to belong to {owner}")]
+pub struct NoOwner {
+    /// The component that brings the file.
+    pub name: PatchName,
+    /// The file, relative to the root.
+    pub path: String,
+    /// `user:group`.
+    pub owner: String,
+    /// Which of the two is not there.
+    pub source: OwnerError,
+}
+
 /// What went wrong while a transaction was carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -197,6 +215,9 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// An owner is not there after every `pre-install` has run.
+    #[error(transparent)]
+    Owner(#[from] Box<NoOwner>),
     /// Something changed a path after it was looked at.
     #[error("/{0} was changed by somebody else in the middle of the transaction")]
     Interference(String),

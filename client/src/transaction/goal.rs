@@ -273,13 +273,20 @@ impl Builder<'_> {
             self.goals.by_path.insert(file.resolved.clone(), removal(name, &file.resolved, was));
         }
         for path in directories {
-            if needed.contains(&path) || self.taken.contains_key(&path) {
+            if self.taken.contains_key(&path) || self.goals.by_path.contains_key(&path) {
                 continue;
             }
-            if self.goals.by_path.contains_key(&path) || !self.is_disposable(&path)? {
+            let was = self.old.get(&path).cloned().map(Expected::Entry);
+            let is_needed = needed.contains(&path);
+            // one that was never declared is as it is to be
+            if is_needed && was.is_none() || !self.is_disposable(&path)? {
                 continue;
             }
-            let goal = Goal { disposable: true, ..removal(name, &path, None) };
+            let goal = if is_needed {
+                Goal { want: Some(implied_directory()), ..removal(name, &path, was) }
+            } else {
+                Goal { disposable: true, ..removal(name, &path, None) }
+            };
             self.goals.by_path.insert(path, goal);
         }
         Ok(())
@@ -308,6 +315,13 @@ pub(super) fn removal(name: &PatchName, path: &RelPath, was: Option<Expected>) -
     }
 }
 
+/// A directory that nobody declares.
+fn implied_directory() -> Want {
+    let mode = Mode::from_bits(IMPLIED_MODE).expect("nine bits");
+    let kind = FileKind::Directory { mode, owner: Owner::ROOT };
+    Want { expected: Expected::Entry(kind), source: Source::Make }
+}
+
 /// Adds the directories above wanted paths that are not there.
 pub(super) fn add_parents(
     root: &Root,
@@ -329,12 +343,8 @@ pub(super) fn add_parents(
             goals.by_path.remove(&path);
             continue;
         }
-        let mode = Mode::from_bits(IMPLIED_MODE).expect("nine bits");
-        let kind = FileKind::Directory { mode, owner: Owner::ROOT };
-        let goal = Goal {
-            want: Some(Want { expected: Expected::Entry(kind), source: Source::Make }),
-            ..removal(&name, &path, was(&path))
-        };
+        let want = Some(implied_directory());
+        let goal = Goal { want, ..removal(&name, &path, was(&path)) };
         goals.by_path.insert(path, goal);
     }
     Ok(())

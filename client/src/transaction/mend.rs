@@ -167,6 +167,7 @@ fn read(
         areas: &mut prepared.areas,
         ownership: &prepared.ownership,
         wanted,
+        awaits_owners: false,
         reporter,
     };
     unpacker.unpack(patches)

@@ -29,6 +29,7 @@ mod facts;
 mod goal;
 mod hook_runner;
 mod mend;
+mod owners;
 mod place;
 mod prepare;
 mod recover;
@@ -55,7 +56,7 @@ use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{Freed, drop_backups, droppable, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
-pub use error::{ApplyError, Failure, PrepareError, RecoverError, UndoError};
+pub use error::{ApplyError, Failure, NoOwner, PrepareError, RecoverError, UndoError};
 pub use hook_runner::INTERRUPTS;
 pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};
 pub use prepare::{Change, prepare_change};
@@ -136,6 +137,7 @@ pub struct Prepared<'a> {
     stamps: Vec<Option<crate::object::Stamp>>,
     notices: Vec<Notice>,
     watched: Vec<place::Watched>,
+    awaited: Vec<owners::Awaited>,
     manner: facts::Manner,
 }
 

@@ -59,6 +59,7 @@ pub fn prepare_change<'a>(
             areas: &mut prepared.areas,
             ownership: &prepared.ownership,
             wanted: None,
+            awaits_owners: false,
             reporter,
         };
         plan.extend(unpacker.unpack(install)?);
@@ -120,6 +121,7 @@ impl<'a> Prepared<'a> {
             stamps: Vec::new(),
             notices: Vec::new(),
             watched: Vec::new(),
+            awaited: Vec::new(),
             manner: Manner::default(),
         };
         match prepared.fill(make) {

@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::AsFd;
 
 use countersign_format::manifest::{FileKind, LinkTarget};
+use countersign_format::name::PatchName;
 
 use super::decide::Decision;
 use super::facts::{Decided, Decisions};
 use super::goal::{Backup, Expected, Source, Want, same};
+use super::owners::{Awaited, staged_numbers};
 use super::unpack::{note_area, require_space};
 use super::{PrepareError, Prepared};
 use crate::db::history::Notice;
@@ -24,6 +26,8 @@ const OWNER_BITS: u32 = 0o700;
 pub(super) struct Staged {
     pub step: Step,
     pub stamp: Option<Stamp>,
+    /// Whose owner a hook is to create first, and what it is to be.
+    pub awaits: Option<(PatchName, FileKind)>,
 }
 
 /// The order of work: what others need comes first, what is in nobody's way goes last.
@@ -62,8 +66,13 @@ impl Prepared<'_> {
             };
             phase(&left.step).cmp(&phase(&right.step)).then(order)
         });
-        let (steps, stamps) = staged.into_iter().map(|staged| (staged.step, staged.stamp)).unzip();
-        self.steps = steps;
+        let mut stamps = Vec::with_capacity(staged.len());
+        for (sequence, Staged { step, stamp, awaits }) in staged.into_iter().enumerate() {
+            self.steps.push(step);
+            stamps.push(stamp);
+            let awaited = awaits.map(|(name, kind)| Awaited { sequence, name, kind });
+            self.awaited.extend(awaited);
+        }
         Ok(stamps)
     }
 
@@ -105,9 +114,10 @@ impl Prepared<'_> {
             }
         };
         let path = goal.path.clone();
+        let awaits = self.awaited(&goal)?.map(|kind| (goal.name.clone(), kind));
         let (slot, new) = match (&goal.want, operation) {
             (Some(want), Operation::Metadata) => {
-                (self.areas.slot(), Some(self.wanted_directory(want)?))
+                (self.areas.slot(), Some(self.wanted_directory(want)))
             }
             (Some(want), _) => {
                 let slot = self.materialise(&path, want, area)?;
@@ -120,7 +130,7 @@ impl Prepared<'_> {
             let copy = format!("{at}/backup/{}/{slot}", self.transaction);
             self.notices.push(Notice::KeptAside { path: path.to_string(), copy });
         }
-        let later = self.metadata_later(goal.want.as_ref(), new.as_ref())?;
+        let later = self.metadata_later(goal.want.as_ref(), new.as_ref());
         let step = Step { operation, path, area, slot, old: found, new, aside };
         if let Some(metadata) = later {
             let slot = self.areas.slot();
@@ -129,42 +139,38 @@ impl Prepared<'_> {
             let path = step.path.clone();
             let later =
                 Step { operation, path, area, slot, old, new: Some(metadata), aside: false };
-            staged.push(Staged { step: later, stamp: None });
+            staged.push(Staged { step: later, stamp: None, awaits: None });
         }
-        staged.push(Staged { step, stamp });
+        staged.push(Staged { step, stamp, awaits });
         Ok(())
     }
 
     /// A user without privilege cannot fill a directory that is closed to them: its mode is set
     /// when everything is in it.
-    fn metadata_later(
-        &self,
-        want: Option<&Want>,
-        new: Option<&Identity>,
-    ) -> Result<Option<Identity>, PrepareError> {
+    fn metadata_later(&self, want: Option<&Want>, new: Option<&Identity>) -> Option<Identity> {
         match (want, new) {
             (Some(want), Some(Identity::Directory { mode, .. })) => {
-                let wanted = self.wanted_directory(want)?;
+                let wanted = self.wanted_directory(want);
                 let is_other = matches!(wanted, Identity::Directory { mode: m, .. } if m != *mode);
-                Ok(is_other.then_some(wanted))
+                is_other.then_some(wanted)
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 
     /// Mode and owner that a wanted directory is to have in the end.
-    fn wanted_directory(&self, want: &Want) -> Result<Identity, PrepareError> {
+    fn wanted_directory(&self, want: &Want) -> Identity {
         let user = self.root.user();
-        Ok(match &want.expected {
+        match &want.expected {
             Expected::Entry(FileKind::Directory { mode, owner }) => {
-                let numbers = self.ownership.numbers(owner).map_err(StageError::from)?;
+                let numbers = staged_numbers(&self.ownership, owner);
                 // without privilege only the mode is ever set
                 let (uid, gid) = numbers.unwrap_or((user, user));
                 Identity::Directory { mode: mode.bits(), uid, gid }
             }
             Expected::Identity(identity) => identity.clone(),
             Expected::Entry(_) => Identity::Other,
-        })
+        }
     }
 
     /// Puts a wanted object into the staging directory of the area that it is placed from.
@@ -198,17 +204,17 @@ impl Prepared<'_> {
                 let (from, name) = self.open_backup(path.as_str(), backup)?;
                 copy((from.as_fd(), &name)).map_err(failed)?;
             }
-            Source::Make => self.make(to, slot, want)?.map_err(failed)?,
+            Source::Make => self.make(to, slot, want).map_err(failed)?,
         }
         Ok(slot)
     }
 
-    fn make(&self, to: &Area, slot: u64, want: &Want) -> Result<io::Result<()>, PrepareError> {
+    fn make(&self, to: &Area, slot: u64, want: &Want) -> io::Result<()> {
         let privileged = self.root.is_privileged();
         let link = |target: &LinkTarget| {
             stage::make_staged_link(to, slot, target, privileged.then_some((0, 0)))
         };
-        Ok(match (&want.expected, self.wanted_directory(want)?) {
+        match (&want.expected, self.wanted_directory(want)) {
             (Expected::Entry(FileKind::Link { target }), _) => link(target),
             (Expected::Identity(Identity::Link { target }), _) => match target.parse() {
                 Ok(target) => link(&target),
@@ -219,7 +225,7 @@ impl Prepared<'_> {
                 stage::make_staged_directory(to, slot, mode, privileged.then_some((uid, gid)))
             }
             _ => Err(io::Error::other("only directories and symlinks are made from nothing")),
-        })
+        }
     }
 
     fn open_backup(

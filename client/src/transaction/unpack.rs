@@ -6,11 +6,12 @@ use std::io::{Read as _, Seek as _};
 
 use countersign_format::archive::{Announced, ArchiveError, ArchiveReader, Member};
 use countersign_format::limits::MAX_HOOK;
-use countersign_format::manifest::{FileEntry, FileMeta, HookPath, Hooks, Manifest};
+use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest};
 use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
 
+use super::owners::staged_owner;
 use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
 use crate::db::Database;
 use crate::db::installed::{Installed, InstalledHook};
@@ -50,6 +51,8 @@ pub(super) struct Unpacker<'u, 'r> {
     pub ownership: &'u Ownership,
     /// All files where it says nothing; every archive is read to its end all the same.
     pub wanted: Option<&'u Wanted>,
+    /// Whether a `pre-install` of the plan may create owners; found out from the manifests.
+    pub awaits_owners: bool,
     pub reporter: &'u mut dyn Reporter,
 }
 
@@ -81,13 +84,15 @@ impl Unpacker<'_, '_> {
         Ok(Unpacked { component, tree, staged: BTreeMap::new() })
     }
 
-    /// Reads the manifests ahead of everything else: they say how much goes where. What they say is
+    /// Reads the manifests ahead of everything else: they say how much goes where, and whether hooks
+    /// may create owners. What they say is
     /// believed for this estimate only.
     fn check_space(&mut self, patches: &mut [PlannedPatch]) -> Result<(), PrepareError> {
         let mut needed: HashMap<usize, Vec<u64>> = HashMap::new();
         let mut walker = Resolver::new(self.root);
         for patch in patches {
             let reader = open(&mut patch.archive, &patch.announced)?;
+            self.awaits_owners |= reader.manifest().hooks.pre_install.is_some();
             let name = &patch.announced.name;
             let wanted = self.wanted;
             let is_wanted = |entry: &&FileEntry| is_wanted(wanted, name, &entry.path);
@@ -166,9 +171,11 @@ impl Unpacker<'_, '_> {
                 }
                 Member::Entry { entry, mut content } => {
                     let Some(meta) = entry.as_file() else { continue };
-                    if !is_wanted(self.wanted, &announced.name, &entry.path) {
+                    let name = &announced.name;
+                    if !is_wanted(self.wanted, name, &entry.path) {
                         continue;
                     }
+                    let owner = staged_owner(self.ownership, self.awaits_owners, name, entry)?;
                     let reporter = &mut *self.reporter;
                     let mut progress = |bytes: u64| {
                         done += bytes;
@@ -188,7 +195,6 @@ impl Unpacker<'_, '_> {
                         &entry.path,
                     )?;
                     let slot = self.areas.slot();
-                    let owner = owner_of(self.ownership, meta)?;
                     let area_now = self.areas.get(area);
                     stage::write_file(area_now, slot, meta, owner, &mut content, &mut progress)
                         .map_err(|error| content_error(error, entry, announced))?;
@@ -324,13 +330,6 @@ pub(super) fn require_space(
         }
         _ => Ok(()),
     }
-}
-
-pub(super) fn owner_of(
-    ownership: &Ownership,
-    meta: &FileMeta,
-) -> Result<Option<(u32, u32)>, StageError> {
-    Ok(ownership.numbers(&meta.owner)?)
 }
 
 fn content_error(error: std::io::Error, entry: &FileEntry, announced: &Announced) -> PrepareError {

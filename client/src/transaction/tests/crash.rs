@@ -81,7 +81,9 @@ impl Scenario {
         }
         if self == Self::Hooks {
             machine.add_shell();
-            machine.install(first().hook("post-install", RUNNING).full());
+            machine.write("etc/group", "root:x:0:\n");
+            let back = format!("{RUNNING}; echo root:x:0:0::/: > /etc/passwd");
+            machine.install(first().hook("post-install", &back).full());
             return;
         }
         machine.install(first().full());
@@ -103,7 +105,12 @@ impl Scenario {
             Self::Remove => drop(machine.remove("acme")),
             Self::Rollback => drop(machine.rollback(None)),
             Self::Hooks => {
-                let next = second().hook("pre-install", STOPPED).hook("post-install", RUNNING);
+                let begin = format!("{STOPPED}; echo acme:x:990:0::/: >> /etc/passwd");
+                let next = second()
+                    .entry("opt/acme/helper", "helper", 0o4750, false)
+                    .owned("opt/acme/helper", "acme:root")
+                    .owned("opt/acme/lib2/two.so", "acme:root");
+                let next = next.hook("pre-install", &begin).hook("post-install", RUNNING);
                 machine.install(next.full());
             }
         }
@@ -324,7 +331,8 @@ fn everything_is_flushed_before_the_first_rename_and_before_the_commit() {
         };
         let flushes = places(&["flush"]);
         let [before, after] = flushes.as_slice() else { panic!("{scenario:?}: {points:?}") };
-        let ready = places(&["area", "stage", "write", "journalled", "back-up", "lay-ready"]);
+        let ready =
+            places(&["area", "stage", "write", "journalled", "back-up", "lay-ready", "give-away"]);
         assert!(ready.iter().all(|at| at < before), "{scenario:?}: {points:?}");
         let done = places(&renames);
         assert!(done.len() > 3 && done.iter().all(|at| before < at && at < after));

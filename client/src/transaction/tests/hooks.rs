@@ -202,3 +202,72 @@ fn without_privilege_hooks_are_refused_before_anything_changes() {
     assert!(matches!(error, PrepareError::Hooks(_)), "{error}");
     assert!(machine.snapshot().is_empty());
 }
+
+/// A version whose files belong to a user that its `pre-install` creates by `script`.
+fn of_a_service(script: &str) -> Patch {
+    Patch::new("acme", "1.0.0")
+        .entry("opt/acme/helper", "helper", 0o6750, false)
+        .owned("opt/acme/helper", "acme:staff")
+        .directory("var/lib/acme", 0o2770)
+        .owned("var/lib/acme", "acme:staff")
+        .directory("var/lib/shared", 0o1777)
+        .owned("var/lib/shared", "acme:staff")
+        .config("etc/acme.conf", "one")
+        .owned("etc/acme.conf", "root:staff")
+        .hook("pre-install", script)
+}
+
+const CREATE: &str = "echo acme:x:990:50::/: >> /etc/passwd; echo staff:x:50: >> /etc/group";
+
+fn owner_and_mode(machine: &Machine, path: &str) -> (u32, u32, u32) {
+    use std::os::unix::fs::MetadataExt as _;
+    let status = std::fs::symlink_metadata(machine.path(path)).expect("there");
+    (status.uid(), status.gid(), status.mode() & 0o7777)
+}
+
+#[test]
+fn owners_may_be_created_by_the_first_hook() {
+    let Some(mut machine) = machine() else { return };
+    machine.write("etc/passwd", "root:x:0:0::/:\n");
+    machine.write("etc/group", "root:x:0:\n");
+    machine.write("var/lib/shared/mine", "mine");
+    let before = machine.snapshot();
+    machine.install(of_a_service(CREATE).full());
+    assert_eq!(owner_and_mode(&machine, "opt/acme/helper"), (990, 50, 0o6750));
+    assert_eq!(owner_and_mode(&machine, "var/lib/acme"), (990, 50, 0o2770));
+    assert_eq!(owner_and_mode(&machine, "var/lib/shared"), (990, 50, 0o1777), "was there");
+    assert_eq!(owner_and_mode(&machine, "etc/acme.conf"), (0, 50, 0o640));
+    // the journal knows whose they are: what a rollback takes away is not taken for changed
+    let outcome = machine.rollback(None);
+    assert_eq!(outcome.notices, []);
+    let hidden = ["etc/passwd", "etc/group"];
+    let left = machine.snapshot().into_iter().filter(|(path, _)| !hidden.contains(&&**path));
+    let was = before.into_iter().filter(|(path, _)| !hidden.contains(&&**path));
+    assert_eq!(left.collect::<Vec<_>>(), was.collect::<Vec<_>>());
+    machine.rollback(None);
+    assert_eq!(owner_and_mode(&machine, "opt/acme/helper"), (990, 50, 0o6750));
+}
+
+#[test]
+fn an_owner_that_no_hook_creates_undoes_everything() {
+    let Some(mut machine) = machine() else { return };
+    machine.write("etc/passwd", "root:x:0:0::/:\n");
+    machine.write("etc/group", "root:x:0:\n");
+    let before = machine.snapshot();
+    let bad = of_a_service("echo acme:x:990:50::/: > /etc/passwd; exit 0");
+    let error = machine.try_install(vec![bad.full()]).expect_err("undone");
+    let ApplyError::RolledBack { failure, .. } = &error else { panic!("{error}") };
+    let text = crate::transaction::error::chain(&**failure);
+    for word in ["/var/lib/acme of acme", "acme:staff", "\"staff\" is not in etc/group"] {
+        assert!(text.contains(word), "{word} is not in {text}");
+    }
+    machine.write("etc/passwd", "root:x:0:0::/:\n");
+    assert_eq!(machine.snapshot(), before);
+    assert!(machine.staged().is_empty());
+    // and where no hook could, nothing is begun
+    let none = Patch::new("acme", "1.0.0").file("opt/data", "data").owned("opt/data", "acme:staff");
+    let error = machine.prepare(vec![none.full()]).expect_err("refused");
+    let PrepareError::Owner(missing) = &error else { panic!("{error}") };
+    assert_eq!((&*missing.path, &*missing.owner), ("opt/data", "acme:staff"));
+    assert_eq!(machine.snapshot(), before);
+}

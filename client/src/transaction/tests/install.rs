@@ -290,7 +290,10 @@ fn owners_and_attributes_are_set_by_root() {
     );
     let unknown = patch.next("1.1.0").file("opt/acme/x", "x").owned("opt/acme/x", "nobody:staff");
     let error = machine.prepare(vec![unknown.full()]).expect_err("refused");
-    assert!(error.to_string().contains("\"nobody\" is not in etc/passwd"), "{error}");
+    let text = crate::transaction::error::chain(&error);
+    for word in ["/opt/acme/x of acme", "nobody:staff", "\"nobody\" is not in etc/passwd"] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
 }
 
 #[test]
@@ -309,4 +312,30 @@ fn a_closed_directory_is_filled_before_it_is_closed() {
     assert!(differences(&machine).is_empty());
     fs::set_permissions(machine.path("opt/closed"), fs::Permissions::from_mode(0o755))
         .expect("set");
+}
+
+#[test]
+fn a_directory_that_nobody_declares_any_more_is_as_if_nobody_ever_did() {
+    let mut machine = Machine::new();
+    machine.write("srv/mine/file", "mine");
+    let mode = |machine: &Machine, path: &str| {
+        fs::metadata(machine.path(path)).expect("there").permissions().mode() & 0o7777
+    };
+    let closed = Patch::new("acme", "1.0.0")
+        .file("opt/acme/data", "data")
+        .directory("opt/acme", 0o700)
+        .file("opt/shared/one", "one")
+        .directory("opt/shared", 0o750)
+        .file("srv/mine/ours", "ours")
+        .directory("srv/mine", 0o711);
+    let other = Patch::new("other", "1.0.0").directory("opt/shared", 0o750);
+    machine.install(closed.full());
+    machine.install(other.full());
+    let open = closed.next("1.1.0").without("opt/acme").without("opt/shared").without("srv/mine");
+    machine.install(open.since(&closed));
+    assert_eq!(mode(&machine, "opt/acme"), 0o755);
+    assert_eq!(mode(&machine, "opt/shared"), 0o750, "another component declares it");
+    assert_eq!(mode(&machine, "srv/mine"), 0o711, "it was there before");
+    machine.rollback(None);
+    assert_eq!(mode(&machine, "opt/acme"), 0o700);
 }

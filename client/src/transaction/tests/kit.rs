@@ -96,8 +96,14 @@ impl Patch {
     }
 
     pub fn owned(mut self, path: &str, owner: &str) -> Self {
-        let Some(FileKind::File(meta)) = self.entries.get_mut(path) else { panic!("no {path}") };
-        meta.owner = owner.parse().expect("an owner");
+        match self.entries.get_mut(path) {
+            Some(
+                FileKind::File(FileMeta { owner: is, .. }) | FileKind::Directory { owner: is, .. },
+            ) => {
+                *is = owner.parse().expect("an owner");
+            }
+            _ => panic!("no {path}"),
+        }
         self
     }
 

@@ -206,13 +206,19 @@ impl Model {
                 .installed
                 .iter()
                 .any(|(name, (_, tree))| !plan.contains_key(name) && tree.contains_key(&path));
-            if !needed.contains(&path)
-                && !taken.contains_key(&path)
-                && !goals.contains_key(&path)
-                && !is_shared
-                && self.made.contains(&path)
+            if taken.contains_key(&path)
+                || goals.contains_key(&path)
+                || is_shared
+                || !self.made.contains(&path)
             {
+                continue;
+            }
+            if !needed.contains(&path) {
                 goals.insert(path, Goal { disposable: true, ..Goal::default() });
+            } else if let Some(was) = old.get(&path) {
+                let want = Some(Object::Directory { mode: 0o755, owner: self.user });
+                let was = Some(was.object.clone());
+                goals.insert(path, Goal { want, was, ..Goal::default() });
             }
         }
     }
