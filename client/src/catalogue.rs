@@ -65,12 +65,30 @@ impl Catalogue {
         platform: Platform,
         local: Timestamp,
     ) -> Result<Self, TrustError> {
+        let (catalogue, unreadable) = Self::load_readable(database, configs, platform, local)?;
+        match unreadable.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(catalogue),
+        }
+    }
+
+    /// As [`Self::load`], without the sources whose stored trust cannot be loaded; those come with
+    /// the reason. For what only shows: a plan is never made from a part of what is configured.
+    pub fn load_readable(
+        database: &Database,
+        configs: &[SourceConfig],
+        platform: Platform,
+        local: Timestamp,
+    ) -> Result<(Self, Vec<(SourceConfig, TrustError)>), DatabaseError> {
         let machine = Machine { id: database.machine_id()?.unwrap_or_default(), platform };
-        let sources = configs
-            .iter()
-            .map(|config| KnownSource::load(database, config, local))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { machine, sources })
+        let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
+        for config in configs {
+            match KnownSource::load(database, config, local) {
+                Ok(source) => sources.push(source),
+                Err(error) => unreadable.push((config.clone(), error)),
+            }
+        }
+        Ok((Self { machine, sources }, unreadable))
     }
 
     /// This machine.

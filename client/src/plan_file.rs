@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Offer};
 use crate::db::{Database, DatabaseError};
-use crate::resolve::{Plan, Removal, Skipped, Step};
+use crate::resolve::{Plan, Reason, Removal, Skipped, Step};
 use crate::trust::Head;
 
 /// The number of this form of the document.
@@ -298,6 +298,17 @@ impl RemovalRecord {
 }
 
 impl SkippedRecord {
+    /// What the record is of, with its reason in words only.
+    pub(crate) fn skipped(&self) -> Skipped {
+        Skipped {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            severity: self.severity,
+            advisories: self.advisories.iter().cloned().collect(),
+            why: Reason::Kept(self.why.clone()),
+        }
+    }
+
     fn new(skipped: &Skipped) -> Self {
         Self {
             name: skipped.name.clone(),

@@ -7,7 +7,7 @@ use countersign_format::name::PatchName;
 
 use crate::catalogue::Offer;
 use crate::plan::{PlanError, PlanOptions, Planner, Supply, now};
-use crate::plan_file::{LogGrounds, PatchRecord, PlanDocument, StepRecord};
+use crate::plan_file::{LogGrounds, PatchRecord, PlanDocument, SkippedRecord, StepRecord};
 use crate::resolve::{Line, Mode, Plan, Wish};
 use crate::trust::Head;
 
@@ -40,8 +40,11 @@ impl Planner<'_> {
             return Err(PlanError::Changed(lines));
         }
         let lines = match self.only(document, patches) {
-            Ok(plan) if document.says(&plan, self.catalogue) => {
-                return self.must_be_said(&plan).map(|()| plan);
+            Ok(mut plan) if document.says(&plan, self.catalogue) => {
+                self.must_be_said(&plan)?;
+                // what it passed over then is passed over now
+                plan.skipped = document.skipped.iter().map(SkippedRecord::skipped).collect();
+                return Ok(plan);
             }
             Ok(_) => vec!["what would be done for it now is not what it says".to_owned()],
             Err(error @ PlanError::Database(_)) => return Err(error),

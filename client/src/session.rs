@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use countersign_format::name::Platform;
 use countersign_format::time::Timestamp;
 use countersign_store::{Holder, Location, Mirrors, Source};
 use countersign_terminal::{ExitStatus, Failure, Output, Verbosity, duration, time};
@@ -17,7 +18,7 @@ use patchctl::hooks::HookLimits;
 use patchctl::places::{NamedPlaces, Places, UserDirectories};
 use patchctl::state::{Opening, State, must_be_there};
 use patchctl::transaction::{Context, Recovered};
-use patchctl::trust::{Heads, Trust};
+use patchctl::trust::{Heads, Trust, TrustError};
 use patchctl::{clock, machine};
 
 use crate::cli::ClientArgs;
@@ -171,12 +172,28 @@ impl<'o> Session<'o> {
 
     /// What is known of all sources.
     pub fn catalogue(&self, database: &Database) -> Result<Catalogue, Failure> {
-        if self.sources.is_empty() {
-            return Err(no_sources(&self.places));
-        }
-        let platform =
-            machine::platform().map_err(|error| Failure::new(ExitStatus::Failed, error))?;
-        Catalogue::load(database, &self.sources, platform, self.now).or_explain()
+        self.must_have_sources()?;
+        self.catalogue_or_none(database)
+    }
+
+    /// What is known of all sources, be there any or none: for what needs them only to ask whether
+    /// they say anything.
+    pub fn catalogue_or_none(&self, database: &Database) -> Result<Catalogue, Failure> {
+        Catalogue::load(database, &self.sources, platform()?, self.now).or_explain()
+    }
+
+    /// What is known of the sources whose stored trust can be loaded, and why the others' cannot:
+    /// for what only shows.
+    pub fn readable_catalogue(
+        &self,
+        database: &Database,
+    ) -> Result<(Catalogue, Vec<(SourceConfig, TrustError)>), Failure> {
+        self.must_have_sources()?;
+        Catalogue::load_readable(database, &self.sources, platform()?, self.now).or_explain()
+    }
+
+    fn must_have_sources(&self) -> Result<(), Failure> {
+        if self.sources.is_empty() { Err(no_sources(&self.places)) } else { Ok(()) }
     }
 
     /// Checks that the index of every source is fresh; with `allow_stale` it is only said.
@@ -275,6 +292,11 @@ fn given(arguments: &ClientArgs) -> Given {
         environment: environment.filter(|(name, _)| matters(name)).collect(),
         options: options.collect(),
     }
+}
+
+/// What this machine runs.
+fn platform() -> Result<Platform, Failure> {
+    machine::platform().map_err(|error| Failure::new(ExitStatus::Failed, error))
 }
 
 /// There is nothing to ask.

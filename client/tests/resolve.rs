@@ -274,8 +274,67 @@ fn plans_of_removals_and_of_both_are_carried_out() {
 }
 
 #[test]
+fn a_plan_that_passed_something_over_says_so_when_it_is_done() {
+    let mut repository =
+        released(&[patch("app", "1.0.0", &[], &[]), patch("tool", "1.0.0", &[], &[])]);
+    let machine = Machine::enrolled(&repository);
+    machine.run(&["install", "app", "tool", "--yes"]).success();
+    let newer = ["app", "tool"].map(|name| repository.collect(&patch(name, "1.1.0", &[], &[])));
+    repository.release(&newer);
+    repository.publish();
+    machine.publish(&repository);
+    machine.run(&["update"]).success();
+    machine.run(&["hold", "app", "--reason", "the auditors"]).success();
+    machine.run(&["plan", "-o", "tonight.plan"]).code(110);
+    let done = machine.run(&["install", "--plan", "tonight.plan", "--yes", "--json"]).code(110);
+    let done: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(done["changes"][0]["name"], "tool");
+    assert_eq!((&done["skipped"][0]["name"], &done["skipped"][1]), (&"app".into(), &().into()));
+    assert!(done["skipped"][0]["why"].as_str().is_some_and(|why| why.contains("the auditors")));
+}
+
+#[test]
+fn what_would_be_removed_is_a_plan_too() {
+    let needs = patch("app", "1.0.0", &[("libacme", "*")], &[]);
+    let machine = Machine::enrolled(&released(&[needs, patch("libacme", "1.0.0", &[], &[])]));
+    machine.run(&["install", "app", "--yes"]).success();
+    let all = ["remove", "libacme", "--with-dependents"];
+    let shown = machine.json(&[&all[..], &["--dry-run"]].concat());
+    let mut kept = machine.json(&[&["plan"], &all[..]].concat());
+    kept["made_at"] = shown["made_at"].clone();
+    assert_eq!(shown, kept);
+    assert_eq!(shown["removals"][1]["name"], "libacme");
+    assert!(machine.root("opt/app").exists());
+    // whatever becomes of its source, what is here can be seen and go
+    machine.run(&["sources", "remove", "patches.example.org", "--yes"]).success();
+    let shown = machine.json(&["remove", "app", "--dry-run"]);
+    assert_eq!((&shown["removals"][0]["name"], &shown["sources"][0]), (&"app".into(), &().into()));
+    machine.run(&["remove", "app", "--yes"]).success();
+    assert!(!machine.root("opt/app").exists());
+}
+
+#[test]
+fn a_list_can_be_of_one_platform() {
+    let machine_has = patchctl::machine::platform().expect("a platform").to_string();
+    let native = patch("native", "1.0.0", &[], &[])
+        .with(|entry| entry.platform = machine_has.parse().expect("a platform"));
+    let machine = Machine::enrolled(&released(&[native, patch("script", "1.0.0", &[], &[])]));
+    let names = |platform: &str| {
+        let listed = machine.json(&["list", "--platform", platform]);
+        let patches = listed["patches"].as_array().expect("a list").clone();
+        patches.iter().map(|line| line["name"].as_str().expect("text").to_owned()).collect()
+    };
+    let is: [Vec<String>; 2] = [names(&machine_has), names("any")];
+    assert_eq!(is, [["native"], ["script"]]);
+    machine.run(&["install", "native", "--yes"]).success();
+    assert_eq!(names(&machine_has) as Vec<String>, ["native"]);
+    machine.run(&["files", "script"]).code(104).says("patchctl install script");
+}
+
+#[test]
 fn what_is_fetched_installs_offline_and_what_is_installed_installs_again() {
-    let machine = Machine::enrolled(&two_versions());
+    let repository = two_versions();
+    let machine = Machine::enrolled(&repository);
     machine.run(&["download", "acme-agent", "--yes"]).success();
     assert!(!machine.root("opt/acme/agent").exists());
     machine.run(&["install", "acme-agent", "--offline", "--yes"]).success();
@@ -283,4 +342,8 @@ fn what_is_fetched_installs_offline_and_what_is_installed_installs_again() {
     machine.run(&["reinstall", "acme-agent", "--yes"]).success();
     assert_eq!(read(machine.root("opt/acme/agent")), "1.1.0");
     machine.run(&["reinstall", "nobody", "--yes"]).code(104);
+    machine.age(4 * 86_400, &repository);
+    machine.run(&["reinstall", "acme-agent", "--yes"]).code(11);
+    machine.run(&["reinstall", "acme-agent", "--yes", "--allow-stale"]).success();
+    assert_eq!(machine.json(&["history", "3"])["allow_stale"], true);
 }

@@ -95,6 +95,37 @@ fn a_stale_index_is_11_and_what_is_known_is_shown() {
 }
 
 #[test]
+fn a_search_in_a_stale_index_says_so() {
+    let (machine, repository) = up_to_date();
+    machine.age(4 * DAY, &repository);
+    machine.run(&["search", "agent"]).success().says("warning: source patches.example.org: stale");
+    machine.run(&["search", "no-such"]).code(104).says("warning: source patches.example.org");
+    assert_eq!(machine.json(&["search", "agent"])["freshness"][0]["state"], "stale");
+}
+
+#[test]
+fn a_source_that_cannot_be_believed_hides_no_other() {
+    let (machine, _) = up_to_date();
+    let sources = machine.root("etc/patchctl/sources.d");
+    let first = common::read(sources.join("patches.example.org.toml"));
+    std::fs::write(sources.join("another.toml"), first).expect("written");
+    let ended = machine.run(&["status"]).code(3).says("fresh until");
+    for text in ["another", "the state does not know it", "what to do:", "installed:      1"] {
+        assert!(ended.stdout.contains(text), "{text:?} is not in:\n{}", ended.stdout);
+    }
+    let status = machine.json(&["status"]);
+    assert_eq!(status["sources"][0]["name"], "patches.example.org");
+    assert_eq!(status["unreadable"][0]["name"], "another");
+    // nothing is decided from a part of what is configured
+    machine.run(&["check"]).code(3);
+    machine.run(&["upgrade", "--yes"]).code(3);
+    // the gravest counts
+    let spoil = "UPDATE authority_note SET note = CAST(replace(note, 'a', 'b') AS BLOB)";
+    machine.state().execute(spoil, []).expect("set");
+    machine.run(&["status"]).code(10).says("patches.example.org").says("installed:      1");
+}
+
+#[test]
 fn an_index_that_was_never_fetched_is_11() {
     let repository = two_versions();
     let machine = Machine::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use countersign_terminal::{Failure, Output, Tone, duration};
 use patchctl::catalogue::Catalogue;
 use patchctl::concern::{TakenBack, concerns};
+use patchctl::config::SourceConfig;
 use patchctl::db::Database;
 use patchctl::db::hold::Hold;
 use patchctl::freshness::Freshness;
@@ -42,7 +43,7 @@ pub struct Freshnesses {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-struct NotFresh {
+struct OfSource {
     text: String,
     #[source]
     refusal: TrustError,
@@ -153,17 +154,26 @@ impl Freshnesses {
             let freshness = Freshness::judge(&source.trust, &source.heads, session.now);
             let report = FreshnessReport::new(source.config.name.as_str(), &freshness);
             if let Some(refusal) = freshness.into_refusal() {
-                let exit = refusal.exit();
-                if all.failure.as_ref().is_none_or(|is| is.exit().and(exit) != is.exit()) {
-                    let hint = refusal.hint();
-                    let text = format!("source {}: {report}", report.source);
-                    let error = NotFresh { text, refusal };
-                    all.failure = Some(Failure::new(exit, error).maybe_hint(hint));
-                }
+                all.weigh(format!("source {}: {report}", report.source), refusal);
             }
             all.reports.push(report);
         }
         all
+    }
+
+    /// Takes in a source of which nothing that is stored can be believed.
+    pub fn add_unreadable(&mut self, source: &SourceConfig, refusal: TrustError) {
+        let text = format!("source {}: what is stored of it cannot be used", source.name);
+        self.weigh(text, refusal);
+    }
+
+    /// Keeps the graver failure.
+    fn weigh(&mut self, text: String, refusal: TrustError) {
+        let exit = refusal.exit();
+        if self.failure.as_ref().is_none_or(|is| is.exit().and(exit) != is.exit()) {
+            let hint = refusal.hint();
+            self.failure = Some(Failure::new(exit, OfSource { text, refusal }).maybe_hint(hint));
+        }
     }
 }
 

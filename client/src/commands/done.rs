@@ -2,10 +2,11 @@
 //! doing it, and saying what was done.
 
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use patchctl::plan_file::PlanDocument;
 use patchctl::transaction::Prepared;
 use serde::Serialize;
 
-use super::change::{ChangeLine, not_confirmed};
+use super::change::{ChangeLine, DryRun, not_confirmed};
 use super::count;
 use crate::explain::OrExplain as _;
 use crate::session::{Session, hold_signals};
@@ -42,21 +43,28 @@ impl DoneReport {
     }
 }
 
+/// Shows what is prepared and leaves it undone; the document is that of the plan.
+pub fn show(
+    session: &Session<'_>,
+    prepared: Prepared<'_>,
+    document: PlanDocument,
+) -> Result<ExitStatus, Failure> {
+    print_changes(session, &prepared);
+    for notice in prepared.notices() {
+        session.output.warning(notice);
+    }
+    prepared.discard().or_explain()?;
+    session.output.report(&DryRun(document));
+    Ok(ExitStatus::Done)
+}
+
 /// Shows what is prepared, asks, and does it.
 pub fn finish(
     session: &Session<'_>,
     prepared: Prepared<'_>,
     question: &str,
 ) -> Result<ExitStatus, Failure> {
-    for change in prepared.changes() {
-        let line = match (&change.old, &change.new) {
-            (None, Some(new)) if prepared.steps().is_empty() => {
-                format!("{} {new} taken over; no file is touched", change.name)
-            }
-            _ => ChangeLine::new(&change).text(),
-        };
-        session.output.print_line(line);
-    }
+    print_changes(session, &prepared);
     if session.arguments.dry_run {
         return apply(session, prepared);
     }
@@ -66,6 +74,18 @@ pub fn finish(
             prepared.discard().or_explain()?;
             Err(refused.err().unwrap_or_else(not_confirmed))
         }
+    }
+}
+
+fn print_changes(session: &Session<'_>, prepared: &Prepared<'_>) {
+    for change in prepared.changes() {
+        let line = match (&change.old, &change.new) {
+            (None, Some(new)) if prepared.steps().is_empty() => {
+                format!("{} {new} taken over; no file is touched", change.name)
+            }
+            _ => ChangeLine::new(&change).text(),
+        };
+        session.output.print_line(line);
     }
 }
 

@@ -90,7 +90,13 @@ pub fn run(session: &Session<'_>, arguments: &FilesArgs) -> Result<ExitStatus, F
     let database = session.open_to_read()?;
     let name = &arguments.name;
     let installed = database.find_installed(name).or_explain()?;
-    let installed = installed.ok_or_else(|| VerifyError::NotInstalled(name.clone()).explain())?;
+    let installed = installed.ok_or_else(|| {
+        let hint = format!(
+            "see what is offered: patchctl show {name}; its files are known once it is installed: \
+             patchctl install {name}"
+        );
+        VerifyError::NotInstalled(name.clone()).explain().hint(hint)
+    })?;
     let files = database.installed_files(name).or_explain()?;
     session.output.report(&FilesReport {
         name: name.to_string(),

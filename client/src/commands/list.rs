@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use countersign_format::entry::Severity;
-use countersign_format::name::{PatchName, PatchVersion};
+use countersign_format::name::{PatchName, PatchVersion, Platform};
 use countersign_format::text::AdvisoryId;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table};
 use patchctl::catalogue::{Catalogue, Offer};
@@ -27,6 +27,7 @@ use crate::session::Session;
 #[command(after_help = "Examples:\n  \
     patchctl list\n  \
     patchctl list --upgradable --security\n  \
+    patchctl list --available --platform linux-x86_64\n  \
     patchctl list --installed --json")]
 pub struct ListArgs {
     /// Only what is installed
@@ -38,6 +39,9 @@ pub struct ListArgs {
     /// Only what has something newer that fits
     #[arg(long, group = "which")]
     upgradable: bool,
+    /// Only patches for this platform, of those that fit this machine
+    #[arg(long)]
+    platform: Option<Platform>,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -102,7 +106,7 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
         Some(catalogue) => Freshnesses::judge(session, catalogue),
         None => Freshnesses::default(),
     };
-    let mut known = known(&database, catalogue.as_ref())?;
+    let mut known = known(&database, catalogue.as_ref(), arguments.platform.as_ref())?;
     match &catalogue {
         _ if arguments.installed => known.retain(|_, known| known.installed.is_some()),
         _ if arguments.available => known.retain(|_, known| known.installed.is_none()),
@@ -132,17 +136,24 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
     }
 }
 
-/// Everything that is installed or offered, by name.
+/// Everything that is installed or offered, by name, or only what is for one platform.
 pub fn known(
     database: &Database,
     catalogue: Option<&Catalogue>,
+    platform: Option<&Platform>,
 ) -> Result<BTreeMap<PatchName, Known>, Failure> {
     let mut known: BTreeMap<PatchName, Known> = BTreeMap::new();
+    let is_meant = |found: &Platform| platform.is_none_or(|platform| platform == found);
     for installed in database.installed().or_explain()? {
-        known.entry(installed.name).or_default().installed = Some(installed.version);
+        if is_meant(&installed.platform) {
+            known.entry(installed.name).or_default().installed = Some(installed.version);
+        }
     }
     let offers = catalogue.map(|catalogue| catalogue.offers(database)).transpose();
     for offer in offers.or_explain()?.into_iter().flatten() {
+        if !is_meant(&offer.entry().platform) {
+            continue;
+        }
         let is_installed = |known: &Known| known.installed.as_ref() == Some(offer.version());
         if !offer.is_open() && !known.get(&offer.entry().name).is_some_and(is_installed) {
             continue;

@@ -6,7 +6,7 @@ use countersign_terminal::{ExitStatus, Failure};
 use patchctl::transaction::Scope;
 
 use super::config_files::ConfigFilesArgs;
-use super::repair::mend;
+use super::repair::{Manner, mend};
 use crate::session::Session;
 
 /// Install the installed versions again
@@ -15,11 +15,15 @@ use crate::session::Session;
 /// still offered. Local changes are kept aside and listed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    patchctl reinstall acme-agent")]
+    patchctl reinstall acme-agent\n  \
+    patchctl reinstall acme-agent --yes --allow-stale")]
 pub struct ReinstallArgs {
     /// What to install again
     #[arg(value_name = "NAME", required = true)]
     names: Vec<PatchName>,
+    /// Go on although the index is older than it may be; the history records it
+    #[arg(long)]
+    allow_stale: bool,
     #[command(flatten)]
     config_files: ConfigFilesArgs,
 }
@@ -27,7 +31,10 @@ pub struct ReinstallArgs {
 /// Reinstalls.
 pub fn run(session: &Session<'_>, arguments: &ReinstallArgs) -> Result<ExitStatus, Failure> {
     let state = session.open()?;
-    session.check_fresh(&session.catalogue(&state.database)?, false)?;
+    let allow_stale = arguments.allow_stale;
+    session.check_fresh(&session.catalogue(&state.database)?, allow_stale)?;
     let config = arguments.config_files.policy(&session.arguments);
-    mend(session, state, &arguments.names, Scope::All, config, "install these again?")
+    let manner =
+        Manner { scope: Scope::All, config, allow_stale, question: "install these again?" };
+    mend(session, state, &arguments.names, &manner)
 }

@@ -59,7 +59,22 @@ pub fn run(session: &Session<'_>, arguments: &RepairArgs) -> Result<ExitStatus, 
     }
     let names: BTreeSet<PatchName> = found.into_iter().map(|difference| difference.name).collect();
     let names: Vec<PatchName> = names.into_iter().collect();
-    mend(session, state, &names, Scope::Differing, config, "put these right?")
+    let scope = Scope::Differing;
+    let manner = Manner { scope, config, allow_stale: false, question: "put these right?" };
+    mend(session, state, &names, &manner)
+}
+
+/// How components are put right.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner<'q> {
+    /// Whole, or where they differ.
+    pub scope: Scope,
+    /// What becomes of configuration files with local changes.
+    pub config: ConfigPolicy,
+    /// Whether a person let a stale index through, for the history.
+    pub allow_stale: bool,
+    /// What is asked before.
+    pub question: &'q str,
 }
 
 /// Puts components right, whole or where they differ, from full patches of their versions: asks,
@@ -68,10 +83,9 @@ pub fn mend(
     session: &Session<'_>,
     mut state: State,
     names: &[PatchName],
-    scope: Scope,
-    config: ConfigPolicy,
-    question: &str,
+    manner: &Manner<'_>,
 ) -> Result<ExitStatus, Failure> {
+    let Manner { scope, config, allow_stale, question } = *manner;
     let catalogue = session.catalogue(&state.database)?;
     let mut offers = Vec::with_capacity(names.len());
     for name in names {
@@ -89,7 +103,7 @@ pub fn mend(
     let patches = patches.into_iter().map(|got| PlannedPatch::new(&got.note, got.archive));
     let mending = Mending { patches: patches.collect(), scope, config };
     let root = Root::open(path).or_explain()?;
-    let (context, mut bars) = (session.context(false), session.bars());
+    let (context, mut bars) = (session.context(allow_stale), session.bars());
     let prepared = prepare_mend(&mut state.database, &root, mending, context, &mut bars);
     let exit = apply(session, prepared.or_explain()?)?;
     if let Err(error) = forget(cache, &offers) {

@@ -8,6 +8,7 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use patchctl::catalogue::Offer;
 use serde::Serialize;
 
+use super::attention::{FreshnessReport, Freshnesses};
 use super::list::{ListLine, known, lines, print_lines};
 use crate::explain::OrExplain as _;
 use crate::session::Session;
@@ -25,6 +26,7 @@ pub struct SearchArgs {
 
 #[derive(Serialize)]
 struct SearchReport {
+    freshness: Vec<FreshnessReport>,
     patches: Vec<ListLine>,
 }
 
@@ -42,14 +44,16 @@ pub fn run(session: &Session<'_>, arguments: &SearchArgs) -> Result<ExitStatus, 
     let offers = catalogue.offers(&database).or_explain()?;
     let names: BTreeSet<&PatchName> =
         offers.iter().filter(|offer| has(offer, &text)).map(|offer| &offer.entry().name).collect();
-    let mut known = known(&database, Some(&catalogue))?;
+    let mut known = known(&database, Some(&catalogue), None)?;
     known.retain(|name, _| names.contains(name));
     let patches = lines(known, &patchctl::resolve::Filter::default());
+    let freshness = Freshnesses::judge(session, &catalogue).reports;
+    freshness.iter().for_each(|report| report.warn(session.output));
     if patches.is_empty() {
         let text = format!("no patch has {:?} in its name, summary or advisories", arguments.text);
         return Err(Failure::new(ExitStatus::NotFound, text));
     }
-    session.output.report(&SearchReport { patches });
+    session.output.report(&SearchReport { freshness, patches });
     Ok(ExitStatus::Done)
 }
 

@@ -7,16 +7,17 @@ use countersign_format::time::Timestamp;
 use countersign_format::words::to_words;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Tone, duration};
 use patchctl::catalogue::KnownSource;
+use patchctl::config::SourceConfig;
 use patchctl::db::Database;
 use patchctl::freshness::HeadAge;
 use patchctl::restart::pending;
-use patchctl::trust::Head;
+use patchctl::trust::{Head, TrustError};
 use serde::Serialize;
 
 use super::attention::{Attention, FreshnessReport, Freshnesses};
 use super::count;
 use super::overview::{SkippedReport, waiting};
-use crate::explain::OrExplain as _;
+use crate::explain::{Explain as _, OrExplain as _, one_line};
 use crate::session::Session;
 
 /// How many entries that were passed over are shown.
@@ -24,7 +25,9 @@ const SHOWN: u32 = 20;
 
 /// Show sources, how fresh the index is, and what needs attention
 ///
-/// Exit 11 if the index is older than it may be: what is shown is then what was known last.
+/// Exit 11 if the index is older than it may be: what is shown is then what was known last. A
+/// source whose stored state cannot be believed is shown with its problem, and the others as ever;
+/// the exit code is that of the gravest.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  patchctl status\n  patchctl status --json")]
 pub struct StatusArgs {}
@@ -32,6 +35,7 @@ pub struct StatusArgs {}
 #[derive(Serialize)]
 struct StatusReport {
     sources: Vec<SourceStatus>,
+    unreadable: Vec<UnreadableSource>,
     installed: u64,
     waiting: u64,
     closing_advisories: u64,
@@ -66,6 +70,15 @@ struct SourceStatus {
     distribution_log: LogStatus,
     entries_passed_over: u64,
     passed_over: Vec<PassedOver>,
+}
+
+/// A source of which nothing that is stored can be believed.
+#[derive(Serialize)]
+struct UnreadableSource {
+    name: String,
+    url: String,
+    problem: String,
+    hint: Option<String>,
 }
 
 /// The directory that is held, and the servers in the order in which they are asked.
@@ -130,6 +143,27 @@ impl DirectoryStatus {
         for server in self.servers.iter().skip(1) {
             output.detail(format!("then {server}"));
         }
+    }
+}
+
+impl UnreadableSource {
+    fn new(source: &SourceConfig, refusal: &TrustError) -> Self {
+        Self {
+            name: source.name.to_string(),
+            url: source.url.to_string(),
+            problem: one_line(refusal),
+            hint: refusal.hint(),
+        }
+    }
+
+    fn print(&self, output: &Output) {
+        output.print_heading(&self.name);
+        output.print_field("url", &self.url);
+        output.print_toned_field("problem", Tone::Bad, &self.problem);
+        if let Some(hint) = &self.hint {
+            output.print_field("what to do", hint);
+        }
+        output.print_line("");
     }
 }
 
@@ -236,6 +270,9 @@ impl Report for StatusReport {
         for source in &self.sources {
             source.print(output);
         }
+        for source in &self.unreadable {
+            source.print(output);
+        }
         output.print_heading("this machine");
         output.print_field("installed", self.installed);
         output.print_toned_field("waiting", self.tone_of_waiting(), self.waiting_text());
@@ -282,14 +319,21 @@ impl StatusReport {
 /// Shows.
 pub fn run(session: &Session<'_>, _: &StatusArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
-    let catalogue = session.catalogue(&database)?;
-    let Freshnesses { reports, failure } = Freshnesses::judge(session, &catalogue);
+    let (catalogue, refused) = session.readable_catalogue(&database)?;
+    let mut freshnesses = Freshnesses::judge(session, &catalogue);
+    let unreadable =
+        refused.iter().map(|(source, refusal)| UnreadableSource::new(source, refusal)).collect();
+    for (source, refusal) in refused {
+        freshnesses.add_unreadable(&source, refusal);
+    }
+    let Freshnesses { reports, failure } = freshnesses;
     let source = |(known, freshness)| SourceStatus::new(session, &database, known, freshness);
     let plan = waiting(&database, &catalogue).or_explain()?;
     let closing = plan.steps.iter().filter(|step| !step.advisories.is_empty());
     let restarts = pending(&database, &catalogue, &session.places.root).or_explain()?;
     session.output.report(&StatusReport {
         sources: catalogue.sources().iter().zip(reports).map(source).collect::<Result<_, _>>()?,
+        unreadable,
         installed: database.installed().or_explain()?.len() as u64,
         waiting: plan.steps.len() as u64,
         closing_advisories: closing.count() as u64,

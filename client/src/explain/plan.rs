@@ -100,6 +100,7 @@ fn reason_hint(name: &str, reason: &Reason) -> String {
         Reason::Conflicts { name, .. } | Reason::Breaks { name, .. } => {
             format!("let it go: --allow-removals, or first: patchctl remove {name}")
         }
+        Reason::Kept(_) => format!("see what there is: patchctl show {name}"),
         Reason::Together(_) => "ask for fewer of them, or let some go: --allow-removals".into(),
     }
 }

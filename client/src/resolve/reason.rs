@@ -85,6 +85,8 @@ pub enum Reason {
         /// In which versions.
         requirement: String,
     },
+    /// As a plan says that was kept.
+    Kept(String),
     /// No two of these exclude each other, but all of them together cannot be.
     Together(Vec<PatchName>),
 }
@@ -118,6 +120,7 @@ impl Reason {
             Self::Breaks { name, version, needs, requirement } => {
                 vec![format!("{name} {version} needs {needs} {requirement}")]
             }
+            Self::Kept(why) => vec![why.clone()],
             Self::Together(names) => {
                 let names: Vec<_> = names.iter().map(PatchName::as_str).collect();
                 vec![format!("{who} cannot be together with {}", names.join(", "))]
