@@ -107,9 +107,14 @@ impl Patch {
         self
     }
 
-    pub fn attribute(mut self, path: &str, name: &str, value: &str) -> Self {
+    pub fn attribute(self, path: &str, name: &str, value: &str) -> Self {
+        self.attributes(path, &[(name, value.as_bytes())])
+    }
+
+    pub fn attributes(mut self, path: &str, values: &[(&str, &[u8])]) -> Self {
         let Some(FileKind::File(meta)) = self.entries.get_mut(path) else { panic!("no {path}") };
-        let values = BTreeMap::from([(name.to_owned(), value.into())]);
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        let values = values.collect::<BTreeMap<_, _>>();
         meta.xattrs = Xattrs::new(values).expect("attributes");
         self
     }

@@ -1,5 +1,6 @@
 //! Tests of whole transactions on temporary roots.
 
+mod attributes;
 mod config;
 mod crash;
 mod faults;

@@ -68,7 +68,19 @@ fn each_mount_has_its_own_working_area() {
         .file("srv/acme/two/deep", "two")
         .without("opt/acme/link")
         .file("opt/acme/link/inner", "inner");
+    let inode = |path: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::symlink_metadata(machine.path(path)).expect("there").ino()
+    };
+    let (replaced, removed) = (inode("opt/acme/one"), inode("srv/acme/one"));
     machine.install(next.since(&patch()));
+    // what was there is the very object, which needs no second copy of it
+    for (area, inode) in [("opt", replaced), ("srv", removed)] {
+        use std::os::unix::fs::DirEntryExt as _;
+        let kept = std::fs::read_dir(machine.path(&format!("{area}/.patchctl/backup/2")));
+        let mut kept = kept.expect("listed").map(|entry| entry.expect("an entry").ino());
+        assert!(kept.any(|kept| kept == inode), "{area}");
+    }
     for area in ["opt/.patchctl", "srv/.patchctl", ".patchctl"] {
         assert!(machine.exists(&format!("{area}/backup/2")), "{area}");
     }
