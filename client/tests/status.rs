@@ -339,8 +339,26 @@ fn why_tells_who_signed_what_is_installed() {
     machine.run(&["install", "acme-agent", "--yes", "--download-only"]);
     let why = machine.json(&["why", "acme-agent@1.0.0"]);
     assert_eq!(why["installed"]["source"], "patches.example.org");
-    assert!(why["installed"]["collection_keys"].is_array(), "{why}");
-    machine.run(&["why", "acme-agent"]).success().says("installed by:   transaction 1 on");
+    let keys = |of: &Value| (of["collection_keys"].clone(), of["distribution_keys"].clone());
+    let (collection, distribution) = keys(&why["installed"]);
+    for keys in [&collection, &distribution] {
+        assert!(keys[0].as_str().is_some_and(|key| key.contains('/')), "{why}");
+    }
+    // nor is the source needed for it, nor the cache
+    let _ = std::fs::remove_dir_all(machine.root("var/cache/patchctl"));
+    let signed = (collection, distribution);
+    assert_eq!(keys(&machine.json(&["why", "acme-agent"])["installed"]), signed);
+    assert_eq!(keys(&machine.json(&["show", "acme-agent"])), signed);
+    assert_eq!(keys(&machine.json(&["history", "1"])["signed"][0]), signed);
+    machine.run(&["remove", "acme-agent", "--yes"]).success();
+    machine.run(&["rollback", "--yes"]).success();
+    assert_eq!(keys(&machine.json(&["why", "acme-agent"])["installed"]), signed);
+    let view = "SELECT collection_keys || ' ' || distribution_keys FROM v_installed";
+    let in_view: String = machine.state().query_row(view, [], |row| row.get(0)).expect("a row");
+    let all = [&signed.0, &signed.1].map(|keys| keys.as_array().expect("a list").clone()).concat();
+    let all: Vec<&str> = all.iter().map(|key| key.as_str().expect("text")).collect();
+    assert_eq!(in_view, all.join(" "));
+    machine.run(&["why", "acme-agent"]).success().says("installed by:   transaction 3 on");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! `patchctl history`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, time};
+use patchctl::db::Database;
 use patchctl::db::history::{TransactionRecord, TransactionState};
+use patchctl::db::signers::Signers;
 use serde::Serialize;
 
 use super::NOTHING;
@@ -51,8 +55,18 @@ struct ChangeReport {
 struct DetailReport {
     #[serde(flatten)]
     transaction: TransactionReport,
+    signed: Vec<SignedReport>,
     hooks: Vec<HookReport>,
     notices: Vec<String>,
+}
+
+/// Whose signatures counted for a patch that the transaction brought.
+#[derive(Serialize)]
+struct SignedReport {
+    name: String,
+    version: String,
+    collection_keys: BTreeSet<String>,
+    distribution_keys: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +157,11 @@ impl Report for DetailReport {
             output.print_field("undo", "not any more: its backups were dropped");
         }
         output.print_field("changes", it.changes_text());
+        for SignedReport { name, version, collection_keys, distribution_keys } in &self.signed {
+            let keys: Vec<&str> =
+                collection_keys.iter().chain(distribution_keys).map(String::as_str).collect();
+            output.print_field("signed", format!("{name} {version} by {}", keys.join(", ")));
+        }
         match it.error.as_deref() {
             Some("interrupted") => output.print_field(
                 "recovered",
@@ -168,6 +187,23 @@ impl Report for DetailReport {
     }
 }
 
+/// Whose signatures counted for the patches of a transaction, as far as that was written down.
+fn signed(database: &Database, transaction: i64) -> Result<Vec<SignedReport>, Failure> {
+    let mut signed = Vec::new();
+    for link in database.links(transaction).or_explain()? {
+        let Signers { collection, distribution } = database.signers(&link.archive).or_explain()?;
+        if !collection.is_empty() {
+            signed.push(SignedReport {
+                name: link.name.to_string(),
+                version: link.version.to_string(),
+                collection_keys: collection,
+                distribution_keys: distribution,
+            });
+        }
+    }
+    Ok(signed)
+}
+
 /// Lists, or shows one.
 pub fn run(session: &Session<'_>, arguments: &HistoryArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
@@ -184,6 +220,7 @@ pub fn run(session: &Session<'_>, arguments: &HistoryArgs) -> Result<ExitStatus,
     let hooks = database.hook_runs(id).or_explain()?;
     let notices = database.notices(id).or_explain()?;
     session.output.report(&DetailReport {
+        signed: signed(&database, id)?,
         transaction: TransactionReport::new(&record),
         hooks: hooks
             .iter()

@@ -48,7 +48,9 @@ pub fn run(session: &Session<'_>, arguments: &SearchArgs) -> Result<ExitStatus, 
     known.retain(|name, _| names.contains(name));
     let patches = lines(known, &patchctl::resolve::Filter::default());
     let freshness = Freshnesses::judge(session, &catalogue).reports;
-    freshness.iter().for_each(|report| report.warn(session.output));
+    for report in &freshness {
+        report.warn(session.output);
+    }
     if patches.is_empty() {
         let text = format!("no patch has {:?} in its name, summary or advisories", arguments.text);
         return Err(Failure::new(ExitStatus::NotFound, text));

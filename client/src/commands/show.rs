@@ -1,6 +1,6 @@
 //! `patchctl show NAME[@VERSION]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use countersign_format::entry::PatchEntry;
@@ -8,6 +8,7 @@ use countersign_format::name::Requirement;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::Offer;
 use patchctl::db::installed::HeldBack;
+use patchctl::db::signers::Signers;
 use serde::Serialize;
 
 use super::NameAndVersion;
@@ -36,6 +37,9 @@ pub struct ShowArgs {
 #[derive(Serialize)]
 struct ShowReport {
     installed: Option<String>,
+    /// Whose signatures counted when it was installed.
+    collection_keys: BTreeSet<String>,
+    distribution_keys: BTreeSet<String>,
     patches: Vec<PatchReport>,
 }
 
@@ -175,6 +179,12 @@ impl Report for ShowReport {
         if let Some(version) = &self.installed {
             output.print_field("installed", version);
         }
+        if !self.collection_keys.is_empty() {
+            let list =
+                |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(", ");
+            output.print_field("collected by", list(&self.collection_keys));
+            output.print_field("released by", list(&self.distribution_keys));
+        }
     }
 }
 
@@ -209,7 +219,13 @@ pub fn run(session: &Session<'_>, arguments: &ShowArgs) -> Result<ExitStatus, Fa
     let freshness = Freshnesses::judge(session, &catalogue);
     freshness.reports.iter().for_each(|report| report.warn(session.output));
     let source = |offer: &Offer| catalogue.sources()[offer.source].config.name.as_str();
+    let signers = match &installed {
+        Some(installed) => database.signers(&installed.archive).or_explain()?,
+        None => Signers::default(),
+    };
     session.output.report(&ShowReport {
+        collection_keys: signers.collection,
+        distribution_keys: signers.distribution,
         installed: installed.map(|installed| installed.version.to_string()),
         patches: offers
             .iter()

@@ -1,15 +1,13 @@
 //! `patchctl why NAME[@VERSION]`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use countersign_format::name::PatchVersion;
-use countersign_format::policy::Role;
 use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Tone, time};
 use patchctl::catalogue::{Answer, Catalogue, Gate, Offer};
 use patchctl::db::Database;
 use patchctl::db::installed::Installed;
+use patchctl::db::signers::Signers;
 use patchctl::download::Downloader;
 use patchctl::why::{Circumstances, MachineGate, Obstacle, obstacle};
 use serde::Serialize;
@@ -357,17 +355,15 @@ fn installation(
 ) -> Result<Installation, Failure> {
     let record = database.transaction(installed.transaction).or_explain()?;
     let offers = catalogue.offers_of_archive(database, &installed.archive).or_explain()?;
-    let (mut collection, mut distribution) = (BTreeSet::new(), BTreeSet::new());
-    for offer in &offers {
-        let source = &catalogue.sources()[offer.source];
-        let downloader = Downloader { source, mirrors: None, cache: &session.places.cache };
-        let Some(note) = downloader.cached_note(offer) else { continue };
-        for counted in &note.counted {
-            match counted.role {
-                Role::Collection => collection.insert(counted.name.to_string()),
-                Role::Distribution(_) => distribution.insert(counted.name.to_string()),
-                _ => continue,
-            };
+    let mut signers = database.signers(&installed.archive).or_explain()?;
+    // what was installed before they were written down
+    if signers.is_empty() {
+        for offer in &offers {
+            let source = &catalogue.sources()[offer.source];
+            let downloader = Downloader { source, mirrors: None, cache: &session.places.cache };
+            if let Some(note) = downloader.cached_note(offer) {
+                signers.extend(Signers::of(&note));
+            }
         }
     }
     let source = offers.first().map(|offer| &catalogue.sources()[offer.source].config.name);
@@ -379,7 +375,7 @@ fn installation(
         finished: record.and_then(|record| record.finished).map(seconds),
         archive: installed.archive.to_string(),
         source: source.map(ToString::to_string),
-        collection_keys: collection.into_iter().collect(),
-        distribution_keys: distribution.into_iter().collect(),
+        collection_keys: signers.collection.into_iter().collect(),
+        distribution_keys: signers.distribution.into_iter().collect(),
     })
 }

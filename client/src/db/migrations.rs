@@ -3,7 +3,7 @@
 //! content below `tests/schema/`; the test there says how it is made.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS];
 
 /// What is installed, the journal, and the history that rollbacks go back through.
 ///
@@ -269,3 +269,6 @@ CREATE TABLE hold (
 /// What administrators may look at with any SQLite shell: `v_installed`, `v_available`,
 /// `v_history`, `v_files`.
 const VIEWS: &str = include_str!("views.sql");
+
+/// Who signed what is installed: `signer`, and two columns of `v_installed`.
+const SIGNERS: &str = include_str!("signers.sql");

@@ -13,6 +13,7 @@ pub mod index;
 pub mod installed;
 mod migrations;
 pub mod names;
+pub mod signers;
 pub mod source;
 
 use std::fmt::Display;

@@ -87,7 +87,6 @@ impl Explain for PrepareError {
             Self::Archive { source, .. } => archive_exit(source),
             Self::Tree { .. } => ExitStatus::Signature,
             Self::Hooks(_) => ExitStatus::Privilege,
-            Self::Owner(_) => ExitStatus::Failed,
             Self::File { source, .. } | Self::HookContent { source, .. } => io_exit(source),
             Self::Stage(error) => error.exit(),
             Self::Root(error) => error.exit(),
@@ -98,6 +97,7 @@ impl Explain for PrepareError {
                 ExitStatus::Unsatisfiable
             }
             Self::Unfinished(_)
+            | Self::Owner(_)
             | Self::IsInstalled { .. }
             | Self::Empty
             | Self::Base { .. }

@@ -11,6 +11,7 @@ use super::error::Failure;
 use super::{Component, Prepared};
 use crate::db::change::{Side, put_file, put_notice, put_old_hooks};
 use crate::db::installed::{self, InstalledFile};
+use crate::db::signers::put_signers;
 use crate::db::{DatabaseError, change};
 use crate::hooks::Action;
 use crate::journal::{self, Operation};
@@ -42,6 +43,9 @@ impl Prepared<'_> {
         }
         for component in components {
             put_new(&database, transaction, component)?;
+            for link in &component.links {
+                put_signers(&database, &link.archive, &link.signers)?;
+            }
         }
         for (path, made) in directories {
             put_directory(&database, transaction, &path, made)?;

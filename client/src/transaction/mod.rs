@@ -48,6 +48,7 @@ use countersign_format::policy::{PatchNote, Verified};
 
 use crate::db::history::Notice;
 use crate::db::installed::{Installed, InstalledFile, InstalledHook};
+use crate::db::signers::Signers;
 use crate::db::{Database, DatabaseError};
 use crate::hooks::{Action, HookLimits};
 use crate::journal::Step;
@@ -71,6 +72,7 @@ pub use rollback::{prepare_rollback, rollback_changes};
 pub struct PlannedPatch {
     announced: Announced,
     archive: File,
+    signers: Signers,
 }
 
 impl PlannedPatch {
@@ -89,12 +91,13 @@ impl PlannedPatch {
                 files: entry.archive.files,
             },
             archive,
+            signers: Signers::of(note),
         }
     }
 
     #[cfg(test)]
     fn unsigned(announced: Announced, archive: File) -> Self {
-        Self { announced, archive }
+        Self { announced, archive, signers: Signers::default() }
     }
 }
 
@@ -164,6 +167,8 @@ struct Link {
     version: PatchVersion,
     archive: countersign_format::hash::Hash32,
     hooks: Vec<InstalledHook>,
+    /// Whose signatures count for the archive; nobody where that was written down before.
+    signers: Signers,
 }
 
 /// A component's versions before and after.

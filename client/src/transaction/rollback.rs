@@ -14,6 +14,7 @@ use super::{
 use crate::db::change::{Side, changed_files, old_hooks, whole_changes};
 use crate::db::history::Notice;
 use crate::db::installed::{Installed, InstalledFile, at_resolved, is_created_directory};
+use crate::db::signers::Signers;
 use crate::db::{Database, DatabaseError};
 use crate::hooks::Action;
 use crate::journal::{self, Operation, Step};
@@ -119,6 +120,7 @@ fn components(
                 version: becomes.version.clone(),
                 archive: becomes.archive,
                 hooks: component.new_hooks.clone(),
+                signers: Signers::default(),
             });
         }
     }
@@ -143,6 +145,7 @@ impl Component {
                 version: adopted.version,
                 archive: adopted.archive,
                 hooks: self.new_hooks.clone(),
+                signers: Signers::default(),
             });
         }
     }

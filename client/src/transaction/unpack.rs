@@ -113,7 +113,7 @@ impl Unpacker<'_, '_> {
     }
 
     fn add(&mut self, into: &mut Unpacked, patch: PlannedPatch) -> Result<(), PrepareError> {
-        let PlannedPatch { announced, mut archive } = patch;
+        let PlannedPatch { announced, mut archive, signers } = patch;
         let component = &mut into.component;
         let before = component.becomes.as_ref().or(component.was.as_ref());
         check_base(&announced, before)?;
@@ -145,6 +145,7 @@ impl Unpacker<'_, '_> {
             version: announced.version.clone(),
             archive: announced.sha256,
             hooks,
+            signers,
         });
         Ok(())
     }
