@@ -4,7 +4,7 @@
 //! anchor, so it lies with the settings and not with the state, which is a cache beside it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_format::text::RegionName;
@@ -75,11 +75,13 @@ pub enum ConfigError {
     #[error("{} is longer than {MAX_CONFIG} bytes", .0.display())]
     TooLong(PathBuf),
     /// Not TOML, or a value of another type.
-    #[error("{} is not as it must be", path.display())]
+    #[error("{}, line {line} is not as it must be", path.display())]
     Form {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The line, from 1 on.
+        line: usize,
+        /// Why, without the line itself: it may hold a password.
         source: toml::de::Error,
     },
     /// A setting that does not exist.
@@ -157,6 +159,13 @@ impl Config {
 }
 
 impl ConfigError {
+    fn form(path: &Path, text: &str, mut source: toml::de::Error) -> Self {
+        let start = source.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+        source.set_input(None);
+        Self::Form { path: path.to_owned(), line, source }
+    }
+
     /// Whether a file is not there.
     fn is_absence(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)

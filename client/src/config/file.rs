@@ -33,8 +33,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 
 /// The keys of a file, in the order of its lines.
 pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, ConfigError> {
-    let table = DeTable::parse(text)
-        .map_err(|source| ConfigError::Form { path: path.to_owned(), source })?;
+    let table = DeTable::parse(text).map_err(|source| ConfigError::form(path, text, source))?;
     let mut entries: Vec<Entry> = table
         .get_ref()
         .iter()

@@ -295,8 +295,8 @@ impl Lines {
                 suggestion: suggest::nearest(&entry.key, SOURCE_KEYS.iter().copied()),
             });
         }
-        let said = toml::from_str(&text)
-            .map_err(|source| ConfigError::Form { path: path.to_owned(), source })?;
+        let said =
+            toml::from_str(&text).map_err(|source| ConfigError::form(path, &text, source))?;
         Ok(Self { path: path.to_owned(), said, entries })
     }
 

@@ -121,7 +121,10 @@ fn a_mistyped_setting_is_refused_with_what_was_meant() {
         };
         assert_eq!(found, key);
     }
-    assert!(matches!(config("downloads"), Err(ConfigError::Form { .. })));
+    let error = config("downloads = 2\nproxy = \"http://me:secret@proxy:3128").expect_err("no end");
+    assert!(matches!(error, ConfigError::Form { line: 2, .. }), "{error:?}");
+    let cause = std::error::Error::source(&error).expect("why").to_string();
+    assert!(!cause.contains("secret") && !format!("{error:?}").contains("secret"), "{cause}");
     // also where a nearer layer would win
     let lab = Lab::new().file("etc/patchctl/config.toml", "downloads = 99");
     assert!(lab.variable("PATCHCTL_DOWNLOADS", "2").read().is_err());

@@ -86,7 +86,7 @@ fn proofs() {
 #[test]
 fn directories() {
     let world = World::new();
-    let text = "{\"type\":\"directory/v1\",\"name\":\"example.org/directory\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"servers\":[{\"distribution\":\"main\",\"urls\":[\"https://192.0.2.1/\"]}]}\n";
+    let text = "{\"type\":\"directory/v1\",\"name\":\"example.org/directory\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"servers\":[{\"distribution\":\"main\",\"urls\":[{\"url\":\"https://192.0.2.1/\"}]}]}\n";
     let good = note_of(text, [sign_note(&authority_key(60), text).expect("signed")]);
     only_the_whole_is_accepted(&good, |bytes| {
         verify_directory(bytes, "directory", &world.authority, Clock::local(now())).is_ok()
