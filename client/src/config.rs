@@ -161,7 +161,7 @@ impl Config {
 impl ConfigError {
     fn form(path: &Path, text: &str, mut source: toml::de::Error) -> Self {
         let start = source.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text[..start].matches('\n').count() + 1;
         source.set_input(None);
         Self::Form { path: path.to_owned(), line, source }
     }
