@@ -32,6 +32,7 @@ documents! {
     networks: "docs/networks.md",
     operations: "docs/operations.md",
     publishing: "docs/publishing.md",
+    recovery: "docs/recovery.md",
     resolution: "docs/resolution.md",
     status: "docs/status.md",
     transactions: "docs/transactions.md",
