@@ -130,8 +130,7 @@ impl Explain for PrepareError {
             Self::NoSuchTransaction(_) => "see which there are: patchctl history",
             Self::NotInstalled(_) => "see what is installed: patchctl list --installed",
             Self::Owner(_) => {
-                "create the user or group first; a patch whose pre-install hook creates it is \
-                 installed as it is"
+                "create the user or group first; a publisher may have the pre-install hook create it"
             }
             Self::Refused(_) => "move what stands in the way, or remove the patch that owns it",
             Self::Stage(error) => return error.hint(),
