@@ -10,8 +10,8 @@ use patchctl::trust::{Heads, Trust};
 use serde::Serialize;
 
 use super::change::not_confirmed;
+use super::count;
 use super::enroll::{self, EnrollArgs, priority_range};
-use super::{count, or_nothing};
 use crate::explain::{OrExplain as _, one_line};
 use crate::session::Session;
 
@@ -160,19 +160,10 @@ impl SourceLine {
 
 impl Report for SourcesReport {
     fn print(&self, output: &Output) {
-        let mut table =
-            Table::new(["SOURCE", "PRIORITY", "RING", "DISTRIBUTION", "INDEX", "SIGNED BY", "URL"])
-                .right(1);
-        for source in &self.sources {
-            table.row([
-                &source.name,
-                &source.priority.to_string(),
-                &source.ring,
-                &source.distribution,
-                &source.state,
-                &or_nothing(source.signed_by.as_ref()),
-                &source.url,
-            ]);
+        // who signs and which distribution it is stand in `status`, which has room for it
+        let mut table = Table::new(["SOURCE", "PRIORITY", "RING", "INDEX", "URL"]).right(1);
+        for SourceLine { name, priority, ring, state, url, .. } in &self.sources {
+            table.row([name, &priority.to_string(), ring, state, url]);
         }
         output.print_table(&table);
         for source in &self.sources {
