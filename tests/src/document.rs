@@ -34,7 +34,7 @@ set -o pipefail
 mkdir -p machine
 trap 'for server in $(cat "$LAB/servers" 2>/dev/null); do kill "$server"; done' EXIT
 serve() {
-    local said; said=$(mktemp "$LAB/serve.XXXXXX")
+    local said; said=$(mktemp -p "$LAB")
     command patchrepo serve "$1" --listen "127.0.0.1:${2:-0}" >"$said" 2>&1 </dev/null &
     echo $! >>"$LAB/servers"
     until grep -o 'http://127[^ ]*' "$said"; do sleep 0.05; kill -0 $! || { cat "$said"; return 1; }; done

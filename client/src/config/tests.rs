@@ -41,7 +41,7 @@ impl Lab {
     }
 
     fn read(&self) -> Result<(Config, Settings), ConfigError> {
-        Settings::read(&places(&self.directory), Path::new("/work"), &self.given)
+        Settings::read(&places(&self.directory), Path::new("/srv"), &self.given)
     }
 
     /// Who said a setting, the strongest first, and what.
@@ -176,7 +176,7 @@ fn relative_paths_count_from_the_file_that_has_them() {
     let expected = lab.directory.path().join("etc/patchctl/conf.d/ca.pem");
     assert_eq!(config.http.ca_file, Some(expected));
     let config = lab.variable("PATCHCTL_CA_FILE", "ca.pem").read().expect("settings").0;
-    assert_eq!(config.http.ca_file, Some("/work/ca.pem".into()));
+    assert_eq!(config.http.ca_file, Some("/srv/ca.pem".into()));
 }
 
 #[test]
