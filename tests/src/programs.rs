@@ -66,7 +66,16 @@ pub fn build(source: &Path, programs: &[&str]) -> Result<(), String> {
     let profile = if profile == "debug" { "dev" } else { &profile };
     // the same packages as `cargo test --workspace` selects, so that nothing is built twice with
     // other features
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // what cargo tells this crate's tests of this crate; build scripts would take it for news of
+    // theirs, and build again what they have built
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    let output = command
         .current_dir(source)
         .args(["build", "--quiet"])
         .args(programs.iter().flat_map(|program| ["--bin", program]))
