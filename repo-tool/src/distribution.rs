@@ -43,7 +43,7 @@ mod tests;
 mod times;
 
 pub use catalogue::{Catalogue, PassedOver, Patch};
-pub use decide::{Decided, Selection};
+pub use decide::{Decided, Repeated, Selection};
 pub use decisions::{Action, Decision, Decisions, Terms};
 pub use error::DistributionError;
 pub use publish::{Publication, Refreshed, Session};

@@ -14,7 +14,7 @@ use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::Note;
 use countersign_format::policy::Chain;
 use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Step, Walk};
-use countersign_store::durable::Access;
+use countersign_store::durable::{self, Access};
 use countersign_store::{
     DirectoryWriter, Get, GetError, Got, HttpOptions, Location, Sink, Source, WriteError,
 };
@@ -227,6 +227,13 @@ pub fn mark_announced(directory: &RoleDir, version: u64) -> Result<(), KnownAuth
         directory.write(Path::new(ANNOUNCED), text.as_bytes(), Access::Private)?;
     }
     Ok(())
+}
+
+/// Forgets up to which version the server's log names the notes, since it begins anew.
+pub fn forget_announced(directory: &RoleDir) -> Result<(), KnownAuthorityError> {
+    let path = directory.path().join(ANNOUNCED);
+    durable::remove(directory.path(), Path::new(ANNOUNCED))
+        .map_err(|source| RoleDirError::Io { action: "remove", path, source }.into())
 }
 
 fn open(location: &Location) -> Source {

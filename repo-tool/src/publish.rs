@@ -36,6 +36,7 @@ mod error;
 mod growth;
 mod head;
 mod journal;
+mod left;
 mod packs;
 mod superseded;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use entries::{read_entries, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead, is_old};
 pub use journal::Batch;
+pub use left::{Which, begin_anew, leave, leave_patch, leave_record, left_copies};
 
 use growth::Tail;
 use journal::Journal;
@@ -284,6 +286,29 @@ impl<'a> Publisher<'a> {
         self.sign(&next, signers)?;
         self.tail = tail;
         Ok(())
+    }
+
+    /// Gives up what is pending, whatever of it was staged. Refused once its head may have been
+    /// signed: then it is part of the log for ever, and completing it is all that is left.
+    pub fn abandon(&mut self) -> Result<usize, PublishError> {
+        let Some(batch) = self.pending.clone() else { return Ok(0) };
+        let signed = self.record.newest().map_or(0, |head| head.size);
+        if batch.base != self.published || signed > batch.base.size {
+            return Err(PublishError::Signed { size: batch.new_size() });
+        }
+        // what readers never saw would be in the way of other files of the same size
+        let growth = self.tail.clone().append(&batch.entries);
+        for tile in &growth.tiles {
+            self.sink.remove(&layout::tile(self.log, tile.level, tile.index, tile.width))?;
+        }
+        for bundle in &growth.bundles {
+            self.sink.remove(&bundle.path(self.log))?;
+            self.sink.remove(&bundle.pack_path(self.log))?;
+        }
+        packs::remove_completed(self.sink, self.log, batch.base.size, batch.new_size())?;
+        crash_point("publish.abandoned");
+        self.finish()?;
+        Ok(batch.entries.len())
     }
 
     /// Ends the publication after the caller's own last step.

@@ -212,6 +212,16 @@ impl Round {
         Ok(())
     }
 
+    /// Refuses to give the round up once others have signed its head: with their signatures, of
+    /// which some may still travel, it could be shown as the log's.
+    pub fn check_unsigned(&self, gathered: &Gathered<'_>) -> Result<(), RoundError> {
+        let own = |item: &&Item| item.kind == Kind::Head && item.own && self.begun.is_some();
+        match self.items.iter().filter(own).find(|item| !gathered.lines(item).is_empty()) {
+            Some(item) => Err(RoundError::HeadSigned(item.to_string())),
+            None => Ok(()),
+        }
+    }
+
     fn count(
         &self,
         item: &Item,

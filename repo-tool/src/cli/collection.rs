@@ -7,7 +7,7 @@ use countersign_terminal::{ExitStatus, Failure, Output};
 use crate::commands::collection::{
     add, discard, export, import, list, publish, refresh, revoke, show, test,
 };
-use crate::commands::server::{accept, init, renew};
+use crate::commands::server::{accept, init, renew, restart};
 
 /// The commands of a collection.
 #[derive(Subcommand, Debug)]
@@ -76,9 +76,16 @@ pub(super) enum CollectionCommand {
         Run it well within max_age, from cron for instance. It also names new authority notes in the\n\
         log, makes missing packs and removes superseded files.")]
     Refresh(refresh::RefreshArgs),
-    /// Give up a patch that is not published
+    /// Begin the log under a new origin, after a fork
     #[command(after_help = "Examples:\n  \
-        patchrepo collection discard /srv/collection acme@2.1.1")]
+        patchrepo collection restart /srv/collection --keep 17\n\n\
+        The authority gives the log its new origin first (authority change --collection-origin). The\n\
+        entries below N are repeated to the byte; what came after is to be added and published anew.")]
+    Restart(restart::RestartArgs),
+    /// Give up a patch that is not published, or a publication that has begun
+    #[command(after_help = "Examples:\n  \
+        patchrepo collection discard /srv/collection acme@2.1.1\n  \
+        patchrepo collection discard /srv/collection --round")]
     Discard(discard::DiscardArgs),
 }
 
@@ -97,6 +104,7 @@ impl CollectionCommand {
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Revoke(arguments) => revoke::run(&arguments, output),
             Self::Refresh(arguments) => refresh::run(&arguments, output),
+            Self::Restart(arguments) => restart::run(Log::Collection, &arguments, output),
             Self::Discard(arguments) => discard::run(&arguments, output),
         }
     }

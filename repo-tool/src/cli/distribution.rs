@@ -5,9 +5,9 @@ use countersign_format::layout::Log;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use crate::commands::distribution::{
-    export, import, list, publish, refresh, release, show, sync, withdraw,
+    discard, export, import, list, publish, refresh, release, show, sync, withdraw,
 };
-use crate::commands::server::{accept, init, renew};
+use crate::commands::server::{accept, init, renew, restart};
 
 /// The commands of a distribution.
 #[derive(Subcommand, Debug)]
@@ -35,6 +35,12 @@ pub(super) enum DistributionCommand {
     Export(export::ExportArgs),
     Import(import::ImportArgs),
     Refresh(refresh::RefreshArgs),
+    /// Begin the distribution's log under a new origin, after a fork
+    #[command(after_help = "Examples:\n  \
+        patchrepo distribution restart /srv/distribution --keep 17\n\n\
+        The authority gives the log its new origin first (authority change --distribution-origin).")]
+    Restart(restart::RestartArgs),
+    Discard(discard::DiscardArgs),
 }
 
 impl DistributionCommand {
@@ -52,6 +58,8 @@ impl DistributionCommand {
             Self::Import(arguments) => import::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Refresh(arguments) => refresh::run(&arguments, output),
+            Self::Restart(arguments) => restart::run(Log::Distribution, &arguments, output),
+            Self::Discard(arguments) => discard::run(&arguments, output),
         }
     }
 }

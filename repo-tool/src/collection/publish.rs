@@ -7,8 +7,9 @@ use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, PatchEntry, Revoke};
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
+use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
-use countersign_format::policy::Role;
+use countersign_format::policy::{PatchContext, Role, verify_first_patch};
 use countersign_format::signature::Signer;
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
@@ -17,9 +18,12 @@ use countersign_store::{DirectoryWriter, Sink};
 
 use super::{Collection, CollectionError, Draft, Published, published};
 use crate::key_store::{Passphrases, SigningKey};
-use crate::known_authority::{KnownAuthority, mark_announced};
+use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::patch_selector::PatchSelector;
-use crate::publish::{Assurances, Batch, Publisher, Refreshed, is_old};
+use crate::publish::{
+    Assurances, Batch, Publisher, Refreshed, Which, begin_anew, is_old, leave, leave_patch,
+    leave_record,
+};
 use crate::round::{Gathered, Item, Round};
 use crate::server;
 use crate::watch::{Unwatched, watch};
@@ -75,7 +79,7 @@ impl Collection {
     }
 
     /// Learns what the authority published, for what needs no key: looking at a round of signatures.
-    pub(super) fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
+    pub fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
         let authority = KnownAuthority::learn(&self.directory, &self.config)?;
         Ok(Session { collection: self, authority, signers: Vec::new(), unwatched: Vec::new() })
     }
@@ -169,6 +173,43 @@ impl Session<'_> {
         Gathered::clear(&self.collection.directory)?;
         self.collection.clean()?;
         Ok((publication, refreshed))
+    }
+
+    /// Begins the log under the origin that the authority gave it, with the first `keep` entries of
+    /// the one that is left, to the byte (SPEC §5.3, new origin). An interrupted run is completed,
+    /// with what that one kept. Returns how many were kept.
+    pub fn restart(
+        &mut self,
+        keep: u64,
+        now: Timestamp,
+    ) -> Result<(u64, Publication), CollectionError> {
+        let Collection { directory, config } = self.collection;
+        let (role, log) = (&self.note().collection, Log::Collection);
+        let (origin, state) = (&role.origin, directory.state());
+        let empty = Checkpoint { origin: origin.clone(), size: 0, root: empty_root() };
+        watch(directory, config, log, role, &empty)?;
+        let keep = begin_anew(&directory.public(), &state, log, origin, (keep, now))?;
+        Gathered::clear(directory)?;
+        published::keep_below(directory, keep, |patch| {
+            leave_patch(&directory.public(), &state, log, &patch.archive)
+        })?;
+        forget_announced(directory)?;
+        leave_record(&state, log, origin)?;
+        leave(&directory.public(), &state, log, origin, Which::Public)?;
+        Ok((keep, self.append(now, |_| Ok(Vec::new()))?))
+    }
+
+    /// Gives up a publication that has begun and waits for signatures, or was interrupted. What it
+    /// was to publish waits again. Returns how many entries it had.
+    pub fn discard_round(&self) -> Result<usize, CollectionError> {
+        let mut writer = self.writer();
+        let mut publisher = self.open(&mut writer)?;
+        let round = self.round(&publisher)?;
+        let gathered = Gathered::load(&self.collection.directory, Log::Collection)?;
+        round.check_unsigned(&gathered)?;
+        let given_up = publisher.abandon()?;
+        Gathered::clear(&self.collection.directory)?;
+        Ok(given_up)
     }
 
     /// Takes the published head for the newest, since a person says so.
@@ -266,15 +307,25 @@ impl Session<'_> {
         let note = layout::patch_note(&patch.archive.sha256);
         let text = std::str::from_utf8(pending.bytes).expect("an entry that was parsed").to_owned();
         let bytes = match sink.read(&note, MAX_NOTE as u64)? {
-            // signed before the interruption, and perhaps with a key that was replaced since
-            Some(bytes) if Note::parse(&bytes, MAX_NOTE).is_ok_and(|n| n.text() == text) => bytes,
-            _ => {
+            Some(bytes) if self.is_good(&bytes, note.as_str(), pending) => bytes,
+            present => {
                 let lines = gathered.lines(&Item::patch(text.clone(), pending.index));
-                Note::new(text, lines).to_bytes()
+                let bytes = Note::new(text, lines).to_bytes();
+                if present.is_some() {
+                    // signed before an interruption, with a key that was retired since
+                    sink.put_mutable(&note, &bytes)?;
+                }
+                bytes
             }
         };
         sink.put_immutable(&note, &bytes)?;
         Ok(())
+    }
+
+    /// Whether a note that is there counts.
+    fn is_good(&self, note: &[u8], file: &str, pending: &Pending<'_>) -> bool {
+        let (authority, entry, index) = (self.note(), pending.bytes, pending.index);
+        verify_first_patch(note, &PatchContext { file, authority, entry, index }).is_ok()
     }
 
     /// Remembers what was published, for all that asks for it by name.

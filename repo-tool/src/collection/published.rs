@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CollectionError;
 use crate::patch_selector::PatchSelector;
+use crate::publish::PublishError;
 use crate::role_dir::RoleDir;
 
 const TYPE: &str = "published/v1";
@@ -69,6 +70,27 @@ impl Published {
         let bytes = json::print_line(TYPE, self);
         Ok(directory.write(&self.path(), &bytes, Access::Public)?)
     }
+}
+
+/// Forgets what a log says from the index `keep` on, since it begins anew, and hands each patch to
+/// `leave` before.
+pub(super) fn keep_below(
+    directory: &RoleDir,
+    keep: u64,
+    leave: impl Fn(&Published) -> Result<(), PublishError>,
+) -> Result<(), CollectionError> {
+    for mut patch in all(directory)? {
+        if patch.index >= keep {
+            leave(&patch)?;
+            let path = patch.path();
+            durable::remove(directory.path(), &path)
+                .map_err(CollectionError::io("remove", &directory.path().join(&path)))?;
+        } else if patch.revoked.is_some_and(|index| index >= keep) {
+            patch.revoked = None;
+            patch.save(directory)?;
+        }
+    }
+    Ok(())
 }
 
 /// The published patch of the identity that `entry` has.

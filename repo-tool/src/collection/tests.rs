@@ -24,6 +24,8 @@ use crate::key_store::{NewPassphraseArgs, Passphrases};
 use crate::lab;
 use crate::publish::{Assurances, PublishError};
 
+mod restart;
+
 struct Lab {
     base: TempDir,
 }

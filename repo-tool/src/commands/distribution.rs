@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::commands::lock;
 use crate::distribution::{Distribution, Patch};
 
+pub mod discard;
 pub mod export;
 pub mod import;
 pub mod list;

@@ -32,6 +32,23 @@ impl Report for Exported {
     }
 }
 
+/// The report of `discard` of a round.
+#[derive(Serialize)]
+pub struct RoundDiscarded {
+    /// Entries that were about to be published.
+    pub entries: usize,
+}
+
+impl Report for RoundDiscarded {
+    fn print(&self, output: &Output) {
+        output.note(match self.entries {
+            0 => "No publication has begun.".to_owned(),
+            1 => "The publication of 1 entry is given up.".to_owned(),
+            count => format!("The publication of {count} entries is given up."),
+        });
+    }
+}
+
 /// Delivers what others are to sign.
 pub fn deliver(
     request: Option<SigningRequest>,

@@ -14,6 +14,7 @@ use crate::server::{Asked, REQUEST};
 pub mod accept;
 pub mod init;
 pub mod renew;
+pub mod restart;
 
 /// The report of `init` and `renew`.
 #[derive(Serialize)]

@@ -1,15 +1,18 @@
 //! Deciding what is released and withdrawn. A decision waits until it is published.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_format::text::RingName;
+use countersign_store::DirectoryWriter;
 
 use super::{
-    Action, Catalogue, Decision, Decisions, Distribution, DistributionError, Patch, Standings,
+    Action, Catalogue, Decision, Decisions, Distribution, DistributionError, Patch, Standing,
+    Standings,
 };
 use crate::patch_selector::PatchSelector;
-use crate::publish::read_head;
+use crate::publish::{left_copies, read_head};
 
 /// Which patches a decision is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +89,65 @@ impl Distribution {
         }
         decisions.write(&self.directory)?;
         Ok(decided)
+    }
+}
+
+/// A patch for which what stood in a log that was left is decided again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Repeated {
+    /// The patch, as the log says it now.
+    pub patch: Patch,
+    /// The ring.
+    pub ring: RingName,
+    /// What stood, and is to be published again.
+    pub action: Action,
+}
+
+/// Archives, and what stood for them by ring.
+type Stood = BTreeMap<(Hash32, RingName), Standing>;
+
+impl Distribution {
+    /// Decides again what stood for the same archives in logs of the collection that were left, where
+    /// nothing was decided in the present one. Whoever decides holds the lock.
+    pub fn decide_again(&self) -> Result<Vec<Repeated>, DistributionError> {
+        let (catalogue, standings) = (self.catalogue()?, self.standings()?);
+        let mut decisions = Decisions::read(&self.directory)?;
+        let mut repeated = Vec::new();
+        for ((archive, ring), stood) in self.stood()? {
+            let is_it = |patch: &&Patch| {
+                patch.entry.archive.sha256 == archive
+                    && patch.revoked.is_none()
+                    && standings.of(patch.index, &ring).is_none()
+                    && decisions.of(patch.index, &ring).is_none()
+            };
+            let Some(patch) = catalogue.patches().find(is_it).cloned() else { continue };
+            let (action, patches) = (stood.action, BTreeSet::from([patch.index]));
+            decisions.add(Decision { ring: ring.clone(), action: action.clone(), patches });
+            repeated.push(Repeated { patch, ring, action });
+        }
+        decisions.write(&self.directory)?;
+        repeated.sort_by_key(|repeated| repeated.patch.index);
+        Ok(repeated)
+    }
+
+    /// What stood in the logs that were left; of several the last.
+    fn stood(&self) -> Result<Stood, DistributionError> {
+        let mut stood = Stood::new();
+        for copy in left_copies(&self.directory.state())? {
+            let sink = DirectoryWriter::new(&copy);
+            let Some(head) = read_head(&sink, Log::Collection)? else { continue };
+            let standings = Standings::read(&self.public_sink(), &head.origin)?;
+            for patch in Catalogue::read(&sink, head.size)?.patches() {
+                for (ring, standing) in standings.of_patch(patch.index) {
+                    let key = (patch.entry.archive.sha256, ring.clone());
+                    let last = stood.entry(key).or_insert_with(|| standing.clone());
+                    if last.entry < standing.entry {
+                        *last = standing.clone();
+                    }
+                }
+            }
+        }
+        Ok(stood)
     }
 }
 

@@ -10,9 +10,11 @@ use std::fs::File;
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::checkpoint::Checkpoint;
-use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, TreeHead};
+use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, Release, TreeHead};
+use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
+use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{
     Clock, FirstVerified, PatchContext, PatchNote, Role, check_unexpired, collection_lines,
@@ -26,9 +28,10 @@ use countersign_store::{DirectoryWriter, Sink, durable};
 use super::collection_head::HeldHead;
 use super::{Decisions, Distribution, DistributionError, archive};
 use crate::key_store::{Passphrases, SigningKey};
-use crate::known_authority::{KnownAuthority, mark_announced};
+use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::publish::{
-    Assurances, Batch, PublishError, Publisher, SignedHead, is_old, read_entry, refresh_copy,
+    Assurances, Batch, PublishError, Publisher, SignedHead, Which, begin_anew, is_old, leave,
+    leave_record, read_entry, refresh_copy,
 };
 use crate::round::{Gathered, Item, Round};
 use crate::server;
@@ -89,10 +92,7 @@ impl Distribution {
     }
 
     /// Learns what the authority published, for what needs no key: looking at a round of signatures.
-    pub(super) fn session_without_keys(
-        &self,
-        now: Timestamp,
-    ) -> Result<Session<'_>, DistributionError> {
+    pub fn session_without_keys(&self, now: Timestamp) -> Result<Session<'_>, DistributionError> {
         let known = KnownAuthority::learn(&self.directory, &self.config)?;
         Ok(Session { distribution: self, known, signers: Vec::new(), now, unwatched: Vec::new() })
     }
@@ -104,6 +104,11 @@ impl Session<'_> {
         &self.known
     }
 
+    /// The origin of the distribution's own log, as the authority has it.
+    pub fn origin(&self) -> Result<&KeyName, DistributionError> {
+        Ok(&self.role()?.log.origin)
+    }
+
     /// Places of the configuration's `published_at` that could not be looked at.
     pub fn unwatched(&self) -> &[Unwatched] {
         &self.unwatched
@@ -113,6 +118,7 @@ impl Session<'_> {
     /// the collection's log as it was fetched last.
     pub fn publish(&mut self) -> Result<Publication, DistributionError> {
         let head = self.held_head()?;
+        self.leave_collection()?;
         let mut writer = self.distribution.public_sink();
         let mut publisher = self.open(&mut writer)?;
         let mut publication = Publication::default();
@@ -160,6 +166,7 @@ impl Session<'_> {
     /// tidies up.
     pub fn refresh(&mut self, assurances: Assurances) -> Result<Refreshed, DistributionError> {
         let head = self.held_head()?;
+        self.leave_collection()?;
         let mut writer = self.distribution.public_sink();
         let mut publisher = self.open(&mut writer)?;
         if let Some(batch) = publisher.pending() {
@@ -191,6 +198,46 @@ impl Session<'_> {
         self.held_head()?.adopt(self.distribution)
     }
 
+    /// Begins the distribution's own log under the origin that the authority gave it, with the first
+    /// `keep` entries of the one that is left, to the byte (SPEC §5.3, new origin). An interrupted
+    /// run is completed, with what that one kept. Returns how many were kept.
+    pub fn restart(&mut self, keep: u64) -> Result<(u64, Publication), DistributionError> {
+        let Distribution { directory, .. } = self.distribution;
+        let (origin, log) = (self.role()?.log.origin.clone(), Log::Distribution);
+        let (state, public) = (directory.state(), directory.public());
+        self.held_head()?;
+        self.watch(&Checkpoint { origin: origin.clone(), size: 0, root: empty_root() })?;
+        let keep = begin_anew(&public, &state, log, &origin, (keep, self.now))?;
+        Gathered::clear(directory)?;
+        forget_announced(directory)?;
+        leave_record(&state, log, &origin)?;
+        leave(&public, &state, log, &origin, Which::Public)?;
+        Ok((keep, self.publish()?))
+    }
+
+    /// Gives up a publication that has begun and waits for signatures, or was interrupted. What was
+    /// decided waits again. Returns how many entries it had.
+    pub fn discard_round(&self) -> Result<usize, DistributionError> {
+        let mut writer = self.distribution.public_sink();
+        let mut publisher = self.open(&mut writer)?;
+        let head = self.held_head()?;
+        let round = self.round(&publisher, &head)?;
+        let directory = &self.distribution.directory;
+        round.check_unsigned(&Gathered::load(directory, Log::Distribution)?)?;
+        let given_up = publisher.abandon()?;
+        Gathered::clear(directory)?;
+        Ok(given_up)
+    }
+
+    /// Sets aside the published copy of a collection's log whose origin was left.
+    fn leave_collection(&self) -> Result<(), DistributionError> {
+        let directory = &self.distribution.directory;
+        let (state, origin) = (directory.state(), &self.note().collection.origin);
+        leave_record(&state, Log::Collection, origin)?;
+        leave(&directory.public(), &state, Log::Collection, origin, Which::Public)?;
+        Ok(())
+    }
+
     /// Does all that the journal says, whatever of it was done before.
     fn complete(
         &self,
@@ -203,7 +250,7 @@ impl Session<'_> {
         // nothing is published before all that must sign have signed
         let gathered = self.gather(publisher, head)?;
         for (entry, content) in &entries {
-            if let DistributionEntry::Release(release) = content {
+            if let Some(release) = release_of(content, head) {
                 for patch in release.patches.iter().flat_map(|range| range.indexes()) {
                     let signed =
                         self.put_patch(publisher.sink(), (head, &gathered), patch, *entry)?;
@@ -340,7 +387,7 @@ impl Session<'_> {
         let pending = publisher.pending().filter(|_| next.is_some());
         if let Some(batch) = pending {
             for (entry, content) in parse(batch)? {
-                if let DistributionEntry::Release(release) = content {
+                if let Some(release) = release_of(&content, head) {
                     for patch in release.patches.iter().flat_map(|range| range.indexes()) {
                         items.extend(self.to_countersign(head, patch, entry)?);
                     }
@@ -478,6 +525,16 @@ impl Session<'_> {
     ) -> Result<Publisher<'s>, DistributionError> {
         let state = self.distribution.directory.state();
         Ok(Publisher::open(writer, &state, Log::Distribution, &self.role()?.log.origin)?)
+    }
+}
+
+/// What an entry releases of the log with the head `head`; nothing of a log that was left.
+fn release_of<'e>(entry: &'e DistributionEntry, head: &HeldHead) -> Option<&'e Release> {
+    match entry {
+        DistributionEntry::Release(release) if release.of.origin == head.checkpoint.origin => {
+            Some(release)
+        }
+        _ => None,
     }
 }
 

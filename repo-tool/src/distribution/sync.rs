@@ -33,7 +33,7 @@ use super::{Catalogue, Decisions, Distribution, DistributionError, archive, time
 use crate::blocking::block_on;
 use crate::config::{Place, ServerConfig};
 use crate::known_authority::KnownAuthority;
-use crate::publish::LogCopy;
+use crate::publish::{LogCopy, Which, leave, read_head};
 
 /// What came from the collection.
 #[derive(Debug, Default)]
@@ -48,6 +48,8 @@ pub struct Synced {
     pub revoked: Vec<Revocation>,
     /// New entries that mean nothing.
     pub passed_over: Vec<PassedOver>,
+    /// The log that was held until now, if the authority gave it up for a new one.
+    pub left: Option<KeyName>,
 }
 
 /// A patch that is new.
@@ -129,12 +131,14 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     async fn run(self, progress: &mut Progress<'_>) -> Result<Synced, DistributionError> {
         let signed = self.checkpoint().await?;
-        let mut sink = self.distribution.copy_sink();
         let origin = &self.authority.collection.origin;
+        let left = self.leave(origin)?;
+        let mut sink = self.distribution.copy_sink();
         let mut copy = LogCopy::open(&mut sink, Log::Collection, origin)?;
         let before = copy.head().size;
         let entries = self.entries(&mut copy, &signed).await?;
-        let mut synced = Synced { before, size: signed.checkpoint.size, ..Synced::default() };
+        let size = signed.checkpoint.size;
+        let mut synced = Synced { before, size, left, ..Synced::default() };
         self.understand(&mut copy, &entries, &mut synced)?;
         for patch in &mut synced.patches {
             let entry = &entries[usize::try_from(patch.index - before).expect("held in memory")];
@@ -154,6 +158,19 @@ impl Fetch<'_> {
         copy.tidy(before)?;
         clean(self.distribution)?;
         Ok(synced)
+    }
+
+    /// Sets aside the copy of a log that the authority gave up for the one called `origin`. What was
+    /// decided of it and waits means nothing in the new one.
+    fn leave(&self, origin: &KeyName) -> Result<Option<KeyName>, DistributionError> {
+        let Distribution { directory, .. } = self.distribution;
+        let (log, copy) = (Log::Collection, self.distribution.copy());
+        if read_head(&self.distribution.copy_sink(), log)?.is_none_or(|held| held.origin == *origin)
+        {
+            return Ok(None);
+        }
+        Decisions::default().write(directory)?;
+        Ok(leave(&copy, &directory.state(), log, origin, Which::Copy)?)
     }
 
     async fn checkpoint(&self) -> Result<FirstVerified<SignedCheckpoint>, DistributionError> {
@@ -250,19 +267,24 @@ impl Fetch<'_> {
     ) -> Result<Vec<KeyName>, DistributionError> {
         let reference = &new.entry.archive;
         let path = layout::patch_note(&reference.sha256);
+        let (file, authority, index) = (path.as_str(), self.authority, new.index);
+        let context = PatchContext { file, authority, entry, index };
         let held = sink.read(&path, MAX_NOTE as u64)?;
+        // one of a log that was left may say something else of the same archive
+        let is_good = |note: &Vec<u8>| verify_first_patch(note, &context).is_ok();
+        let (held, is_replaced) = (held.clone().filter(is_good), held.is_some());
         let bytes = match &held {
             Some(bytes) => bytes.clone(),
             None => self.get(&path, MAX_NOTE).await?,
         };
-        let (file, authority, index) = (path.as_str(), self.authority, new.index);
-        let context = PatchContext { file, authority, entry, index };
         let verified = verify_first_patch(&bytes, &context)?;
         let archive = layout::archive(&reference.sha256);
         if sink.size(&archive)? != Some(reference.size) {
             self.archive(sink, &archive, &new.entry, progress).await?;
         }
-        if held.is_none() {
+        if held.is_none() && is_replaced {
+            sink.put_mutable(&path, &bytes)?;
+        } else if held.is_none() {
             sink.put_immutable(&path, &bytes)?;
         }
         Ok(verified.counted.iter().map(|signature| signature.name.clone()).collect())

@@ -128,6 +128,26 @@ pub enum PublishError {
         /// The time of the newest signature.
         newest: Timestamp,
     },
+    /// The head of what is to be given up was signed, or may have been.
+    #[error("the head with {size} entries may be signed already, so that they are part of the log")]
+    Signed {
+        /// Entries of the log with them.
+        size: u64,
+    },
+    /// A log is to begin anew that goes by the name that it has.
+    #[error("the log is called {0} already: nothing is to begin anew")]
+    NotLeft(KeyName),
+    /// More is to be kept than there is.
+    #[error("{keep} entries are to be kept, and the log that was left has {size}")]
+    KeepsTooMany {
+        /// What was asked for.
+        keep: u64,
+        /// What there is.
+        size: u64,
+    },
+    /// Nothing is to be kept.
+    #[error("a log keeps at least its first entry, which names the authority")]
+    KeepsNothing,
     /// A file of the published tree is missing.
     #[error("{0} is missing, without which nothing can be appended")]
     Missing(RepoPath),
@@ -201,6 +221,17 @@ impl PublishError {
                  {}",
                 path.display()
             )),
+            Self::Origin { .. } => Some(
+                "where the authority gave the log a new origin it begins anew: restart --keep N; a \
+                 distribution fetches the collection's new log with sync"
+                    .into(),
+            ),
+            Self::NotLeft(_) => Some(
+                "the authority gives a log a new origin first: patchrepo authority change DIR \
+                 --collection-origin NAME (or --distribution-origin)"
+                    .into(),
+            ),
+            Self::Signed { .. } => Some("complete it: publish".into()),
             Self::Pending(_) => Some("run publish again; it completes what was begun".into()),
             _ => None,
         }

@@ -40,6 +40,20 @@ pub(super) fn add_completed(
     Ok(())
 }
 
+/// Removes what [`add_completed`] staged.
+pub(super) fn remove_completed(
+    sink: &mut dyn Sink,
+    log: Log,
+    old: u64,
+    new: u64,
+) -> Result<(), PublishError> {
+    let span = pack::pack_span(1);
+    for index in old / span..new / span {
+        sink.remove(&layout::pack(log, 1, index, FULL))?;
+    }
+    Ok(())
+}
+
 /// Stages every pack that a log of `size` entries may have and lacks, and returns how many.
 pub(super) fn add_missing(sink: &mut dyn Sink, log: Log, size: u64) -> Result<usize, PublishError> {
     let mut added = 0;

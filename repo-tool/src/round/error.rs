@@ -29,6 +29,9 @@ pub enum RoundError {
     /// A key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// Others signed the head of a round that is to be given up.
+    #[error("others signed the {0} of this round already, so it cannot be given up")]
+    HeadSigned(String),
     /// Keys are still to sign; nothing was published.
     #[error("signatures of the {role} are missing, nothing was published")]
     Waiting {
@@ -146,6 +149,9 @@ impl RoundError {
                     names.unwrap_or_default()
                 )
             }
+            Self::HeadSigned(_) => {
+                "complete it (publish), then revoke or withdraw what is not wanted".into()
+            }
             Self::NotAsked { .. } | Self::Early { .. } => {
                 "the file belongs to another round, or was changed: export again".into()
             }
@@ -170,7 +176,7 @@ impl From<RoundError> for Failure {
             RoundError::RoleDir(error) => return error.into(),
             RoundError::Publish(error) => return error.into(),
             RoundError::Policy(_) | RoundError::Waiting { .. } => ExitStatus::Signature,
-            RoundError::Fork { .. } => ExitStatus::RollbackOrFork,
+            RoundError::Fork { .. } | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };
         Self::new(exit, error).maybe_hint(hint)

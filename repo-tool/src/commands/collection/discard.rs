@@ -10,6 +10,7 @@ use super::PatchLine;
 use crate::collection::Collection;
 use crate::commands::lock;
 use crate::commands::narrow::NarrowArgs;
+use crate::commands::round::RoundDiscarded;
 use crate::patch_selector::PatchSelector;
 
 /// What is given up.
@@ -19,8 +20,12 @@ pub struct DiscardArgs {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Patches that were taken in and are not published
-    #[arg(value_name = "NAME@VERSION", required = true)]
+    #[arg(value_name = "NAME@VERSION", required_unless_present = "round")]
     patches: Vec<PatchSelector>,
+    /// The publication that has begun and waits for signatures, or was interrupted; its patches wait
+    /// again, as before
+    #[arg(long, conflicts_with_all = ["patches", "platform", "base"])]
+    round: bool,
     #[command(flatten)]
     narrow: NarrowArgs,
 }
@@ -42,6 +47,11 @@ impl Report for Discarded {
 pub fn run(arguments: &DiscardArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let collection = Collection::open(&arguments.directory)?;
     let _lock = lock(collection.directory(), output)?;
+    if arguments.round {
+        let entries = collection.session_without_keys()?.discard_round()?;
+        output.report(&RoundDiscarded { entries });
+        return Ok(ExitStatus::Done);
+    }
     let mut patches = Vec::new();
     for selector in &arguments.patches {
         for draft in collection.select_drafts(&arguments.narrow.narrow(selector))? {

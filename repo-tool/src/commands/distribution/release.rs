@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{PatchReport, open_locked, patches};
 use crate::commands::narrow::NarrowArgs;
 use crate::commands::now;
-use crate::distribution::{Action, Decided, Selection, Terms};
+use crate::distribution::{Action, Decided, Repeated, Selection, Terms};
 use crate::patch_selector::PatchSelector;
 
 /// Decide to release patches to a ring of machines
@@ -21,7 +21,8 @@ use crate::patch_selector::PatchSelector;
     patchrepo distribution release /srv/distribution acme-agent@2.1.1\n  \
     patchrepo distribution release /srv/distribution --all --ring canary\n  \
     patchrepo distribution release /srv/distribution acme-agent@2.1.1 --percent 50 --ramp 24h\n  \
-    patchrepo distribution release /srv/distribution acme-agent@2.1.1 --base none\n\n\
+    patchrepo distribution release /srv/distribution acme-agent@2.1.1 --base none\n  \
+    patchrepo distribution release /srv/distribution --again\n\n\
     The decision waits until publish signs it. NAME@VERSION means all its patches unless --platform\n\
     or --base says otherwise.")]
 pub struct ReleaseArgs {
@@ -29,11 +30,22 @@ pub struct ReleaseArgs {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The patches
-    #[arg(value_name = "NAME@VERSION", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "NAME@VERSION",
+        required_unless_present_any = ["all", "again"],
+        conflicts_with_all = ["all", "again"]
+    )]
     patches: Vec<PatchSelector>,
     /// Everything that was never released to the ring or withdrawn from it
     #[arg(long, conflicts_with_all = ["platform", "base"])]
     all: bool,
+    /// What stood for the same archives in a log of the collection that was left for a new origin,
+    /// withdrawals among it, for every ring
+    #[arg(
+        long,
+        conflicts_with_all = ["all", "ring", "percent", "ramp", "start", "deadline", "platform", "base"]
+    )]
+    again: bool,
     /// The ring
     #[arg(long, value_name = "RING", default_value = "stable")]
     ring: RingName,
@@ -120,9 +132,55 @@ impl Report for DecidedReport {
     }
 }
 
+/// What is decided again.
+#[derive(Serialize)]
+struct AgainReport {
+    repeated: Vec<AgainLine>,
+}
+
+/// One patch and ring.
+#[derive(Serialize)]
+struct AgainLine {
+    ring: RingName,
+    /// Why it is withdrawn, if it is.
+    reason: Option<Line>,
+    patch: PatchReport,
+}
+
+impl From<&Repeated> for AgainLine {
+    fn from(repeated: &Repeated) -> Self {
+        let reason = match &repeated.action {
+            Action::Release(_) => None,
+            Action::Withdraw { reason } => Some(reason.clone()),
+        };
+        Self { ring: repeated.ring.clone(), reason, patch: (&repeated.patch).into() }
+    }
+}
+
+impl Report for AgainReport {
+    fn print(&self, output: &Output) {
+        let mut table = Table::new(["INDEX", "PATCH", "BASE", "AGAIN"]).right(0);
+        for AgainLine { ring, reason, patch } in &self.repeated {
+            let verb = if reason.is_some() { "withdrawn from" } else { "released to" };
+            let again = format!("{verb} {ring}");
+            table.row([patch.index.to_string(), patch.patch(), patch.base(), again]);
+        }
+        output.print_table(&table);
+        output.note(match self.repeated.len() {
+            0 => "Nothing is to be decided again.",
+            _ => "The next publish says so.",
+        });
+    }
+}
+
 /// Decides and shows what waits.
 pub fn run(arguments: &ReleaseArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
+    if arguments.again {
+        let repeated = distribution.decide_again()?;
+        output.report(&AgainReport { repeated: repeated.iter().map(Into::into).collect() });
+        return Ok(ExitStatus::Done);
+    }
     let ramp = arguments.ramp.unwrap_or_default().as_secs();
     let start = match arguments.start {
         // a ramp is measured from a start

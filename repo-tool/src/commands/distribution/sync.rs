@@ -41,6 +41,9 @@ struct SyncReport {
     patches: Vec<NewReport>,
     revoked: Vec<RevokedReport>,
     passed_over: Vec<PassedOverReport>,
+    /// The log that was held until now, if the authority gave it up for a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<KeyName>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +85,7 @@ impl SyncReport {
             patches: synced.patches.into_iter().map(new).collect(),
             revoked: synced.revoked.into_iter().map(revoked).collect(),
             passed_over: synced.passed_over.into_iter().map(passed_over).collect(),
+            left: synced.left,
         }
     }
 }
@@ -105,6 +109,10 @@ impl Report for SyncReport {
         output.print_table(&table);
         for RevokedReport { patch, reason } in &self.revoked {
             output.print_line(format!("revoked: {} ({}): {reason}", patch.patch(), patch.base()));
+        }
+        if let Some(left) = &self.left {
+            output.warning(format!("the authority gave up the log {left}; a new one is fetched"));
+            output.note("Repeat what was released: patchrepo distribution release DIR --again");
         }
         for PassedOverReport { index, why } in &self.passed_over {
             output.warning(format!("entry {index} is passed over: {why}"));

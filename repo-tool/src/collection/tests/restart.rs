@@ -1,0 +1,139 @@
+//! A log that begins anew under another origin, and publications that are given up.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use countersign_store::crash::{Failure, with_failure};
+
+use super::*;
+use crate::authority::LogChange;
+
+/// Gives the collection's log a new origin, in the next version of the authority.
+fn new_origin(lab: &Lab) {
+    let mut authority = Authority::open(&lab.path("repo/authority")).expect("opened");
+    let origin = Some("example.org/collection/2".parse().expect("a name"));
+    let collection = LogChange { origin, ..LogChange::default() };
+    authority.change(&NoteChange { collection, ..NoteChange::default() }, now()).expect("prepared");
+    let keys = authority.own_keys();
+    authority.sign(&keys[0], &unencrypted(), now()).expect("signed");
+    authority.publish(now()).expect("published");
+}
+
+fn restart(lab: &Lab, keep: u64) -> Result<(u64, Publication), CollectionError> {
+    lab.collection().session(&unencrypted())?.restart(keep, now())
+}
+
+/// A log of an authority note, two patches and the revocation of the first.
+fn forked() -> Lab {
+    let lab = Lab::new();
+    let (one, two) = lab.trees();
+    lab.add(&one, &addition(ACME_1, None)).expect("taken in");
+    lab.publish().expect("published");
+    lab.add(&two, &addition(ACME_2, None)).expect("taken in");
+    lab.publish().expect("published");
+    let patches = selector("acme@1.0.0");
+    let revocation = Revocation { patches, reason: "test".parse().expect("a line") };
+    let collection = lab.collection();
+    let mut session = collection.session(&unencrypted()).expect("a session");
+    session.revoke(&revocation, now()).expect("revoked");
+    lab
+}
+
+#[test]
+fn a_log_begins_anew_only_under_a_new_origin_and_keeps_what_there_is() {
+    let lab = forked();
+    let refusal = |keep| match restart(&lab, keep) {
+        Err(CollectionError::Publish(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(refusal(2), PublishError::NotLeft(_)));
+    new_origin(&lab);
+    let refused = lab.publish().expect_err("of the old origin");
+    assert!(
+        matches!(refused, CollectionError::Publish(PublishError::Origin { .. })),
+        "{refused:?}"
+    );
+    assert!(matches!(refusal(5), PublishError::KeepsTooMany { keep: 5, size: 4 }));
+    assert!(matches!(refusal(0), PublishError::KeepsNothing));
+    assert_eq!(restart(&lab, 2).expect("begun").0, 2);
+    assert!(matches!(refusal(2), PublishError::NotLeft(_)));
+    // the same archive can be taken in again
+    lab.add(&lab.path("two"), &addition(ACME_2, None)).expect("taken in");
+    lab.publish().expect("published");
+    let expected = ["authority 1", "acme@1.0.0", "authority 2", "acme@1.1.0"];
+    assert_eq!(names(&lab.entries()), expected);
+    let published = lab.collection().published().expect("listed");
+    assert!(published.iter().all(|patch| patch.revoked.is_none()));
+}
+
+#[test]
+fn a_restart_that_fails_anywhere_is_completed_by_the_next() {
+    let lab = forked();
+    new_origin(&lab);
+    lab.copy("repo/collection", "before");
+    let kept = lab.entries().into_iter().take(2).collect::<Vec<_>>();
+    let mut failed = BTreeSet::new();
+    // every second step fails, and every other fails once it is done
+    for done in [false, true] {
+        for after in (u32::from(done)..).step_by(2) {
+            fs::remove_dir_all(lab.path("repo/collection")).expect("removed");
+            lab.copy("before", "repo/collection");
+            let (_, step) = with_failure(Failure { after, errno: 5, done }, || restart(&lab, 2));
+            let Some(step) = step else { break };
+            failed.insert(step);
+            // the rerun says another number: what was begun stands
+            let journal = lab.path("repo/collection/state/collection-pending");
+            match restart(&lab, if journal.exists() { 1 } else { 2 }) {
+                Ok(_) | Err(CollectionError::Publish(PublishError::NotLeft(_))) => {}
+                Err(error) => panic!("{step}: {error:?}"),
+            }
+            lab.publish().expect("goes on");
+            let entries = lab.entries();
+            assert_eq!(entries[..2], kept, "{step}");
+            assert_eq!(names(&entries)[2..], ["authority 2"], "{step}");
+            assert_eq!(lab.collection().published().expect("listed").len(), 1, "{step}");
+        }
+    }
+    assert!(failed.len() > 5 && failed.contains("left.rename"), "{failed:?}");
+}
+
+#[test]
+fn a_publication_is_given_up_until_its_head_is_signed() {
+    let lab = Lab::new();
+    let (one, two) = lab.trees();
+    lab.add(&one, &addition(ACME_1, None)).expect("taken in");
+    lab.publish().expect("published");
+    lab.add(&two, &addition(ACME_2, None)).expect("taken in");
+    lab.copy("repo/collection", "before");
+    let (mut given_up, mut completed) = (0, 0);
+    for after in 0.. {
+        fs::remove_dir_all(lab.path("repo/collection")).expect("removed");
+        lab.copy("before", "repo/collection");
+        let failure = Failure { after, errno: 5, done: false };
+        let (_, step) = with_failure(failure, || lab.publish());
+        let Some(step) = step else { break };
+        let collection = lab.collection();
+        let discarded = collection.session_without_keys().expect("a session").discard_round();
+        match discarded {
+            // it was complete, or had not begun
+            Ok(0) => assert!(lab.publish().is_ok(), "{step}"),
+            // another patch takes the place, with the same index
+            Ok(count) => {
+                given_up += count;
+                let draft = collection.select_draft(&selector("acme@1.1.0")).expect("waits");
+                collection.discard(&draft).expect("given up");
+                let other = "name = \"acme\"\nversion = \"1.2.0\"";
+                lab.add(&two, &addition(other, None)).expect("taken in");
+                lab.publish().unwrap_or_else(|error| panic!("{step}: {error:?}"));
+                assert_eq!(names(&lab.entries())[1..], ["acme@1.0.0", "acme@1.2.0"], "{step}");
+            }
+            Err(CollectionError::Publish(PublishError::Signed { size: 3 })) => {
+                completed += 1;
+                lab.publish().expect("completed");
+                assert_eq!(names(&lab.entries())[1..], ["acme@1.0.0", "acme@1.1.0"], "{step}");
+            }
+            Err(error) => panic!("{step}: {error:?}"),
+        }
+    }
+    assert!(given_up > 10 && completed > 3, "{given_up} given up, {completed} completed");
+}
