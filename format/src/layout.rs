@@ -77,6 +77,11 @@ pub fn checkpoint(log: Log) -> RepoPath {
     RepoPath(format!("{log}/checkpoint"))
 }
 
+/// `<log>/checkpoint.pending`: a head that waits for its witnesses, which no client reads.
+pub fn candidate(log: Log) -> RepoPath {
+    RepoPath(format!("{log}/checkpoint.pending"))
+}
+
 /// `<log>/tile/<level>/<index>`, with `.p/<width>` unless the tile is full. `width` is 1 to 256.
 pub fn tile(log: Log, level: u8, index: u64, width: u16) -> RepoPath {
     RepoPath(format!("{log}/tile/{level}/{}{}", index_path(index), partial(width)))
@@ -119,6 +124,8 @@ pub enum Place {
     Directory,
     /// A log's head.
     Checkpoint(Log),
+    /// A log's head that waits for its witnesses.
+    Candidate(Log),
     /// A hash tile.
     Tile {
         /// The log.
@@ -169,6 +176,7 @@ impl Place {
             Self::Authority { version } => authority(*version),
             Self::Directory => directory(),
             Self::Checkpoint(log) => checkpoint(*log),
+            Self::Candidate(log) => candidate(*log),
             Self::Tile { log, level, index, width } => tile(*log, *level, *index, *width),
             Self::Bundle { log, index, width } => bundle(*log, *index, *width),
             Self::Pack { log, level, index, width } => pack(*log, *level, *index, *width),
@@ -199,8 +207,10 @@ impl Place {
     }
 
     fn read_log(log: Log, rest: &str) -> Option<Self> {
-        if rest == "checkpoint" {
-            return Some(Self::Checkpoint(log));
+        match rest {
+            "checkpoint" => return Some(Self::Checkpoint(log)),
+            "checkpoint.pending" => return Some(Self::Candidate(log)),
+            _ => {}
         }
         let (kind, rest) = rest.split_once('/')?;
         let (level, rest) = rest.split_once('/')?;
@@ -285,7 +295,7 @@ mod tests {
             Place::PatchNote(hash),
         ];
         for log in Log::BOTH {
-            places.push(Place::Checkpoint(log));
+            places.extend([Place::Checkpoint(log), Place::Candidate(log)]);
             for (index, width) in [(0, 256), (999, 1), (1000, 255), (1_234_067, 256)] {
                 places.push(Place::Tile { log, level: 3, index, width });
                 places.push(Place::Bundle { log, index, width });

@@ -42,7 +42,7 @@ mod superseded;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{LogCopy, copy_growth, refresh_copy};
+pub use copy::{LogCopy, copy_files, note_superseded, refresh_copy};
 pub use entries::{read_entries, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead, is_old};
@@ -261,13 +261,47 @@ impl<'a> Publisher<'a> {
         let Some(batch) = self.pending.clone().filter(|batch| batch.base == self.published) else {
             return Ok(());
         };
+        let time = match &self.gathered {
+            Some(gathered) => self.record.time(gathered.now)?.max(batch.time),
+            // a candidate may have been signed since
+            None => self.signed().map_or(batch.time, |signed| signed.max(batch.time)),
+        };
+        let (next, tail) = self.put_growth(&batch, time)?;
+        self.superseded.note(batch.base.size, next.size, batch.time)?;
+        self.sign(&next, signers)?;
+        self.tail = tail;
+        Ok(())
+    }
+
+    /// Puts the head that is signed next where witnesses read it and nobody else: signed at `now`,
+    /// after the files that it needs. What readers see stays as it is.
+    pub fn put_candidate(
+        &mut self,
+        signers: &[&dyn Signer],
+        now: Timestamp,
+        assurances: Assurances,
+    ) -> Result<(), PublishError> {
+        self.record.assure(now, assurances)?;
+        let time = self.record.time(now)?;
+        let next = match self.pending.clone().filter(|batch| batch.base == self.published) {
+            Some(batch) => self.put_growth(&batch, time.max(batch.time))?.0,
+            None => SignedHead::new(&self.published, time),
+        };
+        let note = self.signed_note(&next, signers)?;
+        self.sink.put_mutable(&layout::candidate(self.log), &note.to_bytes())?;
+        crash_point("publish.candidate");
+        Ok(())
+    }
+
+    /// Puts the new tiles, bundles and packs, durably, and returns the head that they lead to.
+    fn put_growth(
+        &mut self,
+        batch: &Batch,
+        time: Timestamp,
+    ) -> Result<(SignedHead, Tail), PublishError> {
         let mut tail = self.tail.clone();
         let growth = tail.append(&batch.entries);
         let (origin, size, root) = (batch.base.origin.clone(), tail.size(), tail.root());
-        let time = match &self.gathered {
-            Some(gathered) => self.record.time(gathered.now)?.max(batch.time),
-            None => batch.time,
-        };
         let next = SignedHead { origin, size, root, time };
         self.record.check(&next)?;
         for tile in &growth.tiles {
@@ -282,10 +316,7 @@ impl<'a> Publisher<'a> {
         self.sink.sync()?;
         crash_point("publish.files");
         packs::add_completed(self.sink, self.log, batch.base.size, next.size)?;
-        self.superseded.note(batch.base.size, next.size, batch.time)?;
-        self.sign(&next, signers)?;
-        self.tail = tail;
-        Ok(())
+        Ok((next, tail))
     }
 
     /// Gives up what is pending, whatever of it was staged. Refused once its head may have been
@@ -354,16 +385,26 @@ impl<'a> Publisher<'a> {
 
     /// Records `next`, then signs and publishes it: never the other way round.
     fn sign(&mut self, next: &SignedHead, signers: &[&dyn Signer]) -> Result<(), PublishError> {
-        let note = sign_checkpoint(&next.checkpoint(), next.time, signers)?;
-        let others = self.gathered.take().map(|gathered| gathered.lines).unwrap_or_default();
-        let note = note.with(others);
-        self.sink.sync()?;
-        self.record.advance(next)?;
-        crash_point("publish.head");
+        let note = self.signed_note(next, signers)?;
         self.sink.put_mutable(&layout::checkpoint(self.log), &note.to_bytes())?;
         crash_point("publish.checkpoint");
         self.published = next.checkpoint();
-        Ok(())
+        drop_candidate(self.sink, self.log)
+    }
+
+    /// The head `next` with the signatures of `signers` and what others signed. It is recorded when
+    /// this returns.
+    fn signed_note(
+        &mut self,
+        next: &SignedHead,
+        signers: &[&dyn Signer],
+    ) -> Result<Note, PublishError> {
+        let note = sign_checkpoint(&next.checkpoint(), next.time, signers)?;
+        let others = self.gathered.take().map(|gathered| gathered.lines).unwrap_or_default();
+        self.sink.sync()?;
+        self.record.advance(next)?;
+        crash_point("publish.head");
+        Ok(note.with(others))
     }
 }
 
@@ -376,6 +417,15 @@ impl std::fmt::Debug for Publisher<'_> {
             .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
+}
+
+/// Takes away a head that waited for its witnesses, once it is published.
+pub fn drop_candidate(sink: &mut dyn Sink, log: Log) -> Result<(), PublishError> {
+    let path = layout::candidate(log);
+    if sink.size(&path)?.is_some() {
+        sink.remove(&path)?;
+    }
+    Ok(())
 }
 
 /// A checkpoint with each signer's note signature and, at `time`, timestamped signature.

@@ -29,6 +29,7 @@ use crate::role_dir::{RoleDir, RoleDirError};
 mod error;
 mod growth;
 mod item;
+mod quorum;
 mod sign;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ mod tests;
 pub use error::RoundError;
 pub use growth::{Growth, grow};
 pub use item::{Item, Kind};
+pub use quorum::{Cosignature, Cosignatures, Quorum};
 pub use sign::{Holder, sign};
 
 const FILE: &str = "state/signatures";
@@ -59,6 +61,8 @@ pub struct Round {
     pub begun: Option<Timestamp>,
     /// What is to be signed.
     pub items: Vec<Item>,
+    /// The heads that witnesses cosign before they are published.
+    pub quorums: Vec<Quorum>,
 }
 
 /// The file that travels to the holder of a key.
@@ -230,10 +234,7 @@ impl Round {
         threshold: u32,
         now: Timestamp,
     ) -> Result<Vec<Counted>, PolicyError> {
-        let (file, first) = (item.to_string(), item.first_lines());
-        let note = Note::new(item.text.clone(), lines);
-        let whose = (&self.role, keys);
-        verify_gathered(&note, &file, &item.gathering(&first, now), whose, threshold)
+        item.count(&lines, (&self.role, keys), threshold, now)
     }
 
     /// Takes what came back: every line must be of something that this round asks for, by a key
@@ -426,6 +427,20 @@ impl Item {
             Kind::Countersignature => Gathering::Countersignature(first),
             Kind::Head => Gathering::Head(Clock::local(now)),
         }
+    }
+
+    /// Which keys of `whose` role signed this, by `lines`; an error where they are fewer than
+    /// `threshold`.
+    fn count(
+        &self,
+        lines: &[SignatureLine],
+        whose: (&Role, &LogRole),
+        threshold: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Counted>, PolicyError> {
+        let (file, first) = (self.to_string(), self.first_lines());
+        let note = Note::new(self.text.clone(), lines.to_vec());
+        verify_gathered(&note, &file, &self.gathering(&first, now), whose, threshold)
     }
 
     /// The line of a key on a patch note.

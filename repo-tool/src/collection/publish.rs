@@ -381,7 +381,9 @@ impl Session<'_> {
         let head = next.unwrap_or_else(|| publisher.head().clone());
         items.push(Item::head(&head, true));
         let (begun, keys) = (pending.map(|batch| batch.time), self.note().collection.clone());
-        Ok(Round { role: Role::Collection, log: Log::Collection, keys, begun, items })
+        // readers of this repository are distributions, which ask witnesses themselves
+        let quorums = Vec::new();
+        Ok(Round { role: Role::Collection, log: Log::Collection, keys, begun, items, quorums })
     }
 
     /// Signs patches with the keys at hand, and refuses to go on before others have done theirs.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Delivered, DestinationArgs};
 use crate::role_dir;
-use crate::round::{Imported, MAX_ROUND_FILE, RoundError, Signatures, SigningRequest, Standing};
+use crate::round::{Cosignatures, Imported, MAX_ROUND_FILE, RoundError, Signatures, SigningRequest, Standing};
 
 /// The report of `export`.
 #[derive(Serialize)]
@@ -69,6 +69,24 @@ pub fn deliver(
 /// Reads a file of signatures.
 pub fn read_signatures(path: &Path) -> Result<Signatures, Failure> {
     Ok(Signatures::parse(&role_dir::read_file(path, MAX_ROUND_FILE)?)?)
+}
+
+/// What may be brought to a distribution.
+pub enum Brought {
+    /// Of the holder of a server's key.
+    Signatures(Signatures),
+    /// Of a witness.
+    Cosignatures(Cosignatures),
+}
+
+/// Reads a file of signatures or of a witness.
+pub fn read_brought(path: &Path) -> Result<Brought, Failure> {
+    let bytes = role_dir::read_file(path, MAX_ROUND_FILE)?;
+    Ok(if Cosignatures::is_one(&bytes) {
+        Brought::Cosignatures(Cosignatures::parse(&bytes)?)
+    } else {
+        Brought::Signatures(Signatures::parse(&bytes)?)
+    })
 }
 
 /// Who has signed what.

@@ -17,7 +17,8 @@ use countersign_store::{DirectoryWriter, Sink};
 
 use super::{Distribution, DistributionError, times};
 use crate::publish::{
-    Assurances, HeadRecord, LogCopy, PublishError, SignedHead, copy_growth, read_head, root_at,
+    Assurances, HeadRecord, LogCopy, PublishError, SignedHead, copy_files, drop_candidate,
+    note_superseded, read_head, root_at,
 };
 
 const LOG: Log = Log::Collection;
@@ -28,8 +29,10 @@ const RECORD: &str = "collection-head";
 #[derive(Debug)]
 pub(super) struct HeldHead {
     pub(super) checkpoint: Checkpoint,
-    /// As the collection signed it, and witnesses: lines of others are left out.
+    /// As the collection signed it: lines of others are left out.
     note: Note,
+    /// As it was fetched, with the lines of witnesses, if there are any.
+    pub(super) fetched: Note,
 }
 
 impl HeldHead {
@@ -53,9 +56,8 @@ impl HeldHead {
             newest: &times::read(&distribution.directory)?,
         };
         let signed = verify_first_checkpoint(&note.to_bytes(), &context)?;
-        let mut keys: Vec<Vkey> =
+        let keys: Vec<Vkey> =
             authority.collection.keys.iter().map(|key| key.vkey.clone()).collect();
-        keys.extend(authority.witnesses.keys.iter().cloned());
         let is_theirs = |line: &&SignatureLine| {
             keys.iter().any(|key| {
                 key.name == line.name
@@ -65,8 +67,8 @@ impl HeldHead {
             })
         };
         let lines = note.signatures().iter().filter(is_theirs).cloned().collect();
-        let note = Note::new(note.text().to_owned(), lines);
-        Ok(Self { checkpoint: signed.checkpoint.clone(), note })
+        let only = Note::new(note.text().to_owned(), lines);
+        Ok(Self { checkpoint: signed.checkpoint.clone(), note: only, fetched: note })
     }
 
     /// The newest head that was cosigned here, if any was.
@@ -77,19 +79,51 @@ impl HeldHead {
         Ok(record.newest().cloned())
     }
 
-    /// Publishes it below `public` with the signatures of `signers` at `now`
-    /// and what `others` signed: tiles, bundles and
-    /// packs that are new, the record, then the checkpoint.
+    /// Publishes it below `public` with the signatures of `signers` at `now` and what `others`
+    /// signed: tiles, bundles and packs that are new, the record, then the checkpoint.
     pub(super) fn publish(
+        &self,
+        distribution: &Distribution,
+        public: &mut dyn Sink,
+        signing: &(Vec<&dyn Signer>, Vec<SignatureLine>),
+        (now, assurances): (Timestamp, Assurances),
+    ) -> Result<Timestamp, DistributionError> {
+        let state = distribution.directory.state();
+        let old = read_head(public, LOG)?.map_or(0, |head| head.size);
+        let (note, time) = self.sign(distribution, public, signing, (now, assurances))?;
+        note_superseded(LOG, (old, self.checkpoint.size), (&state, now))?;
+        public.put_mutable(&layout::checkpoint(LOG), &note.to_bytes())?;
+        crash_point("distribution.collection-checkpoint");
+        drop_candidate(public, LOG)?;
+        Ok(time)
+    }
+
+    /// Puts it where witnesses read it and nobody else, after the files that it needs. What readers
+    /// see stays as it is.
+    pub(super) fn put_candidate(
+        &self,
+        distribution: &Distribution,
+        public: &mut dyn Sink,
+        signing: &(Vec<&dyn Signer>, Vec<SignatureLine>),
+        when: (Timestamp, Assurances),
+    ) -> Result<(), DistributionError> {
+        let (note, _) = self.sign(distribution, public, signing, when)?;
+        public.put_mutable(&layout::candidate(LOG), &note.to_bytes())?;
+        crash_point("distribution.collection-candidate");
+        Ok(())
+    }
+
+    /// The head with its signatures, after the new tiles, bundles and packs were put and it was
+    /// recorded.
+    fn sign(
         &self,
         distribution: &Distribution,
         public: &mut dyn Sink,
         (signers, others): &(Vec<&dyn Signer>, Vec<SignatureLine>),
         (now, assurances): (Timestamp, Assurances),
-    ) -> Result<Timestamp, DistributionError> {
+    ) -> Result<(Note, Timestamp), DistributionError> {
         let copy = distribution.copy_sink();
-        let state = distribution.directory.state();
-        let mut record = HeadRecord::open(&state, RECORD)?;
+        let mut record = HeadRecord::open(&distribution.directory.state(), RECORD)?;
         let published = read_head(public, LOG)?;
         self.check(&copy, published.as_ref(), &record)?;
         record.assure(now, assurances)?;
@@ -101,15 +135,12 @@ impl HeldHead {
             lines.push(cosign(*signer, self.note.text(), time)?);
         }
         let old = published.map_or(0, |head| head.size);
-        copy_growth(&copy, public, LOG, (old, self.checkpoint.size), (&state, now))?;
+        copy_files(&copy, public, LOG, (old, self.checkpoint.size))?;
         public.sync()?;
         crash_point("distribution.collection-files");
         record.advance(&next)?;
         crash_point("distribution.collection-head");
-        let note = self.note.clone().with(lines).with(others.iter().cloned());
-        public.put_mutable(&layout::checkpoint(LOG), &note.to_bytes())?;
-        crash_point("distribution.collection-checkpoint");
-        Ok(time)
+        Ok((self.note.clone().with(lines).with(others.iter().cloned()), time))
     }
 
     /// Takes the published head for the newest that was ever cosigned, since a person says so.

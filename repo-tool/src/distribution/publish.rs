@@ -33,7 +33,7 @@ use crate::publish::{
     Assurances, Batch, PublishError, Publisher, SignedHead, Which, begin_anew, is_old, leave,
     leave_record, read_entry, refresh_copy,
 };
-use crate::round::{Gathered, Item, Round};
+use crate::round::{Gathered, Item, Quorum, Round};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -131,6 +131,7 @@ impl Session<'_> {
         } else {
             let gathered = self.gather(&publisher, &head)?;
             let assurances = Assurances::default();
+            self.await_witnesses(&mut publisher, &head, &gathered, assurances)?;
             self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
             publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
             publisher.sign_anew(&self.signers(), self.now, assurances)?;
@@ -174,6 +175,7 @@ impl Session<'_> {
         }
         let unwatched = self.watch(publisher.head())?;
         let gathered = self.gather(&publisher, &head)?;
+        self.await_witnesses(&mut publisher, &head, &gathered, assurances)?;
         self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
         publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
         let own = publisher.refresh(&self.signers(), self.now, assurances)?;
@@ -260,6 +262,7 @@ impl Session<'_> {
         }
         publisher.sink().sync()?;
         crash_point("distribution.patches");
+        self.await_witnesses(publisher, head, &gathered, Assurances::default())?;
         self.publish_collection(head, &gathered, publisher.sink(), Assurances::default())?;
         if let Some(next) = publisher.next_head() {
             publisher.with_others(self.others(&gathered, &next, true)?, self.now);
@@ -397,13 +400,18 @@ impl Session<'_> {
         let own = next.unwrap_or_else(|| publisher.head().clone());
         items.push(Item::head(&head.checkpoint, false));
         items.push(Item::head(&own, true));
-        let role = self.role()?;
+        let (role, note) = (self.role()?, self.note());
+        let quorums = vec![
+            Quorum::new(&head.checkpoint, false, &note.witnesses, &note.collection),
+            Quorum::new(&own, true, &note.witnesses, &role.log),
+        ];
         Ok(Round {
             role: Role::Distribution(role.name.clone()),
             log: Log::Distribution,
             keys: role.log.clone(),
             begun: pending.map(|batch| batch.time),
             items,
+            quorums,
         })
     }
 
@@ -434,7 +442,7 @@ impl Session<'_> {
         head: &HeldHead,
     ) -> Result<Gathered<'_>, DistributionError> {
         let round = self.round(publisher, head)?;
-        let mut gathered = self.gathered(publisher, &round)?;
+        let mut gathered = self.gathered(publisher, head, &round)?;
         gathered.sign(&round, &self.signers)?;
         let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
         round.check(&gathered, &own, self.now)?;
@@ -445,6 +453,7 @@ impl Session<'_> {
     pub(super) fn gathered(
         &self,
         publisher: &Publisher<'_>,
+        head: &HeldHead,
         round: &Round,
     ) -> Result<Gathered<'_>, DistributionError> {
         let mut gathered = Gathered::load(&self.distribution.directory, Log::Distribution)?;
@@ -454,6 +463,7 @@ impl Session<'_> {
         for note in publisher.published_note()?.into_iter().chain(cosigned) {
             round.items.iter().for_each(|item| gathered.add_published(item, &note));
         }
+        gathered.add_cosigned(&round.quorums, &head.fetched);
         Ok(gathered)
     }
 
@@ -464,7 +474,32 @@ impl Session<'_> {
         head: &Checkpoint,
         own: bool,
     ) -> Result<Vec<SignatureLine>, DistributionError> {
-        Ok(gathered.others(&Item::head(head, own), &self.signers, &self.role()?.log))
+        let role = &self.role()?.log;
+        let mut lines = gathered.others(&Item::head(head, own), &self.signers, role);
+        let log = if own { role } else { &self.note().collection };
+        let quorum = Quorum::new(head, own, &self.note().witnesses, log);
+        lines.extend(gathered.cosigned(&quorum, self.now));
+        Ok(lines)
+    }
+
+    /// Goes on once a quorum of witnesses has cosigned both heads. Until then the heads are put
+    /// where witnesses read them, and readers see what they saw before.
+    fn await_witnesses(
+        &self,
+        publisher: &mut Publisher<'_>,
+        head: &HeldHead,
+        gathered: &Gathered<'_>,
+        assurances: Assurances,
+    ) -> Result<(), DistributionError> {
+        let round = self.round(publisher, head)?;
+        let Err(waiting) = round.check_witnesses(gathered, self.now) else { return Ok(()) };
+        let signing = (self.signers(), self.others(gathered, &head.checkpoint, false)?);
+        let when = (self.now, assurances);
+        head.put_candidate(self.distribution, publisher.sink(), &signing, when)?;
+        let own = publisher.next_head().unwrap_or_else(|| publisher.head().clone());
+        publisher.with_others(self.others(gathered, &own, true)?, self.now);
+        publisher.put_candidate(&self.signers(), self.now, assurances)?;
+        Err(waiting.into())
     }
 
     fn watch(&self, ours: &Checkpoint) -> Result<Vec<Unwatched>, DistributionError> {

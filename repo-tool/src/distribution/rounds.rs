@@ -8,7 +8,10 @@ use super::collection_head::HeldHead;
 use super::publish::Session;
 use super::{Distribution, DistributionError};
 use crate::publish::{Publisher, read_head};
-use crate::round::{Imported, Kind, Round, Signatures, SigningRequest, Standing, grow};
+use crate::round::{
+    Cosignatures, Gathered, Imported, Kind, Round, RoundError, Signatures, SigningRequest, Standing,
+    grow,
+};
 use crate::server;
 
 /// From which sizes on the growth of each log is proven.
@@ -29,7 +32,7 @@ impl Distribution {
         now: Timestamp,
     ) -> Result<Option<SigningRequest>, DistributionError> {
         self.in_round(now, |session, publisher, head, mut round, own| {
-            let gathered = session.gathered(publisher, &round)?;
+            let gathered = session.gathered(publisher, head, &round)?;
             let new = publisher.pending().map(|batch| batch.entries.clone()).unwrap_or_default();
             for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
                 item.growth = Some(if item.own {
@@ -54,18 +57,31 @@ impl Distribution {
         brought: &Signatures,
         now: Timestamp,
     ) -> Result<(Imported, Vec<Standing>), DistributionError> {
-        self.in_round(now, |session, publisher, _, round, own| {
-            let mut gathered = session.gathered(publisher, &round)?;
+        self.in_round(now, |session, publisher, head, round, own| {
+            let mut gathered = session.gathered(publisher, head, &round)?;
             let imported = round.import(brought, &mut gathered, now)?;
-            Ok((imported, round.standings(&gathered, own, now)?))
+            Ok((imported, all(&round, &gathered, own, now)?))
+        })
+    }
+
+    /// Takes what a witness handed back.
+    pub fn import_cosignatures(
+        &self,
+        brought: &Cosignatures,
+        now: Timestamp,
+    ) -> Result<(Imported, Vec<Standing>), DistributionError> {
+        self.in_round(now, |session, publisher, head, round, own| {
+            let mut gathered = session.gathered(publisher, head, &round)?;
+            let imported = round.import_cosignatures(brought, &mut gathered, now)?;
+            Ok((imported, all(&round, &gathered, own, now)?))
         })
     }
 
     /// Who has signed what is being published, and the published heads.
     pub fn signed_by(&self, now: Timestamp) -> Result<Vec<Standing>, DistributionError> {
-        self.in_round(now, |session, publisher, _, round, own| {
-            let gathered = session.gathered(publisher, &round)?;
-            Ok(round.standings(&gathered, own, now)?)
+        self.in_round(now, |session, publisher, head, round, own| {
+            let gathered = session.gathered(publisher, head, &round)?;
+            Ok(all(&round, &gathered, own, now)?)
         })
     }
 
@@ -88,4 +104,16 @@ impl Distribution {
         let round = session.round(&publisher, &head)?;
         act(&session, &mut publisher, &head, round, &own)
     }
+}
+
+/// Who has signed what, servers' keys and witnesses.
+fn all(
+    round: &Round,
+    gathered: &Gathered<'_>,
+    own: &[Vkey],
+    now: Timestamp,
+) -> Result<Vec<Standing>, RoundError> {
+    let mut standings = round.standings(gathered, own, now)?;
+    standings.extend(round.witness_standings(gathered, now)?);
+    Ok(standings)
 }

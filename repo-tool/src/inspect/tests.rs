@@ -37,7 +37,7 @@ fn every_file_is_told_for_what_it_is() {
         let expected = match place {
             Place::Authority { .. } => "authority note",
             Place::Directory => "directory note",
-            Place::Checkpoint(_) => "checkpoint",
+            Place::Checkpoint(_) | Place::Candidate(_) => "checkpoint",
             Place::Tile { .. } => "hash tile",
             Place::Bundle { .. } => "entry bundle",
             Place::Pack { .. } => "pack of entry bundles",

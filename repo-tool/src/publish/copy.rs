@@ -175,14 +175,13 @@ impl Stage<'_> {
 }
 
 /// Copies what a log gained between `old` and `new` entries from one directory to another, and
-/// makes its packs there. The work grows with what was gained, not with the log. `state` remembers
-/// what was superseded at `now`.
-pub fn copy_growth(
+/// makes its packs there. The work grows with what was gained, not with the log. What readers of
+/// the old head want stays.
+pub fn copy_files(
     from: &dyn Sink,
     to: &mut dyn Sink,
     log: Log,
     (old, new): (u64, u64),
-    (state, now): (&Path, Timestamp),
 ) -> Result<(), PublishError> {
     for level in 0..tile_levels(new) {
         let first = (old >> (TILE_HEIGHT * u32::from(level))) / WIDTH;
@@ -203,7 +202,15 @@ pub fn copy_growth(
         }
     }
     to.sync()?;
-    packs::add_completed(to, log, old, new)?;
+    packs::add_completed(to, log, old, new)
+}
+
+/// Remembers in `state` what the head of `new` entries superseded at `now`, once it is published.
+pub fn note_superseded(
+    log: Log,
+    (old, new): (u64, u64),
+    (state, now): (&Path, Timestamp),
+) -> Result<(), PublishError> {
     Superseded::new(state, superseded_name(log)).note(old, new, now)
 }
 

@@ -44,6 +44,22 @@ pub enum RoundError {
         /// What is missing first.
         source: Box<PolicyError>,
     },
+    /// Witnesses are still to cosign; readers see what they saw before.
+    #[error("witnesses are missing, so readers see what they saw before")]
+    Unwitnessed {
+        /// Who has cosigned what.
+        standings: Vec<Standing>,
+        /// What is missing first.
+        source: Box<PolicyError>,
+    },
+    /// A line is of a head that is neither published nor about to be.
+    #[error("the head of {origin} with {size} entries is not one that waits here")]
+    OtherHead {
+        /// The log.
+        origin: KeyName,
+        /// Entries of the head.
+        size: u64,
+    },
     /// The file is malformed.
     #[error("{what} is malformed")]
     Json {
@@ -152,6 +168,20 @@ impl RoundError {
             Self::HeadSigned(_) => {
                 "complete it (publish), then revoke or withdraw what is not wanted".into()
             }
+            Self::Unwitnessed { standings, .. } => {
+                let missing = standings.iter().find(|standing| !standing.is_met());
+                let names = missing.map(|standing| {
+                    standing.missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                });
+                format!(
+                    "not cosigned by {}. Next: each witness runs patchrepo witness run, then \
+                     patchrepo distribution import DIR LINES, and the same command again",
+                    names.unwrap_or_default()
+                )
+            }
+            Self::OtherHead { .. } => {
+                "the lines are of another repository, or came too late: run the witness again".into()
+            }
             Self::NotAsked { .. } | Self::Early { .. } => {
                 "the file belongs to another round, or was changed: export again".into()
             }
@@ -175,7 +205,9 @@ impl From<RoundError> for Failure {
         let exit = match error {
             RoundError::RoleDir(error) => return error.into(),
             RoundError::Publish(error) => return error.into(),
-            RoundError::Policy(_) | RoundError::Waiting { .. } => ExitStatus::Signature,
+            RoundError::Policy(_)
+            | RoundError::Waiting { .. }
+            | RoundError::Unwitnessed { .. } => ExitStatus::Signature,
             RoundError::Fork { .. } | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };

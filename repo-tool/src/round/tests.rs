@@ -69,6 +69,7 @@ impl Lab {
             keys: LogRole { origin, threshold: 2, max_age: 1000, keys },
             begun: Some(at(begun)),
             items,
+            quorums: Vec::new(),
         }
     }
 

@@ -1,0 +1,212 @@
+//! Witnesses: heads that they cosign before anybody else may see them (SPEC §4.6).
+
+use countersign_format::authority::{LogRole, ServerKey, WitnessRole};
+use countersign_format::checkpoint::Checkpoint;
+use countersign_format::hash::Hash32;
+use countersign_format::json;
+use countersign_format::key::{KeyName, SignatureType, Vkey};
+use countersign_format::note::{Note, SignatureLine};
+use countersign_format::policy::{PolicyError, Role, verify_brought};
+use countersign_format::time::Timestamp;
+use countersign_store::crash::crash_point;
+use serde::{Deserialize, Serialize};
+
+use super::{Gathered, Imported, Item, Round, RoundError, Standing, print};
+
+const TYPE: &str = "cosignatures/v1";
+
+/// A head, and the witnesses of whom a quorum must have cosigned it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quorum {
+    item: Item,
+    witnesses: LogRole,
+}
+
+/// What a witness hands back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cosignatures {
+    /// The witness's key.
+    pub witness: Vkey,
+    /// A line for each head.
+    pub heads: Vec<Cosignature>,
+}
+
+/// A head and the line that a witness gave it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cosignature {
+    /// The log.
+    pub origin: KeyName,
+    /// Entries of the head.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash32,
+    /// The line, as it stands on a checkpoint.
+    pub line: String,
+}
+
+impl Quorum {
+    /// The witnesses of `head`, which is of the log of `log`: their lines grow as old as the log's.
+    pub fn new(head: &Checkpoint, own: bool, witnesses: &WitnessRole, log: &LogRole) -> Self {
+        let key = |vkey: &Vkey| ServerKey {
+            id: vkey.name.clone(),
+            epoch: 1,
+            kgc: None,
+            reconstruction: None,
+            vkey: vkey.clone(),
+            until: None,
+        };
+        let witnesses = LogRole {
+            origin: log.origin.clone(),
+            threshold: witnesses.quorum,
+            max_age: log.max_age,
+            keys: witnesses.keys.iter().map(key).collect(),
+        };
+        Self { item: Item::head(head, own), witnesses }
+    }
+
+    fn is_of(&self, head: &Checkpoint) -> bool {
+        self.item.checkpoint().as_ref() == Some(head)
+    }
+
+    fn standing(
+        &self,
+        gathered: &Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<Standing, PolicyError> {
+        let counted = self.item.count(&gathered.witnesses(self), self.whose(), 0, now)?;
+        let names = self.witnesses.keys.iter();
+        let (signed, missing): (Vec<_>, Vec<_>) =
+            names.partition(|key| counted.iter().any(|line| line.key == key.vkey.key));
+        let name = |key: &ServerKey| key.id.clone();
+        Ok(Standing {
+            item: format!("witnesses of the {}", self.item),
+            threshold: self.witnesses.threshold,
+            signed: signed.into_iter().map(name).collect(),
+            at_hand: Vec::new(),
+            missing: missing.into_iter().map(name).collect(),
+        })
+    }
+
+    /// When a line was made; an error where it does not count.
+    fn judge(&self, line: &SignatureLine, now: Timestamp) -> Result<Timestamp, RoundError> {
+        let (file, first) = (self.item.to_string(), self.item.first_lines());
+        let what = self.item.gathering(&first, now);
+        let counted = verify_brought(&self.item.text, line, &file, &what, self.whose())?;
+        let not_listed = || RoundError::NotListed { name: line.name.clone(), id: line.id };
+        counted.and_then(|counted| counted.time).ok_or_else(not_listed)
+    }
+
+    fn whose(&self) -> (&'static Role, &LogRole) {
+        (&Role::Witness, &self.witnesses)
+    }
+}
+
+impl Round {
+    /// Which witnesses have cosigned which head.
+    pub fn witness_standings(
+        &self,
+        gathered: &Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, RoundError> {
+        let listed = self.quorums.iter().filter(|quorum| !quorum.witnesses.keys.is_empty());
+        Ok(listed.map(|quorum| quorum.standing(gathered, now)).collect::<Result<_, _>>()?)
+    }
+
+    /// Refuses to go on while the quorum of a head is not met.
+    pub fn check_witnesses(
+        &self,
+        gathered: &Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
+        for quorum in &self.quorums {
+            let (lines, threshold) = (gathered.witnesses(quorum), quorum.witnesses.threshold);
+            if let Err(source) = quorum.item.count(&lines, quorum.whose(), threshold, now) {
+                let standings = self.witness_standings(gathered, now)?;
+                return Err(RoundError::Unwitnessed { standings, source: Box::new(source) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a witness handed back: every line must be of a head that waits here or is
+    /// published, by a witness that is listed, and good. All of the file or nothing.
+    pub fn import_cosignatures(
+        &self,
+        brought: &Cosignatures,
+        gathered: &mut Gathered<'_>,
+        now: Timestamp,
+    ) -> Result<Imported, RoundError> {
+        let mut kept = gathered.kept.clone();
+        let mut imported = Imported::default();
+        for (place, Cosignature { origin, size, root, line }) in brought.heads.iter().enumerate() {
+            let head = Checkpoint { origin: origin.clone(), size: *size, root: *root };
+            let other = || RoundError::OtherHead { origin: origin.clone(), size: *size };
+            let quorum = self.quorums.iter().find(|quorum| quorum.is_of(&head)).ok_or_else(other)?;
+            let line = SignatureLine::parse(line).ok_or(RoundError::Line(place))?;
+            let time = quorum.judge(&line, now)?;
+            let held = gathered.witnesses(quorum).into_iter().filter(|held| held.id == line.id);
+            let held = held.filter_map(|held| quorum.judge(&held, now).ok()).max();
+            if held >= Some(time) {
+                imported.known += 1;
+                continue;
+            }
+            kept.put(&quorum.item, &line);
+            imported.new += 1;
+        }
+        gathered.keep(kept)?;
+        crash_point("round.witnessed");
+        Ok(imported)
+    }
+}
+
+impl Gathered<'_> {
+    /// The lines of a head's witnesses; nothing is verified here.
+    pub fn witnesses(&self, quorum: &Quorum) -> Vec<SignatureLine> {
+        let is_theirs = |line: &SignatureLine| {
+            quorum.witnesses.keys.iter().any(|key| {
+                key.id == line.name && key.vkey.id(SignatureType::Cosignature) == line.id
+            })
+        };
+        self.lines(&quorum.item).into_iter().filter(is_theirs).collect()
+    }
+
+    /// The lines of a head's witnesses that count at `now`: one that has grown too old helps nobody.
+    pub fn cosigned(&self, quorum: &Quorum, now: Timestamp) -> Vec<SignatureLine> {
+        let mut lines = self.witnesses(quorum);
+        lines.retain(|line| quorum.judge(line, now).is_ok());
+        lines
+    }
+
+    /// Takes the lines of witnesses that came along with a head, where none are held.
+    pub fn add_cosigned(&mut self, quorums: &[Quorum], fetched: &Note) {
+        for quorum in quorums {
+            self.add_published(&quorum.item, fetched);
+        }
+    }
+}
+
+impl Cosignatures {
+    /// Whether bytes say of themselves that they are such a file.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        json::first_type(bytes).is_ok_and(|kind| kind == TYPE)
+    }
+
+    /// Reads the file.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RoundError> {
+        let what = "file of a witness";
+        json::parse(bytes, TYPE).map_err(|source| RoundError::Json { what, source })
+    }
+
+    /// The file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::print_pretty(TYPE, self)
+    }
+}
+
+impl Cosignature {
+    /// What a witness says of a head.
+    pub fn new(head: &Checkpoint, line: &SignatureLine) -> Self {
+        let Checkpoint { origin, size, root } = head.clone();
+        Self { origin, size, root, line: print(line) }
+    }
+}
