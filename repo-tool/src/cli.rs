@@ -11,6 +11,7 @@ mod directory;
 mod distribution;
 mod key;
 mod mirror;
+mod witness;
 
 use authority::AuthorityCommand;
 use collection::CollectionCommand;
@@ -18,6 +19,7 @@ use directory::DirectoryCommand;
 use distribution::DistributionCommand;
 use key::KeyCommand;
 use mirror::MirrorCommand;
+use witness::WitnessCommand;
 
 /// Publish patches that carry two signatures: the collection's and the distribution's
 ///
@@ -64,6 +66,9 @@ enum Command {
     /// Copy a repository without a key, verified as it arrives
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Cosign the heads of logs that never contradict themselves
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Make keys for people and machines to sign with, in files and in tokens
     #[command(subcommand)]
     Key(KeyCommand),
@@ -86,6 +91,7 @@ impl Cli {
             Command::Collection(command) => command.run(output),
             Command::Distribution(command) => command.run(output),
             Command::Mirror(command) => command.run(output),
+            Command::Witness(command) => command.run(output),
             Command::Key(command) => command.run(output),
             Command::Sign(arguments) => sign::run(&arguments, output),
             Command::Verify(arguments) => verify::run(&arguments, output),

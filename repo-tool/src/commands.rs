@@ -31,6 +31,7 @@ pub mod server;
 pub mod sign;
 pub mod trust;
 pub mod verify;
+pub mod witness;
 
 /// Where a command writes the one file that it makes.
 #[derive(Args, Debug, Clone)]

@@ -34,3 +34,4 @@ mod tree;
 pub mod tree_scan;
 pub mod verify;
 pub mod watch;
+pub mod witness;

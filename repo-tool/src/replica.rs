@@ -23,6 +23,7 @@ mod packs;
 mod patches;
 
 pub use error::{Fork, NoSource, ReplicaError};
+pub(crate) use heads::newest_times;
 pub use heads::{Head, HeldHead, Signatures};
 pub use log::copy_log;
 pub(crate) use log::held_entries;
@@ -119,6 +120,11 @@ impl Replica {
                 .map_err(ReplicaError::local("write", &self.root.join(&path)))?;
         }
         Ok(())
+    }
+
+    /// Where statements that contradict each other are kept.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join(EVIDENCE)
     }
 
     /// Removes partly fetched archives that nobody waits for any more.

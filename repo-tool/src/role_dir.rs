@@ -35,6 +35,8 @@ pub enum Role {
     Collection,
     /// Releases patches; gives the second signature.
     Distribution,
+    /// Cosigns heads that extend those that it cosigned before.
+    Witness,
 }
 
 /// The directory of one role.
@@ -111,6 +113,7 @@ impl Role {
             Self::Directory => "directory",
             Self::Collection => "collection",
             Self::Distribution => "distribution",
+            Self::Witness => "witness",
         }
     }
 

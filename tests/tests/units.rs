@@ -51,7 +51,7 @@ fn every_command_of_a_unit_is_one_that_the_program_takes() {
             count += 1;
         }
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::{Delivered, DestinationArgs};
 use crate::role_dir;
-use crate::round::{Cosignatures, Imported, MAX_ROUND_FILE, RoundError, Signatures, SigningRequest, Standing};
+use crate::round::{
+    Cosignatures, Imported, MAX_ROUND_FILE, RoundError, Signatures, SigningRequest, Standing,
+};
 
 /// The report of `export`.
 #[derive(Serialize)]

@@ -9,8 +9,8 @@ use super::publish::Session;
 use super::{Distribution, DistributionError};
 use crate::publish::{Publisher, read_head};
 use crate::round::{
-    Cosignatures, Gathered, Imported, Kind, Round, RoundError, Signatures, SigningRequest, Standing,
-    grow,
+    Cosignatures, Gathered, Imported, Kind, Round, RoundError, Signatures, SigningRequest,
+    Standing, grow,
 };
 use crate::server;
 

@@ -50,6 +50,21 @@ impl SignedHead {
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { origin: self.origin.clone(), size: self.size, root: self.root }
     }
+
+    /// Whether whoever signed this last may sign `next`, as far as sizes, roots and times say.
+    pub fn check_next(&self, next: &Self) -> Result<(), PublishError> {
+        if self.origin != next.origin {
+            let (expected, found) = (next.origin.clone(), self.origin.clone());
+            return Err(PublishError::Origin { expected, found });
+        }
+        if next.size < self.size || (next.size == self.size && next.root != self.root) {
+            return Err(PublishError::Fork { next: next.size, signed: self.size });
+        }
+        if next.time < self.time {
+            return Err(PublishError::ClockBehind { now: next.time, newest: self.time });
+        }
+        Ok(())
+    }
 }
 
 impl HeadRecord {
@@ -96,21 +111,7 @@ impl HeadRecord {
 
     /// Checks what [`Self::advance`] checks, without recording anything.
     pub fn check(&self, next: &SignedHead) -> Result<(), PublishError> {
-        if let Some(newest) = &self.newest {
-            if newest.origin != next.origin {
-                let (expected, found) = (next.origin.clone(), newest.origin.clone());
-                return Err(PublishError::Origin { expected, found });
-            }
-            let forks =
-                next.size < newest.size || (next.size == newest.size && next.root != newest.root);
-            if forks {
-                return Err(PublishError::Fork { next: next.size, signed: newest.size });
-            }
-            if next.time < newest.time {
-                return Err(PublishError::ClockBehind { now: next.time, newest: newest.time });
-            }
-        }
-        Ok(())
+        self.newest.as_ref().map_or(Ok(()), |newest| newest.check_next(next))
     }
 
     /// Where a person says that the clock was ahead when the newest signature was made: records

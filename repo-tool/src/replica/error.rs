@@ -132,6 +132,11 @@ impl ReplicaError {
         move |source| Self::Local { doing, path: path.to_owned(), source }
     }
 
+    /// Whether it says that two signed statements contradict each other.
+    pub fn is_fork(&self) -> bool {
+        matches!(self, Self::Fork(_))
+    }
+
     fn exit(&self) -> ExitStatus {
         match self {
             Self::Get(error) | Self::Follow(FollowError::Get(error)) => exit_of_get(error),

@@ -117,7 +117,7 @@ impl Replica {
     }
 
     /// Keeps two heads of one log that cannot both be true.
-    pub(super) fn keep_contradiction(
+    pub(crate) fn keep_contradiction(
         &self,
         log: Log,
         size: u64,
@@ -128,7 +128,8 @@ impl Replica {
         self.keep_evidence(&[(name("held"), held), (name("found"), found)])
     }
 
-    fn check_forward(
+    /// Checks that a head is no smaller than the held one, and the same where it is of its size.
+    pub(crate) fn check_forward(
         &self,
         log: Log,
         held: &Checkpoint,
@@ -141,7 +142,7 @@ impl Replica {
         }
         if found.size == held.size && found.root != held.root {
             let (size, named, found) = (held.size, held.root, found.root);
-            let other = format!("the copy in {}", self.root.display());
+            let other = format!("what is held in {}", self.root.display());
             let fork = Fork { source_name, log, size, found, named, other };
             return Err(ReplicaError::Fork(Box::new(fork)));
         }
@@ -161,7 +162,7 @@ fn base(source: &str) -> String {
 
 /// The times of the signatures on the copy's own checkpoint, which no later head may go behind.
 /// They were judged when the checkpoint came; here they only have to be real.
-fn newest_times(
+pub(crate) fn newest_times(
     note: &Note,
     authority: &AuthorityNote,
     distribution: &DistributionRole,

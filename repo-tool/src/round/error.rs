@@ -180,7 +180,8 @@ impl RoundError {
                 )
             }
             Self::OtherHead { .. } => {
-                "the lines are of another repository, or came too late: run the witness again".into()
+                "the lines are of another repository, or came too late: run the witness again"
+                    .into()
             }
             Self::NotAsked { .. } | Self::Early { .. } => {
                 "the file belongs to another round, or was changed: export again".into()
@@ -205,9 +206,9 @@ impl From<RoundError> for Failure {
         let exit = match error {
             RoundError::RoleDir(error) => return error.into(),
             RoundError::Publish(error) => return error.into(),
-            RoundError::Policy(_)
-            | RoundError::Waiting { .. }
-            | RoundError::Unwitnessed { .. } => ExitStatus::Signature,
+            RoundError::Policy(_) | RoundError::Waiting { .. } | RoundError::Unwitnessed { .. } => {
+                ExitStatus::Signature
+            }
             RoundError::Fork { .. } | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };

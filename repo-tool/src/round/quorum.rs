@@ -68,11 +68,7 @@ impl Quorum {
         self.item.checkpoint().as_ref() == Some(head)
     }
 
-    fn standing(
-        &self,
-        gathered: &Gathered<'_>,
-        now: Timestamp,
-    ) -> Result<Standing, PolicyError> {
+    fn standing(&self, gathered: &Gathered<'_>, now: Timestamp) -> Result<Standing, PolicyError> {
         let counted = self.item.count(&gathered.witnesses(self), self.whose(), 0, now)?;
         let names = self.witnesses.keys.iter();
         let (signed, missing): (Vec<_>, Vec<_>) =
@@ -141,7 +137,8 @@ impl Round {
         for (place, Cosignature { origin, size, root, line }) in brought.heads.iter().enumerate() {
             let head = Checkpoint { origin: origin.clone(), size: *size, root: *root };
             let other = || RoundError::OtherHead { origin: origin.clone(), size: *size };
-            let quorum = self.quorums.iter().find(|quorum| quorum.is_of(&head)).ok_or_else(other)?;
+            let quorum =
+                self.quorums.iter().find(|quorum| quorum.is_of(&head)).ok_or_else(other)?;
             let line = SignatureLine::parse(line).ok_or(RoundError::Line(place))?;
             let time = quorum.judge(&line, now)?;
             let held = gathered.witnesses(quorum).into_iter().filter(|held| held.id == line.id);

@@ -177,9 +177,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Notes and checkpoints are for people too (SPEC §2).
 fn content_type(path: &str) -> &'static str {
     let ending = Path::new(path).extension().and_then(OsStr::to_str);
-    let is_note =
-        path.starts_with("/authority/") || path == "/directory" || path.ends_with("/checkpoint")
-            || path.ends_with("/checkpoint.pending");
+    let is_note = path.starts_with("/authority/")
+        || path == "/directory"
+        || path.ends_with("/checkpoint")
+        || path.ends_with("/checkpoint.pending");
     match ending {
         Some("patch") => "application/vnd.countersign.patch+tar+zstd",
         Some("note") => TEXT,

@@ -1,0 +1,4 @@
+//! What a witness's person does.
+
+pub mod init;
+pub mod run;
