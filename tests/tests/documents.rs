@@ -36,4 +36,5 @@ documents! {
     resolution: "docs/resolution.md",
     status: "docs/status.md",
     transactions: "docs/transactions.md",
+    witnesses: "docs/witnesses.md",
 }
