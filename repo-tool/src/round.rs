@@ -178,7 +178,7 @@ impl Round {
         own: &[Vkey],
         now: Timestamp,
     ) -> Result<Standing, RoundError> {
-        let counted = self.count(item, gathered.lines(item), &self.keys, 0, now)?;
+        let counted = self.count(item, &gathered.lines(item), &self.keys, 0, now)?;
         let has_signed = |vkey: &Vkey| counted.iter().any(|line| line.key == vkey.key);
         let (mut signed, mut at_hand, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for key in self.keys.active() {
@@ -207,7 +207,7 @@ impl Round {
         let held = u32::try_from(held).expect("at most MAX_ROLE_KEYS");
         let needed = self.keys.threshold.saturating_sub(held);
         for item in &self.items {
-            if let Err(source) = self.count(item, gathered.lines(item), &others, needed, now) {
+            if let Err(source) = self.count(item, &gathered.lines(item), &others, needed, now) {
                 let standings = self.standings(gathered, own, now)?;
                 let (role, log) = (self.role.to_string(), self.log);
                 return Err(RoundError::Waiting { role, log, standings, source: Box::new(source) });
@@ -229,12 +229,12 @@ impl Round {
     fn count(
         &self,
         item: &Item,
-        lines: Vec<SignatureLine>,
+        lines: &[SignatureLine],
         keys: &LogRole,
         threshold: u32,
         now: Timestamp,
     ) -> Result<Vec<Counted>, PolicyError> {
-        item.count(&lines, (&self.role, keys), threshold, now)
+        item.count(lines, (&self.role, keys), threshold, now)
     }
 
     /// Takes what came back: every line must be of something that this round asks for, by a key

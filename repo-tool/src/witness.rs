@@ -241,9 +241,8 @@ impl Witness {
             Err(error) => return Err(ReplicaError::from(error).into()),
         };
         let time = held.time(now)?;
-        let head = SignedHead::new(&found.checkpoint, time);
         let text = String::from_utf8_lossy(&found.note.to_bytes()).into_owned();
-        Ok(Witnessed::new(head, &reached, text))
+        Ok(Witnessed::new(SignedHead::new(&found.checkpoint, time), &reached, text))
     }
 }
 

@@ -78,14 +78,14 @@ pub enum Brought {
     /// Of the holder of a server's key.
     Signatures(Signatures),
     /// Of a witness.
-    Cosignatures(Cosignatures),
+    Cosignatures(Box<Cosignatures>),
 }
 
 /// Reads a file of signatures or of a witness.
 pub fn read_brought(path: &Path) -> Result<Brought, Failure> {
     let bytes = role_dir::read_file(path, MAX_ROUND_FILE)?;
     Ok(if Cosignatures::is_one(&bytes) {
-        Brought::Cosignatures(Cosignatures::parse(&bytes)?)
+        Brought::Cosignatures(Box::new(Cosignatures::parse(&bytes)?))
     } else {
         Brought::Signatures(Signatures::parse(&bytes)?)
     })

@@ -141,9 +141,9 @@ impl Round {
                 self.quorums.iter().find(|quorum| quorum.is_of(&head)).ok_or_else(other)?;
             let line = SignatureLine::parse(line).ok_or(RoundError::Line(place))?;
             let time = quorum.judge(&line, now)?;
-            let held = gathered.witnesses(quorum).into_iter().filter(|held| held.id == line.id);
-            let held = held.filter_map(|held| quorum.judge(&held, now).ok()).max();
-            if held >= Some(time) {
+            let known = gathered.witnesses(quorum).into_iter().filter(|known| known.id == line.id);
+            let newest = known.filter_map(|known| quorum.judge(&known, now).ok()).max();
+            if newest >= Some(time) {
                 imported.known += 1;
                 continue;
             }

@@ -34,8 +34,8 @@ pub(super) struct Witnessed {
 }
 
 impl Witnessed {
-    pub(super) fn new(head: SignedHead, held: &Held, note: String) -> Self {
-        Self { head, frontier: held.frontier.roots().to_vec(), tail: held.tail, note }
+    pub(super) fn new(head: SignedHead, reached: &Held, note: String) -> Self {
+        Self { head, frontier: reached.frontier.roots().to_vec(), tail: reached.tail, note }
     }
 
     /// Reads what is remembered of a log; before the first time, its empty tree.
