@@ -99,15 +99,12 @@ impl Witness {
     ) -> Result<(Self, Vkey), WitnessError> {
         let mut made = None;
         RoleDir::create(path, |directory| {
-            let (public, location) = match signer {
-                Some(signer) => {
-                    (FoundKey::open(signer, passphrases)?.public_key().clone(), signer.clone())
-                }
-                None => {
-                    let file = directory.keys().join("witness.pem");
-                    let public = generate(&KeyLocation::File(file), passphrases)?;
-                    (public, KeyLocation::File(PathBuf::from("keys/witness.pem")))
-                }
+            let (public, location) = if let Some(signer) = signer {
+                (FoundKey::open(signer, passphrases)?.public_key().clone(), signer.clone())
+            } else {
+                let file = directory.keys().join("witness.pem");
+                let public = generate(&KeyLocation::File(file), passphrases)?;
+                (public, KeyLocation::File(PathBuf::from("keys/witness.pem")))
             };
             let key = Vkey { name: name.clone(), kind: SignatureType::Cosignature, key: public };
             let config = WitnessConfig { role: Role::Witness, signer: location, key: key.clone() };
@@ -287,13 +284,12 @@ async fn read_signed<T>(
     judge: impl Fn(&str, Vec<u8>) -> Result<T, ReplicaError>,
 ) -> Result<T, ReplicaError> {
     let candidate = layout::candidate(log);
-    let (path, bytes) = match replica.get(&candidate, MAX_NOTE).await? {
-        Some(bytes) => (candidate, bytes),
-        None => {
-            let path = layout::checkpoint(log);
-            let bytes = replica.get_required(&path, MAX_NOTE).await?;
-            (path, bytes)
-        }
+    let (path, bytes) = if let Some(bytes) = replica.get(&candidate, MAX_NOTE).await? {
+        (candidate, bytes)
+    } else {
+        let path = layout::checkpoint(log);
+        let bytes = replica.get_required(&path, MAX_NOTE).await?;
+        (path, bytes)
     };
     let name = replica.source().name().trim_end_matches('/');
     judge(&format!("{name}/{path}"), bytes)
