@@ -5,6 +5,7 @@ use std::io;
 
 use countersign_store::AllFailed;
 use countersign_terminal::{ExitStatus, Failure};
+use rusqlite::ErrorCode;
 
 mod index;
 mod patch;
@@ -24,6 +25,7 @@ pub trait Explain: Error + Send + Sync + Sized + 'static {
     /// The error in three parts.
     fn explain(self) -> Failure {
         let (exit, hint) = (self.exit(), self.hint());
+        let hint = hint.or_else(|| full_hint(&self));
         Failure::new(exit, self).maybe_hint(hint)
     }
 }
@@ -46,6 +48,26 @@ pub fn io_exit(error: &io::Error) -> ExitStatus {
         io::ErrorKind::PermissionDenied => ExitStatus::Privilege,
         _ => ExitStatus::Failed,
     }
+}
+
+/// What to do where some file system is full, at whatever depth of causes that is said.
+fn full_hint(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        let sqlite = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+        match (io, sqlite) {
+            (Some(io::ErrorKind::StorageFull), _) | (_, Some(ErrorCode::DiskFull)) => {
+                return Some("make room and run it again; patchctl clean gives some back".into());
+            }
+            // SQLite does not say why it could not make its journal
+            (_, Some(ErrorCode::CannotOpen)) => {
+                return Some("patchctl doctor tells whether its file system is full".into());
+            }
+            _ => next = error.source(),
+        }
+    }
+    None
 }
 
 fn privilege_hint(exit: ExitStatus) -> Option<String> {
@@ -75,7 +97,7 @@ impl<E: Explain> Servers<E> {
     /// `doing` says what could not be done.
     fn failure(doing: &str, failed: AllFailed<E>) -> Failure {
         let (exit, gravest) = worst(&failed);
-        let hint = gravest.and_then(Explain::hint);
+        let hint = gravest.and_then(|error| error.hint().or_else(|| full_hint(error)));
         let at = failed.failures.iter().position(|(_, error)| error.exit() == exit);
         let mut text = doing.to_owned();
         let mut gravest = None;

@@ -122,7 +122,11 @@ impl Lock {
             }
             thread::sleep(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN)));
         }
-        write_text(&mut file, &this.to_text()).map_err(failed)?;
+        match write_text(&mut file, &this.to_text()) {
+            // the text only informs; on a full disk too somebody has to make room
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            written => written.map_err(failed)?,
+        }
         Ok(Self { file })
     }
 }

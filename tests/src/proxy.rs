@@ -27,6 +27,9 @@ impl Traffic {
     }
 }
 
+/// What is called with each request.
+type Watch = dyn Fn(&str) + Send + Sync;
+
 /// A proxy in front of one server. Its threads end with the process.
 #[derive(Debug)]
 pub struct Proxy {
@@ -45,6 +48,12 @@ struct Counters {
 impl Proxy {
     /// A proxy on a port of its own to the server at `address`, a `HOST:PORT`.
     pub fn to(address: &str) -> Self {
+        Self::watched(address, |_| {})
+    }
+
+    /// The same, and calls `watch` with the first line of each request before it is passed on.
+    pub fn watched(address: &str, watch: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let watch: Arc<Watch> = Arc::new(watch);
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let own = listener.local_addr().expect("it is bound");
         let counters = Arc::new(Counters::default());
@@ -53,7 +62,7 @@ impl Proxy {
             for client in listener.incoming().map_while(Result::ok) {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let server = TcpStream::connect(&address).expect("the server is up");
-                join(client, server, &shared);
+                join(client, server, &shared, &watch);
             }
         });
         Self { url: format!("http://{own}/"), counters }
@@ -77,14 +86,14 @@ impl Proxy {
 }
 
 /// Passes bytes on, both ways.
-fn join(client: TcpStream, server: TcpStream, counters: &Arc<Counters>) {
+fn join(client: TcpStream, server: TcpStream, counters: &Arc<Counters>, watch: &Arc<Watch>) {
     let from_client = client.try_clone().expect("a socket can be cloned");
     let from_server = server.try_clone().expect("a socket can be cloned");
-    let up = Arc::clone(counters);
+    let (up, watch) = (Arc::clone(counters), Arc::clone(watch));
     thread::spawn(move || {
         pass(from_client, server, |bytes| {
             up.sent.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-            up.note_requests(bytes);
+            up.note_requests(bytes, &*watch);
         });
     });
     let down = Arc::clone(counters);
@@ -110,9 +119,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, count: impl Fn(&[u8])) {
 
 impl Counters {
     /// Clients send a request's first line in one piece, with which a write begins.
-    fn note_requests(&self, bytes: &[u8]) {
+    fn note_requests(&self, bytes: &[u8], watch: &Watch) {
         let text = String::from_utf8_lossy(bytes);
         let lines = text.lines().filter(|line| line.ends_with(" HTTP/1.1"));
+        lines.clone().for_each(watch);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.extend(lines.map(str::to_owned));
     }

@@ -14,8 +14,8 @@ pub struct Tree {
     root: PathBuf,
 }
 
-/// What lies below a directory: each path with its kind, mode, owner and content. Two are equal if the
-/// trees are.
+/// What lies below a directory: each path with its kind, mode, owner, content and extended attributes.
+/// Two are equal if the trees are.
 pub type Snapshot = BTreeMap<PathBuf, String>;
 
 impl Tree {
@@ -117,8 +117,26 @@ fn collect(root: &Path, below: &Path, without: &[&str], found: &mut Snapshot) {
             let content = fs::read(&full).expect("the test may read it");
             format!("file {mode:04o} {owner} {}", Hash32::of(&content))
         };
-        found.insert(path, description);
+        found.insert(path, description + &attributes(&full));
     }
+}
+
+/// The extended attributes of a file or directory, in the order of their names; those of the whole
+/// system, such as labels, left out.
+fn attributes(path: &Path) -> String {
+    let mut list = [0; 4096];
+    let Ok(length) = rustix::fs::llistxattr(path, &mut list[..]) else { return String::new() };
+    let names = list[..length].split(|byte| *byte == 0);
+    let mut names: Vec<_> = names.filter_map(|name| std::str::from_utf8(name).ok()).collect();
+    names.retain(|name| name.starts_with("user.") || *name == "security.capability");
+    names.sort_unstable();
+    let mut text = String::new();
+    for name in names {
+        let mut value = [0; 4096];
+        let length = rustix::fs::lgetxattr(path, name, &mut value[..]).expect("it was just listed");
+        text = format!("{text} {name}={}", value[..length].escape_ascii());
+    }
+    text
 }
 
 /// Copies a tree with its modes and links.

@@ -98,7 +98,9 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 fn sqlite_exit(error: &rusqlite::Error) -> ExitStatus {
     use rusqlite::ErrorCode as Code;
     match error.sqlite_error_code() {
-        Some(Code::PermissionDenied | Code::ReadOnly | Code::CannotOpen) => ExitStatus::Privilege,
+        Some(Code::PermissionDenied | Code::ReadOnly) => ExitStatus::Privilege,
+        // also said where no inode is left for the journal; nothing is forbidden to root
+        Some(Code::CannotOpen) if !rustix::process::geteuid().is_root() => ExitStatus::Privilege,
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => ExitStatus::Locked,
         _ => ExitStatus::Failed,
     }
