@@ -135,8 +135,8 @@ fn fill(at: &Path, left: Left) {
         }
         Left::Inodes(left) => {
             let file = |at: u32| filler.join(at.to_string());
-            let made = (0..).take_while(|at| File::create(file(*at)).is_ok()).count();
-            let made = u32::try_from(made).expect("few");
+            let made = (0..INODES).take_while(|at| File::create(file(*at)).is_ok()).count();
+            let made = u32::try_from(made).expect("no more than the file system has");
             assert!(made > left && made < INODES, "{made} of {INODES} were free");
             (made - left..made).for_each(|at| fs::remove_file(file(at)).expect("removed"));
         }
