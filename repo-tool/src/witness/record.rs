@@ -98,7 +98,9 @@ mod tests {
 
     fn witnessed(entries: &[&str], time: u64) -> Witnessed {
         let mut frontier = Frontier::empty();
-        entries.iter().for_each(|entry| frontier.push(leaf_hash(entry.as_bytes())));
+        for entry in entries {
+            frontier.push(leaf_hash(entry.as_bytes()));
+        }
         let head = SignedHead {
             origin: "example.org/log".parse().expect("a name"),
             size: frontier.size(),
