@@ -81,6 +81,17 @@ pub struct Run {
     pub failed: Vec<(String, WitnessError)>,
 }
 
+/// A location that means the same from wherever the witness is run.
+fn lasting(signer: &KeyLocation) -> KeyLocation {
+    match signer {
+        KeyLocation::File(path) => {
+            // it was just opened by this name, so there is a directory that it counts from
+            KeyLocation::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        }
+        other => other.clone(),
+    }
+}
+
 /// A head that a source has, signed by the log's own keys.
 struct Found {
     bytes: Vec<u8>,
@@ -100,7 +111,7 @@ impl Witness {
         let mut made = None;
         RoleDir::create(path, |directory| {
             let (public, location) = if let Some(signer) = signer {
-                (FoundKey::open(signer, passphrases)?.public_key().clone(), signer.clone())
+                (FoundKey::open(signer, passphrases)?.public_key().clone(), lasting(signer))
             } else {
                 let file = directory.keys().join("witness.pem");
                 let public = generate(&KeyLocation::File(file), passphrases)?;

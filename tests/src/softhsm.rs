@@ -24,7 +24,7 @@ pub const PIN: &str = "correct-horse-1234";
 /// Tokens below a laboratory.
 #[derive(Debug)]
 pub struct SoftHsm {
-    library: PathBuf,
+    module: PathBuf,
     config: PathBuf,
     pin: PathBuf,
 }
@@ -40,7 +40,7 @@ impl SoftHsm {
         fs::write(&config, text).expect("written");
         let pin = lab.path("pin");
         fs::write(&pin, format!("{PIN}\n")).expect("written");
-        Self { library: library(), config, pin }
+        Self { module: module(), config, pin }
     }
 
     /// Makes a token with this label.
@@ -56,7 +56,7 @@ impl SoftHsm {
 
     /// The URI of the key `object` in the token `label`.
     pub fn uri(&self, label: &str, object: &str) -> String {
-        format!("pkcs11:token={label};object={object}?module-path={}", self.library.display())
+        format!("pkcs11:token={label};object={object}?module-path={}", self.module.display())
     }
 
     /// The same command, which finds the tokens and their PIN.
@@ -68,7 +68,7 @@ impl SoftHsm {
 const INSTALL: &str = "these tests need SoftHSM: apt-get install softhsm2, \
                        or name its library with SOFTHSM2_LIBRARY";
 
-fn library() -> PathBuf {
+fn module() -> PathBuf {
     if let Some(path) = env::var_os(LIBRARY_VARIABLE) {
         return path.into();
     }

@@ -154,3 +154,14 @@ fn a_fork_is_refused_and_what_one_is_shown_is_not_what_another_accepts() {
     fs::write(&path, head).expect("written");
     lab.endpoint("update").done();
 }
+
+#[test]
+fn a_key_file_is_found_from_wherever_the_witness_is_run() {
+    let lab = Lab::new();
+    let key = "--name witness.example.net --signer file:key.pem";
+    lab.patchrepo("key generate --no-passphrase").words(key).done();
+    lab.patchrepo("witness init witness --no-passphrase").words(key).done();
+    let settings = fs::read_to_string(lab.path("witness/config.toml")).expect("its settings");
+    let place = format!("file:{}", lab.path("key.pem").display());
+    assert!(settings.contains(&place), "{settings}");
+}
