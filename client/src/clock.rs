@@ -1,11 +1,9 @@
-//! The local clock, the one place where it is read.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! What the machine's clock says, as a client takes it.
 
 use countersign_format::time::Timestamp;
 
-/// What the machine's clock says, kept within what a [`Timestamp`] can hold.
+/// What the machine's clock says, kept within what a [`Timestamp`] can hold: a clock of before 1970
+/// is taken for one of 1970, which every check of an age refuses.
 pub fn now() -> Timestamp {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Timestamp::from_seconds(seconds).unwrap_or(Timestamp::MAX)
+    countersign_store::clock::now().unwrap_or(Timestamp::EPOCH)
 }

@@ -28,15 +28,18 @@ pub use error::{
     Layer, PolicyError, Refusal, Role, Shortfall, Uncounted, UncountedReason, Verdict,
 };
 pub use gathering::{Gathering, verify_brought, verify_gathered};
-pub use index::{CheckpointContext, SignedCheckpoint, verify_checkpoint, verify_first_checkpoint};
+pub use index::{
+    CheckpointContext, SignedCheckpoint, verify_checkpoint, verify_first_checkpoint,
+    verify_waiting_checkpoint,
+};
 pub use single::{check_unexpired, verify_directory, verify_own_signature};
 
 /// Something whose signatures suffice. Only this module makes one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified<T>(T);
 
-/// Something that the collection signed and the distribution has not yet. Enough for a distribution
-/// to look at and to countersign, never enough for a client. Only this module makes one.
+/// Something that the collection signed and the distribution, or the witnesses, have not yet. Enough
+/// to look at and to add a signature, never enough for a client. Only this module makes one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FirstVerified<T>(T);
 

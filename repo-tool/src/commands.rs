@@ -1,11 +1,10 @@
 //! What each command of `patchrepo` does: reads its arguments, calls the library, prints.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::Args;
 use countersign_format::time::Timestamp;
-use countersign_store::{Holder, Lock};
+use countersign_store::{Holder, Lock, clock};
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output};
 use serde::Serialize;
 
@@ -75,10 +74,7 @@ impl DestinationArgs {
 
 /// What the machine's clock says.
 pub fn now() -> Result<Timestamp, Failure> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let since = since.map_err(|_| "the machine's clock is before 1970");
-    Timestamp::from_seconds(since.or_fail(ExitStatus::Failed)?.as_secs())
-        .or_fail(ExitStatus::Failed)
+    clock::now().ok_or("the machine's clock is before 1970").or_fail(ExitStatus::Failed)
 }
 
 /// Waits for what goes on over the network. One thread is enough: it waits, it does not work.

@@ -23,8 +23,8 @@ mod packs;
 mod patches;
 
 pub use error::{Fork, NoSource, ReplicaError};
-pub(crate) use heads::newest_times;
 pub use heads::{Head, HeldHead, Signatures};
+pub(crate) use heads::{newest_times, time_of};
 pub use log::copy_log;
 pub(crate) use log::held_entries;
 pub use patches::{Judge, Wanted, fetch_patches};

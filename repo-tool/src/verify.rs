@@ -29,6 +29,7 @@ mod listing;
 mod log;
 mod reader;
 mod tree;
+mod waiting;
 
 pub use entries::EntryCounts;
 pub use finding::{Finding, FindingKind};
@@ -79,6 +80,9 @@ pub struct Verification {
     pub authority: AuthoritySummary,
     /// The logs, the collection's first.
     pub logs: Vec<LogSummary>,
+    /// The same by the heads that wait for their witnesses (SPEC §4.6). Those that are not signed,
+    /// or go on from no published head, are among the findings alone.
+    pub waiting: Vec<LogSummary>,
     /// Patches whose note and archive were checked.
     pub patches: u64,
     /// Bytes of their archives.
@@ -161,7 +165,9 @@ pub async fn verify(
     };
     heads::check_directory(&mut check, &context).await;
     let heads = heads::check_all(&mut check, &context).await;
-    let logs = check.logs(&authority, &context, &heads, progress).await;
+    let mut logs = check.logs(&authority, &context, &heads, progress).await;
+    let published = (heads.as_slice(), &mut logs);
+    let waiting = waiting::check(&mut check, (&authority, &context), published, progress).await;
     let summary = check.jobs(&authority, &context, logs.jobs, progress).await;
     if let Some(root) = root {
         listing::check(&mut check, root, &logs.trees).await;
@@ -176,6 +182,7 @@ pub async fn verify(
             expires: newest.expires,
         },
         logs: logs.summaries,
+        waiting,
         patches: summary.patches,
         archive_bytes: summary.archive_bytes,
         packs: summary.packs,

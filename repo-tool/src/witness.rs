@@ -10,34 +10,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use countersign_format::authority::{AuthorityNote, DistributionRole};
-use countersign_format::checkpoint::Checkpoint;
 use countersign_format::key::{KeyName, SignatureType, Vkey};
-use countersign_format::layout::{self, Log};
-use countersign_format::limits::MAX_NOTE;
-use countersign_format::note::Note;
-use countersign_format::policy::{CheckpointContext, Clock, verify_first_checkpoint};
+use countersign_format::layout::Log;
+use countersign_format::policy::Clock;
 use countersign_format::signature::cosign;
 use countersign_format::time::Timestamp;
 use countersign_store::authority::Anchor;
 use countersign_store::crash::crash_point;
 use countersign_store::durable::Access;
-use countersign_store::follow::{FollowError, follow};
 use countersign_store::{Failover as _, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
 use crate::key_store::{FoundKey, KeyLocation, Passphrases, SigningKey, generate};
-use crate::publish::SignedHead;
-use crate::replica::{Fork, Replica, ReplicaError, newest_times};
+use crate::replica::{Replica, ReplicaError};
 use crate::role_dir::{Role, RoleDir};
 use crate::round::{Cosignature, Cosignatures};
 
 mod error;
+mod look;
 mod record;
 
 pub use error::WitnessError;
-use record::Witnessed;
+pub use look::Found;
+use look::{Look, read_distribution};
 
 /// Where the authority notes and the evidence are.
 const REPOSITORY: &str = "repository";
@@ -68,6 +64,9 @@ pub struct WitnessOptions {
     pub anchor: Anchor,
     /// The time.
     pub now: Timestamp,
+    /// A person says that the published heads are the newest that this witness ever cosigned, since
+    /// its record was lost or restored from a backup.
+    pub adopts_public_heads: bool,
 }
 
 /// What a run came to.
@@ -90,13 +89,6 @@ fn lasting(signer: &KeyLocation) -> KeyLocation {
         }
         other => other.clone(),
     }
-}
-
-/// A head that a source has, signed by the log's own keys.
-struct Found {
-    bytes: Vec<u8>,
-    checkpoint: Checkpoint,
-    note: Note,
 }
 
 impl Witness {
@@ -158,22 +150,27 @@ impl Witness {
         key: &SigningKey,
         options: &WitnessOptions,
     ) -> Result<Run, WitnessError> {
-        let mut failed = Vec::new();
+        let mut failed: Vec<(String, WitnessError)> = Vec::new();
+        let mut unproven = Vec::new();
         for source in sources {
-            match self.run_from(source, key, options).await {
+            match self.run_from(source, key, options, &unproven).await {
                 Ok(cosignatures) => {
                     let source = source.name().to_owned();
                     return Ok(Run { cosignatures, source, failed });
                 }
-                Err(WitnessError::Replica(error))
-                    if error.is_worth_another_server() && !error.is_fork() =>
-                {
-                    failed.push((source.name().to_owned(), error.into()));
+                Err(error) if error.is_worth_another_server() => {
+                    if let WitnessError::Unproven { found, .. } = &error {
+                        unproven.push(Found::clone(found));
+                    }
+                    failed.push((source.name().to_owned(), error));
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(failed.pop().map_or(WitnessError::NoSource, |(_, error)| error))
+        // a head that may be of another history says more than a server that is away
+        let is_unproven = |(_, error): &(_, _)| matches!(error, WitnessError::Unproven { .. });
+        let worst = failed.iter().position(is_unproven).or(failed.len().checked_sub(1));
+        Err(worst.map_or(WitnessError::NoSource, |worst| failed.swap_remove(worst).1))
     }
 
     async fn run_from(
@@ -181,6 +178,7 @@ impl Witness {
         source: &Arc<Source>,
         key: &SigningKey,
         options: &WitnessOptions,
+        unproven: &[Found],
     ) -> Result<Cosignatures, WitnessError> {
         let root = self.directory.state().join(REPOSITORY);
         fs::create_dir_all(&root).map_err(ReplicaError::local("make", &root))?;
@@ -189,10 +187,17 @@ impl Witness {
         let walk = replica.copy_authority(&options.anchor, clock).await?;
         let authority = walk.chain().newest();
         let distribution = read_distribution(&replica, authority).await?;
-        let mut next = Vec::new();
-        for log in [Log::Collection, Log::Distribution] {
-            next.push(self.look_at(&replica, log, (authority, distribution), options.now).await?);
-        }
+        let look = Look {
+            directory: &self.directory,
+            replica: &replica,
+            authority,
+            distribution,
+            now: options.now,
+            key: &self.config.key,
+            adopts: options.adopts_public_heads,
+            unproven,
+        };
+        let next = [look.at(Log::Collection).await?, look.at(Log::Distribution).await?];
         let mut heads = Vec::new();
         for witnessed in next {
             // recorded first: whatever happens then, no other tree of this size is ever cosigned
@@ -204,104 +209,4 @@ impl Witness {
         }
         Ok(Cosignatures { witness: self.config.key.clone(), heads })
     }
-
-    /// Fetches a log's head, checks that it is signed and extends the one that was cosigned last,
-    /// and returns what is to be recorded before it is cosigned.
-    async fn look_at(
-        &self,
-        replica: &Replica,
-        log: Log,
-        (authority, distribution): (&AuthorityNote, &DistributionRole),
-        now: Timestamp,
-    ) -> Result<Witnessed, WitnessError> {
-        let origin = &authority.log_role(log, distribution).origin;
-        let held = Witnessed::load(&self.directory, origin)?;
-        let note = Note::parse(held.note.as_bytes(), MAX_NOTE).ok();
-        let newest = note.map(|note| newest_times(&note, authority, distribution));
-        let found = read_signed(replica, log, |file, bytes| {
-            let context = CheckpointContext {
-                file,
-                log,
-                authority,
-                distribution,
-                clock: Clock::local(now),
-                newest: &newest.clone().unwrap_or_default(),
-            };
-            let signed = verify_first_checkpoint(&bytes, &context)?;
-            let (checkpoint, note) = (signed.checkpoint.clone(), signed.note.clone());
-            Ok(Found { bytes, checkpoint, note })
-        });
-        let found = found.await?;
-        replica
-            .check_forward(log, &held.head.checkpoint(), &found.checkpoint)
-            .or_else(|error| keep_fork(replica, log, &held, &found, error))?;
-        let take = &mut |_, _: &[u8]| Ok(());
-        let followed = follow(replica.source(), log, &held.held(), &found.checkpoint, take).await;
-        let reached = match followed {
-            Ok(reached) => reached,
-            Err(FollowError::Root { size, expected, found: made, .. }) => {
-                let source_name = replica.source().name().to_owned();
-                let other = format!("what extends the {} cosigned entries", held.head.size);
-                let fork = Fork { source_name, log, size, found: expected, named: made, other };
-                let error = ReplicaError::Fork(Box::new(fork));
-                return keep_fork(replica, log, &held, &found, error);
-            }
-            Err(error) => return Err(ReplicaError::from(error).into()),
-        };
-        let time = held.time(now)?;
-        let text = String::from_utf8_lossy(&found.note.to_bytes()).into_owned();
-        Ok(Witnessed::new(SignedHead::new(&found.checkpoint, time), &reached, text))
-    }
-}
-
-/// Keeps two statements that contradict each other, if that is what `error` says.
-fn keep_fork<T>(
-    replica: &Replica,
-    log: Log,
-    held: &Witnessed,
-    found: &Found,
-    error: ReplicaError,
-) -> Result<T, WitnessError> {
-    if error.is_fork() {
-        let size = found.checkpoint.size;
-        replica.keep_contradiction(log, size, held.note.as_bytes(), &found.bytes)?;
-        let evidence = replica.evidence();
-        return Err(WitnessError::Fork { source: Box::new(error), evidence });
-    }
-    Err(error.into())
-}
-
-/// Which distribution's repository it is: the one whose log's head lies there.
-async fn read_distribution<'a>(
-    replica: &Replica,
-    authority: &'a AuthorityNote,
-) -> Result<&'a DistributionRole, WitnessError> {
-    let found = read_signed(replica, Log::Distribution, |_, bytes| Ok(bytes)).await?;
-    let note = Note::parse(&found, MAX_NOTE).ok();
-    let origin = note.and_then(|note| Checkpoint::parse(note.text()).ok()).map(|head| head.origin);
-    let listed = authority.distributions.iter();
-    let role = listed.into_iter().find(|role| Some(&role.log.origin) == origin.as_ref());
-    role.ok_or_else(|| {
-        let source = replica.source().name().to_owned();
-        let origin = origin.map_or_else(|| "nothing".to_owned(), |origin| origin.to_string());
-        WitnessError::OtherOrigin { source_name: source, origin }
-    })
-}
-
-/// Reads the head that waits for witnesses, or else the published one, and has it judged.
-async fn read_signed<T>(
-    replica: &Replica,
-    log: Log,
-    judge: impl Fn(&str, Vec<u8>) -> Result<T, ReplicaError>,
-) -> Result<T, ReplicaError> {
-    let candidate = layout::candidate(log);
-    let (path, bytes) = if let Some(bytes) = replica.get(&candidate, MAX_NOTE).await? {
-        (candidate, bytes)
-    } else {
-        let path = layout::checkpoint(log);
-        let bytes = replica.get_required(&path, MAX_NOTE).await?;
-        (path, bytes)
-    };
-    let name = replica.source().name().trim_end_matches('/');
-    judge(&format!("{name}/{path}"), bytes)
 }

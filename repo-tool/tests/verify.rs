@@ -14,6 +14,9 @@ use countersign_store::{Location, Source};
 use countersign_terminal::{ExitStatus, Progress};
 use patchrepo::verify::{CheckedAs, FindingKind, Verification, VerifyError, VerifyOptions, verify};
 
+#[path = "verify/waiting.rs"]
+mod waiting;
+
 fn payload(version: &str) -> Payload {
     Payload::new().program("opt/acme/agent", version).file("opt/acme/data", "the same")
 }

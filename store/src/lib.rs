@@ -3,7 +3,7 @@
 //! In scope: reading from a directory, over HTTP(S) and from memory, with a bound on everything
 //! that a server may send and on the time it may take; several servers with failover; durable
 //! writing in the order that readers rely on; locks between processes; named points at which tests
-//! kill a process or make a system call fail.
+//! kill a process or make a system call fail; the clock.
 //!
 //! Out of scope: what the bytes mean. Nothing here checks a signature; whoever reads through this
 //! crate trusts nothing that it returns.
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod clock;
 pub mod crash;
 mod directory;
 pub mod durable;

@@ -1,6 +1,7 @@
 //! Witnesses: one of two must have cosigned a head before clients take it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use countersign_tests::Lab;
@@ -164,4 +165,97 @@ fn a_key_file_is_found_from_wherever_the_witness_is_run() {
     let settings = fs::read_to_string(lab.path("witness/config.toml")).expect("its settings");
     let place = format!("file:{}", lab.path("key.pem").display());
     assert!(settings.contains(&place), "{settings}");
+}
+
+/// Alters the last of the `size` entries of the collection's log below `public`.
+fn alter_last_entry(public: &Path, size: u64) {
+    let log = public.join("collection");
+    fs::remove_dir_all(log.join("pack")).expect("readers do without");
+    let bundle = log.join(format!("tile/entries/000.p/{size}"));
+    let mut bytes = fs::read(&bundle).expect("the entries");
+    *bytes.last_mut().expect("some") ^= 1;
+    fs::write(&bundle, bytes).expect("written");
+}
+
+#[test]
+fn a_server_that_alters_entries_accuses_nobody_of_a_fork() {
+    let lab = lab_with_witnesses();
+    copy(&lab, PUBLIC, "altered");
+    alter_last_entry(&lab.path("altered"), 2);
+    let before = snapshot(&lab.path("w2"), &["state/repository", "lock"]);
+    witness(&lab, "w2", "altered")
+        .exits(12)
+        .says("altered: the collection log's head of 2 entries, which patches.example.org/collection signed,")
+        .says("is not what its entries there lead to")
+        .says("not that a key signed two histories");
+    assert!(snapshot(&lab.path("w2"), &["state/repository", "lock"]) == before);
+    assert!(!lab.path("w2.lines").exists());
+    let kept = lab.path("w2/state/repository/.evidence/collection-2-unproven");
+    let head = fs::read(lab.path(PUBLIC).join("collection/checkpoint")).expect("the head");
+    assert_eq!(fs::read(kept).expect("the head is kept"), head);
+    // another server shows that it was the first that altered
+    lab.patchrepo(&format!(
+        "witness run w2 altered {PUBLIC} --authority authority.note -o w2.lines"
+    ))
+    .done()
+    .says("altered is passed over")
+    .says("Cosigned patches.example.org/collection");
+}
+
+#[test]
+fn a_head_whose_entries_another_server_shows_to_be_others_is_a_fork() {
+    let lab = lab_with_witnesses();
+    witness(&lab, "w2", PUBLIC).done();
+    copy(&lab, "repo", "thief");
+    // the thief has the collection's key, and shows its head above entries that are not its own
+    for (repo, versions) in [("thief", &["6.6.6"][..]), ("repo", &["2.0.0", "3.0.0"])] {
+        for version in versions {
+            fs::write(lab.path("tree/opt/acme/agent"), version).expect("written");
+            let add = format!("collection add {repo}/collection tree --name acme-agent");
+            lab.patchrepo(&add).words("--version").arg(version).done();
+            lab.patchrepo(&format!("collection publish {repo}/collection")).done();
+        }
+        lab.patchrepo(&format!("distribution sync {repo}/distribution")).done();
+        lab.patchrepo(&format!("distribution refresh {repo}/distribution --force")).exits(10);
+    }
+    copy(&lab, "thief/distribution/public", "shown");
+    let pending = "collection/checkpoint.pending";
+    assert!(lab.path("shown").join(pending).exists());
+    alter_last_entry(&lab.path("shown"), 5);
+    witness(&lab, "w2", "shown").exits(12).says("not that a key signed two histories");
+    lab.patchrepo(&format!("witness run w2 shown {PUBLIC} --authority authority.note -o w2.lines"))
+        .exits(12)
+        .says("nothing is cosigned: a log was forked")
+        .says("shown: the collection log was forked: at 5 entries");
+    for (which, place) in [("held", PUBLIC), ("found", "shown")] {
+        let kept = lab.path(&format!("w2/state/repository/.evidence/collection-5-{which}"));
+        let head = fs::read(lab.path(place).join(pending)).expect("a head that waits");
+        assert_eq!(fs::read(kept).expect("both heads are kept"), head, "{which}");
+    }
+}
+
+#[test]
+fn a_witness_that_was_restored_from_a_backup_notices() {
+    let lab = lab_with_witnesses();
+    witness(&lab, "w2", PUBLIC).done();
+    copy(&lab, "w2", "backup");
+    collect_next(&lab);
+    release_next(&lab, "repo/distribution", "stable");
+    witness(&lab, "w2", PUBLIC).done();
+    lab.patchrepo("distribution import repo/distribution w2.lines").done();
+    lab.patchrepo("distribution publish repo/distribution").done();
+    fs::remove_dir_all(lab.path("w2")).expect("lost");
+    copy(&lab, "backup", "w2");
+    fs::remove_file(lab.path("w2.lines")).expect("removed");
+    let before = snapshot(&lab.path("w2"), &["state/repository", "lock"]);
+    witness(&lab, "w2", PUBLIC)
+        .exits(12)
+        .says("this witness's own signature of")
+        .says("stands on the head of 5 entries of patches.example.org/collection")
+        .says("its record ends at 2 entries");
+    assert!(snapshot(&lab.path("w2"), &["state/repository", "lock"]) == before);
+    assert!(!lab.path("w2.lines").exists());
+    // told by a person, it goes on from there
+    witness(&lab, "w2", PUBLIC).arg("--adopt-public-heads").done().says("with 5 entries");
+    witness(&lab, "w2", PUBLIC).done();
 }

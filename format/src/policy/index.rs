@@ -46,24 +46,20 @@ pub fn verify_checkpoint(
     bytes: &[u8],
     context: &CheckpointContext<'_>,
 ) -> Result<Verified<SignedCheckpoint>, PolicyError> {
-    let distribution = Role::Distribution(context.distribution.name.clone());
-    let mut requirements = own_requirements(context, distribution.clone());
-    if context.log == Log::Collection {
-        requirements.push(context.cosigned(distribution, &context.distribution.log));
-    }
-    let own = context.authority.log_role(context.log, context.distribution);
-    let witnesses = &context.authority.witnesses;
-    requirements.push(Requirement {
-        role: Role::Witness,
-        form: Form::Cosignature(context.freshness(own.max_age)),
-        threshold: witnesses.quorum,
-        candidates: witnesses
-            .keys
-            .iter()
-            .map(|vkey| Candidate { name: &vkey.name, key: &vkey.key, retired: None })
-            .collect(),
-    });
+    let mut requirements = server_requirements(context);
+    requirements.push(context.witnessed(context.authority.witnesses.quorum));
     check(bytes, context, &requirements).map(Verified)
+}
+
+/// Verifies a checkpoint that waits for its witnesses (SPEC §4.6): the servers' signatures that
+/// [`verify_checkpoint`] asks for, and no quorum. No reader of the published log may take it.
+pub fn verify_waiting_checkpoint(
+    bytes: &[u8],
+    context: &CheckpointContext<'_>,
+) -> Result<FirstVerified<SignedCheckpoint>, PolicyError> {
+    let mut requirements = server_requirements(context);
+    requirements.push(context.witnessed(0));
+    check(bytes, context, &requirements).map(FirstVerified)
 }
 
 /// Verifies a checkpoint of the collection's log for a distribution: the collection's signatures
@@ -74,6 +70,16 @@ pub fn verify_first_checkpoint(
 ) -> Result<FirstVerified<SignedCheckpoint>, PolicyError> {
     let distribution = Role::Distribution(context.distribution.name.clone());
     check(bytes, context, &own_requirements(context, distribution)).map(FirstVerified)
+}
+
+/// The signatures of the log's own keys, and on the collection's log those of the distribution's.
+fn server_requirements<'a>(context: &CheckpointContext<'a>) -> Vec<Requirement<'a>> {
+    let distribution = Role::Distribution(context.distribution.name.clone());
+    let mut requirements = own_requirements(context, distribution.clone());
+    if context.log == Log::Collection {
+        requirements.push(context.cosigned(distribution, &context.distribution.log));
+    }
+    requirements
 }
 
 /// The signatures of the log's own keys: timestamped ones by the threshold, and plain ones, which
@@ -122,6 +128,19 @@ impl<'a> CheckpointContext<'a> {
             form: Form::Cosignature(self.freshness(log.max_age)),
             threshold: log.threshold,
             candidates: candidates(log),
+        }
+    }
+
+    fn witnessed(&self, quorum: u32) -> Requirement<'a> {
+        let own = self.authority.log_role(self.log, self.distribution);
+        let witnesses = self.authority.witnesses.keys.iter();
+        Requirement {
+            role: Role::Witness,
+            form: Form::Cosignature(self.freshness(own.max_age)),
+            threshold: quorum,
+            candidates: witnesses
+                .map(|vkey| Candidate { name: &vkey.name, key: &vkey.key, retired: None })
+                .collect(),
         }
     }
 

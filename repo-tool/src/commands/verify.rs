@@ -63,6 +63,10 @@ impl Report for Verified {
         for log in &verification.logs {
             output.print_field(log.log.as_str(), log_line(log));
         }
+        for log in &verification.waiting {
+            let line = format!("of the {}, for its witnesses: {}", log.log, log_line(log));
+            output.print_field("waiting", line);
+        }
         output.print_field(
             "patches",
             format!(

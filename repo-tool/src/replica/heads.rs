@@ -180,7 +180,8 @@ pub(crate) fn newest_times(
     times
 }
 
-fn time_of(text: &str, line: &SignatureLine, key: &Vkey) -> Option<Timestamp> {
+/// When a key made a line on a note's text; none if the line is not a timestamped one of that key.
+pub(crate) fn time_of(text: &str, line: &SignatureLine, key: &Vkey) -> Option<Timestamp> {
     let is_theirs = line.name == key.name && line.id == key.id(SignatureType::Cosignature);
     let (time, signature) = line.body.split_first_chunk::<8>().filter(|_| is_theirs)?;
     let time = u64::from_be_bytes(*time);

@@ -8,7 +8,7 @@ use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use countersign_format::note::Note;
 use countersign_format::policy::{
     CheckpointContext, Counted, PolicyError, Role, SignedCheckpoint, SignerTimes,
-    verify_checkpoint, verify_directory, verify_first_checkpoint,
+    verify_checkpoint, verify_directory, verify_first_checkpoint, verify_waiting_checkpoint,
 };
 use countersign_format::time::Timestamp;
 
@@ -18,8 +18,11 @@ use super::{
 };
 
 /// The head of a log, as its file says. Where the policy refuses it, that was reported.
+#[derive(Clone)]
 pub(super) struct Head {
     pub(super) log: Log,
+    /// Where it stands: published, or waiting for its witnesses.
+    pub(super) file: RepoPath,
     pub(super) checkpoint: Checkpoint,
     time: Option<Timestamp>,
 }
@@ -98,33 +101,40 @@ pub(super) async fn check_all(check: &mut Check, context: &Context<'_>) -> Vec<H
     for log in logs {
         let path = layout::checkpoint(*log);
         if let Some(bytes) = check.read_required(&path, MAX_NOTE).await {
-            heads.extend(check_one(check, context, *log, &path, &bytes));
+            heads.extend(check_one(check, context, *log, path, &bytes));
         }
     }
     heads
+}
+
+/// The head of a log that waits for its witnesses, if one does and its servers have signed it.
+pub(super) async fn waiting(check: &mut Check, context: &Context<'_>, log: Log) -> Option<Head> {
+    let path = layout::candidate(log);
+    let bytes = check.read(&path, MAX_NOTE).await?;
+    check_one(check, context, log, path, &bytes).filter(|head| head.time.is_some())
 }
 
 fn check_one(
     check: &mut Check,
     context: &Context<'_>,
     log: Log,
-    path: &RepoPath,
+    file: RepoPath,
     bytes: &[u8],
 ) -> Option<Head> {
-    match judge(context, log, path, bytes) {
+    match judge(context, log, &file, bytes) {
         Ok(signed) => {
-            plain_lines(check, context, log, path, &signed.counted);
-            strangers(check, context, log, path, &signed.note);
+            plain_lines(check, context, log, &file, &signed.counted);
+            strangers(check, context, log, &file, &signed.note);
             let time = signed.counted.iter().filter_map(|line| line.time).min();
-            Some(Head { log, checkpoint: signed.checkpoint, time })
+            Some(Head { log, file, checkpoint: signed.checkpoint, time })
         }
         Err(error) => {
             check.findings.policy(&error);
             // go on with what the text says: what else is wrong is worth knowing too
             let note = Note::parse(bytes, MAX_NOTE).ok()?;
-            strangers(check, context, log, path, &note);
+            strangers(check, context, log, &file, &note);
             let checkpoint = Checkpoint::parse(note.text()).ok()?;
-            Some(Head { log, checkpoint, time: None })
+            Some(Head { log, file, checkpoint, time: None })
         }
     }
 }
@@ -145,6 +155,8 @@ fn judge(
     };
     if context.is_first {
         Ok(SignedCheckpoint::clone(&*verify_first_checkpoint(bytes, &context_of_log)?))
+    } else if *path == layout::candidate(log) {
+        Ok(SignedCheckpoint::clone(&*verify_waiting_checkpoint(bytes, &context_of_log)?))
     } else {
         Ok(SignedCheckpoint::clone(&*verify_checkpoint(bytes, &context_of_log)?))
     }

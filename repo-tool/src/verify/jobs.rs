@@ -127,6 +127,17 @@ pub(super) async fn run(
     }
 }
 
+impl Job {
+    /// Whether it checks the same files.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Patch(left), Self::Patch(right)) => left.index == right.index,
+            (Self::Pack(left), Self::Pack(right)) => left.path == right.path,
+            _ => false,
+        }
+    }
+}
+
 impl Summary {
     fn add(&mut self, other: Self) {
         self.patches += other.patches;

@@ -19,13 +19,8 @@ use crate::tree::Tree;
 pub(super) async fn check(check: &mut Check, root: &Path, trees: &[Tree]) {
     let mut paths = Vec::new();
     list(check, root, "", &mut paths);
-    let waits = |path: &String| matches!(Place::parse(path), Some(Place::Candidate(_)));
-    let is_waiting = paths.iter().any(waits);
     for path in paths {
         let place = Place::parse(&path);
-        if is_waiting && place.is_some_and(may_wait) {
-            continue;
-        }
         if is_private(&path) || place.is_some_and(|place| check.seen.contains(&place.path())) {
             continue;
         }
@@ -49,11 +44,6 @@ pub(super) async fn check(check: &mut Check, root: &Path, trees: &[Tree]) {
             unexpected(check, &path, place);
         }
     }
-}
-
-/// Whether a file may be there for a head that waits for its witnesses. Nobody reads it before.
-fn may_wait(place: Place) -> bool {
-    !matches!(place, Place::Authority { .. } | Place::Directory | Place::Checkpoint(_))
 }
 
 /// Collects the paths of regular files; everything else is named at once.
@@ -94,8 +84,9 @@ fn unexpected(check: &mut Check, path: &str, place: Option<Place>) {
         Some(Place::Archive(_) | Place::PatchNote(_)) => {
             "of a patch that is not published here, or not released"
         }
+        Some(Place::Candidate(_)) => "a head that waits for no witness here",
         Some(Place::Authority { .. }) => "beyond the end of the chain of authority notes",
-        Some(_) => "belongs to no head that is published",
+        Some(_) => "belongs to no head that is published or waits for its witnesses",
     };
     check.findings.add(path, FindingKind::Unexpected, message);
 }

@@ -105,7 +105,7 @@ impl Sides {
                 signed.to_base64(),
                 root.to_base64()
             );
-            check.findings.add(layout::checkpoint(log), FindingKind::Fork, message);
+            check.findings.add(&head.file, FindingKind::Fork, message);
         }
         for (index, (first, count)) in self.contradictions {
             let width = tile_width(size, 0, index);

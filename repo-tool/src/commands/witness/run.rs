@@ -32,6 +32,9 @@ pub struct RunArgs {
     sources: Vec<Location>,
     #[command(flatten)]
     authority: AuthorityArgs,
+    /// Go on from the published heads, though the record of what was cosigned is behind them
+    #[arg(long)]
+    adopt_public_heads: bool,
     /// The file to write the lines to, one for each log
     #[arg(short, long, value_name = "LINES")]
     output: PathBuf,
@@ -67,7 +70,11 @@ impl Report for Cosigned {
 pub fn run(arguments: &RunArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let witness = Witness::open(&arguments.directory)?;
     let _lock = lock(witness.directory(), output)?;
-    let options = WitnessOptions { anchor: arguments.authority.read()?, now: now()? };
+    let options = WitnessOptions {
+        anchor: arguments.authority.read()?,
+        now: now()?,
+        adopts_public_heads: arguments.adopt_public_heads,
+    };
     let key = witness.key(&Passphrases::new(&arguments.passphrase))?;
     let sources = arguments.sources.iter().map(|place| open_source(place).map(Arc::new));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
