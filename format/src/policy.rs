@@ -29,8 +29,8 @@ pub use error::{
 };
 pub use gathering::{Gathering, verify_brought, verify_gathered};
 pub use index::{
-    CheckpointContext, SignedCheckpoint, verify_checkpoint, verify_first_checkpoint,
-    verify_waiting_checkpoint,
+    CheckpointContext, SignedCheckpoint, tally_checkpoint, verify_checkpoint,
+    verify_first_checkpoint, verify_waiting_checkpoint,
 };
 pub use single::{check_unexpired, verify_directory, verify_own_signature};
 
@@ -97,6 +97,17 @@ pub struct Counted {
     pub key: PublicKey,
     /// When it was made, for timestamped cosignatures.
     pub time: Option<Timestamp>,
+}
+
+/// How many different keys of a role count on a file, and how many must.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tally {
+    /// The role.
+    pub role: Role,
+    /// How many must count.
+    pub needed: u32,
+    /// How many do.
+    pub found: u32,
 }
 
 /// A key that may sign, and whether its signature counts.
@@ -171,6 +182,20 @@ fn decide(note: &Note, requirements: &[Requirement<'_>]) -> Result<Vec<Counted>,
         }
     }
     if shortfalls.is_empty() { Ok(counted) } else { Err(Refusal::TooFew(shortfalls)) }
+}
+
+/// For each requirement that asks for a signature, what [`decide`] makes of it by itself.
+fn tally(note: &Note, requirements: &[Requirement<'_>]) -> Result<Vec<Tally>, Refusal> {
+    let asks = |requirement: &&Requirement<'_>| requirement.threshold > 0;
+    let count = |requirement: &Requirement<'_>| {
+        let found = match decide(note, std::slice::from_ref(requirement)) {
+            Ok(counted) => u32::try_from(counted.len()).expect("at most MAX_SIGNATURE_LINES"),
+            Err(Refusal::TooFew(shortfalls)) => shortfalls.iter().map(|short| short.found).sum(),
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Tally { role: requirement.role.clone(), needed: requirement.threshold, found })
+    };
+    requirements.iter().filter(asks).map(count).collect()
 }
 
 impl<'a> Requirement<'a> {

@@ -25,6 +25,7 @@ pub mod mirror;
 pub mod patch_selector;
 pub mod prove;
 pub mod publish;
+pub mod rehearsal;
 pub mod replica;
 pub mod role_dir;
 pub mod round;

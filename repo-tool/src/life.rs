@@ -136,14 +136,15 @@ pub fn keys(versions: &[Version], times: &SignerTimes) -> Vec<KeyLife> {
 }
 
 /// A key as a note lists it.
-struct Listed {
-    role: String,
-    vkey: Vkey,
-    epoch: Option<u32>,
-    until: Option<u64>,
+pub(crate) struct Listed {
+    pub(crate) role: String,
+    pub(crate) vkey: Vkey,
+    pub(crate) epoch: Option<u32>,
+    pub(crate) until: Option<u64>,
 }
 
-fn listed(note: &AuthorityNote) -> Vec<Listed> {
+/// All keys of a note, by role.
+pub(crate) fn listed(note: &AuthorityNote) -> Vec<Listed> {
     let plain = |role: &str, keys: &[Vkey]| -> Vec<Listed> {
         let one = |vkey: &Vkey| {
             let (role, vkey) = (role.to_owned(), vkey.clone());

@@ -8,7 +8,7 @@ use crate::note::Note;
 
 use super::{
     Candidate, Clock, Counted, FirstVerified, Form, Freshness, Layer, PolicyError, Refusal,
-    Requirement, Role, SignerTimes, Verified, decide,
+    Requirement, Role, SignerTimes, Tally, Verified, decide, tally,
 };
 
 /// What a checkpoint is judged by.
@@ -46,9 +46,7 @@ pub fn verify_checkpoint(
     bytes: &[u8],
     context: &CheckpointContext<'_>,
 ) -> Result<Verified<SignedCheckpoint>, PolicyError> {
-    let mut requirements = server_requirements(context);
-    requirements.push(context.witnessed(context.authority.witnesses.quorum));
-    check(bytes, context, &requirements).map(Verified)
+    check(bytes, context, &client_requirements(context)).map(Verified)
 }
 
 /// Verifies a checkpoint that waits for its witnesses (SPEC §4.6): the servers' signatures that
@@ -70,6 +68,31 @@ pub fn verify_first_checkpoint(
 ) -> Result<FirstVerified<SignedCheckpoint>, PolicyError> {
     let distribution = Role::Distribution(context.distribution.name.clone());
     check(bytes, context, &own_requirements(context, distribution)).map(FirstVerified)
+}
+
+/// Counts, for a person, whose signatures on a checkpoint are enough and whose are not: as
+/// [`verify_checkpoint`] counts, or, with `is_first`, as [`verify_first_checkpoint`] does. An error
+/// where a line of a known key is wrong. What it says is no ground for trust.
+pub fn tally_checkpoint(
+    bytes: &[u8],
+    context: &CheckpointContext<'_>,
+    is_first: bool,
+) -> Result<Vec<Tally>, PolicyError> {
+    let distribution = Role::Distribution(context.distribution.name.clone());
+    let requirements = if is_first {
+        own_requirements(context, distribution)
+    } else {
+        client_requirements(context)
+    };
+    let count = || tally(&Note::parse(bytes, MAX_NOTE)?, &requirements);
+    count().map_err(PolicyError::at(context.file, Layer::Index))
+}
+
+/// All that a client asks of a checkpoint.
+fn client_requirements<'a>(context: &CheckpointContext<'a>) -> Vec<Requirement<'a>> {
+    let mut requirements = server_requirements(context);
+    requirements.push(context.witnessed(context.authority.witnesses.quorum));
+    requirements
 }
 
 /// The signatures of the log's own keys, and on the collection's log those of the distribution's.

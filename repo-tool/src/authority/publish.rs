@@ -1,10 +1,12 @@
 //! Signing the next version, key by key, and publishing it once enough have signed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::key::{KeyName, SignatureType, Vkey};
 use countersign_format::layout;
+use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::policy::Chain;
 use countersign_format::signature::{Signer as _, sign_note};
 use countersign_format::time::Timestamp;
@@ -99,16 +101,9 @@ impl Authority {
     /// Publishes the next version if both thresholds are met, and returns it.
     pub fn publish(&mut self, now: Timestamp) -> Result<Chain, AuthorityError> {
         let draft = self.prepared()?.ok_or(AuthorityError::NothingPrepared)?;
+        let chain = self.successor(&draft)?;
         let version = draft.note().version;
-        let path = layout::authority(version);
-        let bytes = draft.to_bytes();
-        if draft.signatures().is_empty() {
-            return Err(AuthorityError::Unsigned(version));
-        }
-        let chain = match self.chain() {
-            None => Chain::enroll(&bytes, path.as_str())?,
-            Some(chain) => chain.follow(&bytes, path.as_str(), version)?,
-        };
+        let (path, bytes) = (layout::authority(version), draft.to_bytes());
         let mut writer = DirectoryWriter::new(&self.directory().public());
         writer.put_immutable(&path, &bytes)?;
         writer.sync()?;
@@ -117,6 +112,26 @@ impl Authority {
         history::record(self.directory(), now, "publish", &details)?;
         self.chain = Some(chain.clone());
         Ok(chain)
+    }
+
+    /// What clients' chain would be once the next version is published: whether it would be
+    /// accepted. Nothing is written.
+    pub fn successor(&self, draft: &Draft) -> Result<Chain, AuthorityError> {
+        let version = draft.note().version;
+        if draft.signatures().is_empty() {
+            return Err(AuthorityError::Unsigned(version));
+        }
+        let (path, bytes) = (layout::authority(version), draft.to_bytes());
+        Ok(match self.chain() {
+            None => Chain::enroll(&bytes, path.as_str())?,
+            Some(chain) => chain.follow(&bytes, path.as_str(), version)?,
+        })
+    }
+
+    /// The file of the first version: what every chain can begin with.
+    pub fn first_version(&self) -> Result<Option<Vec<u8>>, AuthorityError> {
+        let path = Path::new("public").join(layout::authority(1));
+        Ok(self.directory().read(&path, MAX_AUTHORITY_NOTE)?)
     }
 
     /// Opens a key, and finds by the public key under which name it is listed.

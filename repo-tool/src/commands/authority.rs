@@ -19,6 +19,7 @@ pub mod init;
 pub mod issue;
 mod place;
 pub mod publish;
+mod rehearsal;
 pub mod retire;
 pub mod show;
 pub mod sign;
@@ -36,6 +37,9 @@ pub struct Prepared {
     /// Whether the changes were shown before.
     #[serde(skip)]
     changes_known: bool,
+    /// Whether what comes next is said by somebody else.
+    #[serde(skip)]
+    next_known: bool,
 }
 
 impl Prepared {
@@ -45,7 +49,12 @@ impl Prepared {
             changes: summary(authority.newest(), draft.note()),
             standing: authority.standing(draft),
             changes_known: false,
+            next_known: false,
         }
+    }
+
+    fn without_next(self) -> Self {
+        Self { next_known: true, ..self }
     }
 
     fn without_changes(self) -> Self {
@@ -73,6 +82,9 @@ impl Report for Prepared {
             for name in unsigned {
                 output.print_line(format!("  not signed  {name}"));
             }
+        }
+        if self.next_known {
+            return;
         }
         let met = self.standing.iter().all(Standing::is_met);
         output.note(if met {

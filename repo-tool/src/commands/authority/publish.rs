@@ -6,15 +6,20 @@ use clap::Args;
 use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_format::words::to_words;
+use countersign_store::Location;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
-use super::open_locked;
+use super::{open_locked, rehearsal};
 use crate::commands::now;
 
 /// Publish the next version, once enough keys have signed it
+///
+/// With --dry-run nothing is written, and the exit code is not 0 where signatures are missing or
+/// clients would refuse what the repositories serve now.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
+    patchrepo authority publish /srv/authority --dry-run --repository https://patches.example.org/\n  \
     patchrepo authority publish /srv/authority\n\n\
     The note is written below public/authority/. Servers take it from there; clients get it from\n\
     the distribution.")]
@@ -22,6 +27,12 @@ pub struct PublishArgs {
     /// The authority's directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Publish nothing: show which keys would count, who has signed, and what clients would accept
+    #[arg(long)]
+    dry_run: bool,
+    /// A repository whose heads and patches are judged by the next version; may be repeated
+    #[arg(long, value_name = "URL|DIR", requires = "dry_run")]
+    repository: Vec<Location>,
 }
 
 #[derive(Serialize)]
@@ -42,8 +53,11 @@ impl Report for Published {
     }
 }
 
-/// Publishes and says where.
+/// Publishes and says where; or shows what that would come to.
 pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failure> {
+    if arguments.dry_run {
+        return rehearsal::run(&arguments.directory, &arguments.repository, output);
+    }
     let (mut authority, _lock) = open_locked(&arguments.directory, output)?;
     let chain = authority.publish(now()?)?;
     let version = chain.newest().version;
