@@ -7,7 +7,6 @@ use countersign_format::layout;
 use countersign_format::policy::{Clock, Verdict};
 use countersign_format::words::to_words;
 use countersign_store::Location;
-use countersign_store::mirrors::chain;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, Tone};
 use serde::Serialize;
 
@@ -188,6 +187,5 @@ pub(super) fn rehearsal_failure(error: RehearsalError) -> Failure {
         RehearsalError::Missing { .. } => ExitStatus::Unreachable,
         _ => ExitStatus::Failed,
     };
-    let said = chain(&error);
-    Failure::new(exit, said)
+    Failure::new(exit, error)
 }
