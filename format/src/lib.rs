@@ -15,6 +15,7 @@ pub mod archive;
 pub mod authority;
 mod base64;
 pub mod checkpoint;
+pub mod delta;
 pub mod directory;
 pub mod entry;
 pub mod hash;

@@ -41,6 +41,8 @@ pub const MAX_HOOK: u64 = 1024 * 1024;
 pub const MAX_LINK_TARGET: usize = 4096;
 /// Largest zstd window of an archive, as a power of two: bounds a reader's memory to 8 MiB.
 pub const MAX_WINDOW_LOG: u32 = 23;
+/// Bytes that one block of a delta makes: bounds what making and applying one hold in memory.
+pub const MAX_DELTA_BLOCK: usize = 1024 * 1024;
 /// Largest archive, in bytes, compressed or not.
 pub const MAX_ARCHIVE: u64 = 1 << 40;
 /// Longest `xattrs` value of one file, all values together: the limit of ext4's inode and block.

@@ -1,5 +1,6 @@
 //! The manifest: what an archive brings, removes and runs (SPEC §7, `manifest.json`).
 
+mod delta;
 mod file;
 mod hooks;
 mod raw;
@@ -15,6 +16,7 @@ use crate::name::{PatchName, PatchVersion, Platform, Requirement};
 use crate::relpath::RelPath;
 use crate::tree;
 
+pub use delta::{Bases, BasesError, Delta, DeltaEntryError, Deltas};
 pub use file::{
     FileEntry, FileError, FileKind, FileMeta, LinkTarget, MAX_OWNER_NAME, MAX_XATTR_NAME, Mode,
     Owner, Xattrs,
@@ -49,6 +51,17 @@ pub enum ManifestError {
         /// What is wrong.
         reason: FileError,
     },
+    /// One file's delta is refused.
+    #[error("manifest file {path:?}: {reason}")]
+    Delta {
+        /// The file.
+        path: RelPath,
+        /// What is wrong.
+        reason: DeltaEntryError,
+    },
+    /// The manifest has deltas and not the hash of what they are changes to, or the reverse.
+    #[error("manifest member `bases` stands where there are deltas, and only there")]
+    Bases,
     /// Paths are not in ascending byte order, or one is there twice.
     #[error("manifest member `{list}` is not in strictly ascending order at {path:?}")]
     Order {
@@ -117,6 +130,8 @@ pub struct ManifestParts {
     pub tree: Hash32,
     /// What the archive brings, in byte order of paths.
     pub files: Vec<FileEntry>,
+    /// Those of `files` that come as changes to other files; none in a full patch.
+    pub deltas: Option<Deltas>,
     /// What goes away, in byte order of paths; empty for a full patch.
     pub remove: Vec<RelPath>,
     /// What runs.
@@ -163,7 +178,12 @@ impl Manifest {
         json::print_line(MANIFEST_TYPE, &RawManifest::from(self.0.clone()))
     }
 
-    /// Bytes of all files together, as the log entry's `archive.unpacked` has it.
+    /// What is said of the delta that a file comes as; none where it comes whole.
+    pub fn delta(&self, path: &RelPath) -> Option<&Delta> {
+        self.deltas.as_ref()?.files.get(path)
+    }
+
+    /// Bytes of all files together, as they are when deltas are applied, and as the log entry's `archive.unpacked` has it.
     pub fn unpacked(&self) -> u64 {
         self.files.iter().map(FileEntry::size).sum()
     }
@@ -213,6 +233,12 @@ impl Manifest {
             |path: &&RelPath| parts.files.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
         if let Some(path) = parts.remove.iter().find(brought) {
             return Err(ManifestError::RemovedAndBrought(path.clone()));
+        }
+        if let Some(deltas) = &parts.deltas {
+            if deltas.files.is_empty() {
+                return Err(ManifestError::Bases);
+            }
+            deltas.check(&parts.files, parts.base.is_none())?;
         }
         if parts.base.is_none() {
             if let Some(path) = parts.remove.first() {

@@ -227,6 +227,7 @@ mod tests {
             platform: "any".parse().expect("a platform"),
             tree,
             files,
+            deltas: None,
             remove: remove.iter().map(|text| path(text)).collect(),
             hooks: Hooks::default(),
         })

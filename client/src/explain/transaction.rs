@@ -101,6 +101,7 @@ impl Explain for PrepareError {
             | Self::IsInstalled { .. }
             | Self::Empty
             | Self::Base { .. }
+            | Self::Delta { .. }
             | Self::Space { .. }
             | Self::Refused(_)
             | Self::NoSuchTransaction(_)
@@ -131,6 +132,9 @@ impl Explain for PrepareError {
             Self::NotInstalled(_) => "see what is installed: patchctl list --installed",
             Self::Owner(_) => {
                 "create the user or group first; a publisher may have the pre-install hook create it"
+            }
+            Self::Delta { .. } => {
+                "put the files right: patchctl repair; and see what it says: patchctl verify"
             }
             Self::Refused(_) => "move what stands in the way, or remove the patch that owns it",
             Self::Stage(error) => return error.hint(),

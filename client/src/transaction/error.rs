@@ -3,9 +3,11 @@
 use std::io;
 
 use countersign_format::archive::ArchiveError;
+use countersign_format::hash::Hash32;
 use countersign_format::name::{PatchName, PatchVersion};
 use countersign_format::tree::TreeError;
 
+use super::delta::BaseError;
 use super::refusal::Refusal;
 use crate::db::DatabaseError;
 use crate::hooks::{HookEnvironmentError, HookRun};
@@ -72,6 +74,19 @@ pub enum PrepareError {
         base: String,
         /// What is installed, or comes before it in the chain.
         found: Option<PatchVersion>,
+    },
+    /// An incremental patch has changes to files that are not here as they were then. Another way to
+    /// its version may lead there all the same.
+    #[error("{name} {version} brings changes to files that are not as it expects them")]
+    Delta {
+        /// The patch's name.
+        name: PatchName,
+        /// The patch's version.
+        version: PatchVersion,
+        /// Its archive.
+        archive: Hash32,
+        /// What is not there.
+        source: Box<BaseError>,
     },
     /// An archive is not what its log entry announces.
     #[error("archive of {name} {version} is refused")]

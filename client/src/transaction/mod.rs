@@ -24,6 +24,7 @@ mod check;
 mod commit;
 mod config;
 mod decide;
+mod delta;
 mod error;
 mod facts;
 mod goal;
@@ -57,6 +58,7 @@ use crate::stage::{Areas, Backups, Ownership};
 
 pub use backup::{Freed, drop_backups, droppable, kept_backups};
 pub use config::{ConfigPolicy, NEW_CONFIG};
+pub use delta::BaseError;
 pub use error::{ApplyError, Failure, NoOwner, PrepareError, RecoverError, UndoError};
 pub use hook_runner::INTERRUPTS;
 pub use mend::{Mending, Scope, prepare_adopt, prepare_mend};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read, Seek as _};
 
 use countersign_format::archive::{Announced, ArchiveError, ArchiveReader, Member};
 use countersign_format::limits::MAX_HOOK;
@@ -11,6 +11,7 @@ use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
 
+use super::delta::{BaseError, BaseFiles};
 use super::owners::staged_owner;
 use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
 use crate::db::Database;
@@ -120,7 +121,9 @@ impl Unpacker<'_, '_> {
         let old = before.map(|before| before.version.clone());
         let archive_error = |source| archive_error(source, &announced);
         let mut reader = open(&mut archive, &announced)?;
-        let (staged, contents) = self.read_members(&mut reader, &announced)?;
+        let bases = BaseFiles::new(reader.manifest(), &into.tree, &into.staged);
+        let bases = bases.map_err(|source| base_error(source.into(), &announced))?;
+        let (staged, contents) = self.read_members(&mut reader, &announced, &bases)?;
         let manifest = reader.finish().map_err(archive_error)?.into_manifest();
         into.tree = into.tree.apply(&manifest).map_err(|source| PrepareError::Tree {
             name: announced.name.clone(),
@@ -154,6 +157,7 @@ impl Unpacker<'_, '_> {
         &mut self,
         reader: &mut ArchiveReader<&mut File>,
         announced: &Announced,
+        bases: &BaseFiles<'_>,
     ) -> Result<Members, PrepareError> {
         let mut staged = Vec::new();
         let mut hooks = HashMap::new();
@@ -170,7 +174,7 @@ impl Unpacker<'_, '_> {
                         .map_err(|error| hook_error(error, path, announced))?;
                     hooks.insert(path.clone(), bytes);
                 }
-                Member::Entry { entry, mut content } => {
+                Member::Entry { entry, delta, content } => {
                     let Some(meta) = entry.as_file() else { continue };
                     let name = &announced.name;
                     if !is_wanted(self.wanted, name, &entry.path) {
@@ -197,6 +201,15 @@ impl Unpacker<'_, '_> {
                     )?;
                     let slot = self.areas.slot();
                     let area_now = self.areas.get(area);
+                    let mut content: Box<dyn Read> = match delta {
+                        None => Box::new(content),
+                        Some(delta) => {
+                            let machine = (self.root, &mut walker);
+                            let base = bases.open(delta, entry, self.areas, machine);
+                            let base = base.map_err(|source| base_error(source, announced))?;
+                            Box::new(base.apply(content, entry, meta))
+                        }
+                    };
                     stage::write_file(area_now, slot, meta, owner, &mut content, &mut progress)
                         .map_err(|error| content_error(error, entry, announced))?;
                     staged.push((entry.path.clone(), StagedFile { area, slot }));
@@ -291,6 +304,15 @@ fn archive_error(source: ArchiveError, announced: &Announced) -> PrepareError {
     PrepareError::Archive {
         name: announced.name.clone(),
         version: announced.version.clone(),
+        source: Box::new(source),
+    }
+}
+
+fn base_error(source: BaseError, announced: &Announced) -> PrepareError {
+    PrepareError::Delta {
+        name: announced.name.clone(),
+        version: announced.version.clone(),
+        archive: announced.sha256,
         source: Box::new(source),
     }
 }

@@ -3,7 +3,7 @@
 //! Only for the message: the member is refused already, whatever is found here.
 
 use super::ArchiveError;
-use super::header::{Block, FILES, Header, MAGIC, checksum, field, octal, text};
+use super::header::{Block, DELTAS, FILES, Header, MAGIC, checksum, field, octal, text};
 use crate::manifest::{Manifest, Mode};
 use crate::relpath::RelPath;
 
@@ -60,18 +60,24 @@ fn check_member(found: &Block) -> Result<(), ArchiveError> {
 fn other_member(found: &Block, expected: &Expected<'_>) -> ArchiveError {
     let member = name(found);
     let bytes = text(&found[field::NAME]);
-    let path = match RelPath::from_bytes(bytes.strip_prefix(FILES.as_bytes()).unwrap_or(bytes)) {
+    let payload = [FILES, DELTAS].iter().find_map(|part| bytes.strip_prefix(part.as_bytes()));
+    let path = match RelPath::from_bytes(payload.unwrap_or(bytes)) {
         Ok(path) => path,
         Err(reason) => return ArchiveError::UnsafePath { member, reason },
     };
     let manifest = expected.manifest;
-    let is_listed = if bytes.starts_with(FILES.as_bytes()) {
+    let is_listed = if payload.is_some() {
+        let is_delta = bytes.starts_with(DELTAS.as_bytes());
         manifest.files.binary_search_by(|entry| entry.path.cmp(&path)).is_ok()
+            && manifest.delta(&path).is_some() == is_delta
     } else {
         manifest.hooks.paths().iter().any(|hook| hook.as_str() == path.as_str())
     };
-    // hooks come before files
-    let place = |name: &str| (name.starts_with(FILES), name.to_owned());
+    // hooks come before files, and these in order of their paths
+    let place = |name: &str| {
+        let payload = [FILES, DELTAS].iter().find_map(|part| name.strip_prefix(part));
+        (payload.is_some(), payload.unwrap_or(name).to_owned())
+    };
     match expected.header {
         _ if !is_listed => ArchiveError::Unlisted(member),
         Some(header) if place(&header.name) < place(&member) => {

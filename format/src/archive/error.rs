@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::delta::DeltaError;
 use crate::hash::Hash32;
 use crate::limits::{MAX_ARCHIVE, MAX_HOOK, MAX_MANIFEST};
 use crate::manifest::{ManifestError, Mode};
@@ -170,6 +171,14 @@ pub enum ArchiveError {
         expected: Hash32,
         /// The SHA-256 of the content.
         found: Hash32,
+    },
+    /// A delta is damaged, or was made for another base.
+    #[error("delta of {path:?} is refused: {reason}")]
+    Delta {
+        /// The file that it would make.
+        path: RelPath,
+        /// What is wrong with it.
+        reason: DeltaError,
     },
 }
 

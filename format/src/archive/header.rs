@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::manifest::{FileEntry, FileKind, HookPath};
+use crate::manifest::{Delta, FileEntry, FileKind, HookPath};
 
 /// Bytes of a tar block.
 pub(super) const BLOCK: usize = 512;
@@ -18,6 +18,8 @@ pub(super) const MAX_OCTAL: u64 = (1 << 33) - 1;
 pub(super) const MANIFEST_NAME: &str = "manifest.json";
 /// Where payload lies.
 pub(super) const FILES: &str = "files/";
+/// Where payload lies that is changes to what was there before.
+pub(super) const DELTAS: &str = "deltas/";
 
 /// One tar block.
 pub(super) type Block = [u8; BLOCK];
@@ -69,10 +71,13 @@ impl Header {
         Self::file(path.as_str().into(), 0o755, size)
     }
 
-    /// Of a path of the manifest.
-    pub(super) fn entry(entry: &FileEntry) -> Self {
-        let name = format!("{FILES}{}", entry.path);
+    /// Of a path of the manifest, and of its delta where it comes as one.
+    pub(super) fn entry(entry: &FileEntry, delta: Option<&Delta>) -> Self {
+        let name = format!("{}{}", if delta.is_some() { DELTAS } else { FILES }, entry.path);
         match &entry.kind {
+            FileKind::File(file) if let Some(delta) = delta => {
+                Self::file(name, file.mode.bits(), delta.bytes)
+            }
             FileKind::File(file) => Self::file(name, file.mode.bits(), file.size),
             FileKind::Directory { mode, .. } => {
                 Self { kind: b'5', ..Self::file(name, mode.bits(), 0) }

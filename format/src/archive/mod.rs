@@ -4,6 +4,7 @@
 //! manifest.json        what the patch brings, removes and runs
 //! hooks/<name>         the programs that the manifest names, in byte order
 //! files/<path>         every path of the manifest, in its order
+//! deltas/<path>        in the place of one that comes as changes to another file
 //! two blocks of zeros
 //! ```
 //!

@@ -8,7 +8,7 @@ use super::header::{BLOCK, Block, END, Header, MANIFEST_NAME, field, octal, padd
 use super::{Announced, ArchiveError};
 use crate::hash::{Hash32, Hasher};
 use crate::limits::{MAX_HOOK, MAX_MANIFEST};
-use crate::manifest::{FileEntry, HookPath, Manifest};
+use crate::manifest::{Delta, FileEntry, HookPath, Manifest};
 use crate::relpath::RelPath;
 
 /// An archive that is being read. Gives the manifest, then each member once, in order.
@@ -39,13 +39,17 @@ pub enum Member<'a, R: Read> {
     Entry {
         /// What the manifest says of it.
         entry: &'a FileEntry,
-        /// What it is made of.
+        /// What it says of its delta, if the file comes as changes to another.
+        delta: Option<&'a Delta>,
+        /// What it is made of; where there is a delta that, for a
+        /// [`DeltaReader`](crate::delta::DeltaReader): the hash in the manifest is of what that
+        /// makes.
         content: Content<'a, R>,
     },
 }
 
 /// The content of one member. The read that would give its last bytes fails unless the whole has
-/// the hash that the manifest says.
+/// the hash that the manifest says; it says none of hooks and of deltas.
 ///
 /// Its errors hold an [`ArchiveError`], which [`ArchiveError::from_io`] takes out.
 pub struct Content<'a, R: Read>(&'a mut Body<R>);
@@ -103,8 +107,9 @@ impl<R: Read> ArchiveReader<R> {
             return Ok(Some(Member::Hook { path, content: Content(body) }));
         }
         if let Some(entry) = manifest.files.get(place - hooks.len()) {
-            body.begin_entry(entry, manifest)?;
-            return Ok(Some(Member::Entry { entry, content: Content(body) }));
+            let delta = manifest.delta(&entry.path);
+            body.begin_entry(entry, delta, manifest)?;
+            return Ok(Some(Member::Entry { entry, delta, content: Content(body) }));
         }
         *next = place;
         Ok(None)
@@ -217,9 +222,14 @@ impl<R: Read> Body<R> {
         })
     }
 
-    fn begin_entry(&mut self, entry: &FileEntry, manifest: &Manifest) -> Result<(), ArchiveError> {
+    fn begin_entry(
+        &mut self,
+        entry: &FileEntry,
+        delta: Option<&Delta>,
+        manifest: &Manifest,
+    ) -> Result<(), ArchiveError> {
         self.keep(|body| {
-            let header = Header::entry(entry);
+            let header = Header::entry(entry, delta);
             let blocks = header.blocks(body.time);
             for (index, block) in blocks.iter().enumerate() {
                 let found = body.read_block()?;
@@ -230,8 +240,9 @@ impl<R: Read> Body<R> {
                 }
                 compare(&found, block, Some(&header), manifest)?;
             }
-            let hash = entry.as_file().map(|file| (entry.path.clone(), file.sha256));
-            body.begin(&header.name, entry.size(), hash)
+            let file = entry.as_file().filter(|_| delta.is_none());
+            let hash = file.map(|file| (entry.path.clone(), file.sha256));
+            body.begin(&header.name, header.size, hash)
         })
     }
 

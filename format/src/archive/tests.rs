@@ -8,7 +8,8 @@ use std::io::{self, Read};
 
 use super::*;
 use crate::manifest::{
-    FileEntry, FileKind, FileMeta, HookPath, Hooks, ManifestParts, Mode, Owner, Xattrs,
+    Delta, Deltas, FileEntry, FileKind, FileMeta, HookPath, Hooks, ManifestParts, Mode, Owner,
+    Xattrs,
 };
 use crate::relpath::RelPath;
 use crate::tree;
@@ -19,6 +20,7 @@ struct Payload {
     files: Vec<FileEntry>,
     hooks: BTreeMap<HookPath, Vec<u8>>,
     contents: BTreeMap<RelPath, Vec<u8>>,
+    deltas: Option<Deltas>,
 }
 
 fn path(text: &str) -> RelPath {
@@ -61,6 +63,15 @@ impl Payload {
         self
     }
 
+    /// The file at `at` comes as a delta of these bytes.
+    fn delta(mut self, at: &str, bytes: &[u8]) -> Self {
+        self.contents.insert(path(at), bytes.to_vec());
+        let deltas = Deltas { bases: Hash32([7; 32]), files: BTreeMap::new() };
+        let delta = Delta { from: None, bytes: bytes.len() as u64 };
+        self.deltas.get_or_insert(deltas).files.insert(path(at), delta);
+        self
+    }
+
     fn manifest(&self) -> Manifest {
         let mut files = self.files.clone();
         files.sort_by(|left, right| left.path.cmp(&right.path));
@@ -68,10 +79,11 @@ impl Payload {
         Manifest::new(ManifestParts {
             name: "acme".parse().expect("a name"),
             version: "2.1.1".parse().expect("a version"),
-            base: None,
+            base: self.deltas.as_ref().map(|_| "=2.1.0".parse().expect("a requirement")),
             platform: Platform::any(),
             tree: tree::listing_hash(&files),
             files: self.files.clone(),
+            deltas: self.deltas.clone(),
             remove: Vec::new(),
             hooks: Hooks { check: hooks.next(), pre_install: hooks.next(), ..Hooks::default() },
         })
@@ -112,7 +124,7 @@ fn contents(
     while let Some(member) = reader.next_member()? {
         let (name, mut content) = match member {
             Member::Hook { path, content } => (path.to_string(), content),
-            Member::Entry { entry, content } => (entry.path.to_string(), content),
+            Member::Entry { entry, content, .. } => (entry.path.to_string(), content),
         };
         let mut bytes = Vec::new();
         content
@@ -227,6 +239,30 @@ impl Read for Dribble<'_> {
         let length = self.step.min(buffer.len());
         self.rest.read(&mut buffer[..length])
     }
+}
+
+#[test]
+fn a_delta_takes_the_place_of_a_file() {
+    let payload = sample().delta("opt/acme/bin/agent", b"changes");
+    let (bytes, announced) = payload.pack();
+    assert_eq!(announced.unpacked, sample().manifest().unpacked(), "as it will lie on the disk");
+    let read = contents(&bytes, &announced).expect("a good archive");
+    assert_eq!(read["opt/acme/bin/agent"], b"changes");
+    let tar = zstd::decode_all(&*bytes).expect("a frame");
+    let mut tar = tar::Archive::new(tar.as_slice());
+    let members = tar.entries().expect("entries").map(|entry| {
+        let entry = entry.expect("an entry");
+        (String::from_utf8_lossy(&entry.path_bytes()).into_owned(), entry.size())
+    });
+    let members: Vec<_> = members.collect();
+    assert!(members.contains(&("deltas/opt/acme/bin/agent".to_owned(), 7)), "{members:?}");
+    assert!(!members.iter().any(|(name, _)| name == "files/opt/acme/bin/agent"));
+    let mut reader = ArchiveReader::open(&*bytes, &announced).expect("a good archive");
+    let mut deltas = 0;
+    while let Some(member) = reader.next_member().expect("a good archive") {
+        deltas += usize::from(matches!(member, Member::Entry { delta: Some(_), .. }));
+    }
+    assert_eq!(deltas, 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::Announced;
 use super::header::{BLOCK, END, Header, MAX_OCTAL, padding, stored_size};
 use crate::hash::{Hash32, Hasher};
 use crate::limits::{MAX_ARCHIVE, MAX_HOOK, MAX_MANIFEST, MAX_WINDOW_LOG};
-use crate::manifest::{FileEntry, FileMeta, HookPath, Manifest};
+use crate::manifest::{FileEntry, HookPath, Manifest};
 use crate::relpath::RelPath;
 
 /// Latest modification time, in seconds since 1970: what a tar header's eleven octal digits hold.
@@ -99,8 +99,9 @@ pub enum WriteError {
     Write(#[from] io::Error),
 }
 
-/// Writes an archive. `open` gives the content of each regular file of the manifest, and is asked
-/// once for each, in the manifest's order. Memory does not grow with the archive.
+/// Writes an archive. `open` gives the content of each regular file of the manifest, or its delta
+/// where the manifest says that it comes as one, and is asked once for each, in the manifest's
+/// order. Memory does not grow with the archive.
 ///
 /// What was written before an error is not an archive.
 pub fn write_archive<W: Write, R: Read>(
@@ -124,10 +125,15 @@ pub fn write_archive<W: Write, R: Read>(
         tar.member(&Header::hook(path, content.len() as u64), content)?;
     }
     for entry in &manifest.files {
-        tar.header(&Header::entry(entry))?;
+        let delta = manifest.delta(&entry.path);
+        tar.header(&Header::entry(entry, delta))?;
         if let Some(file) = entry.as_file() {
             let failed = |source| WriteError::Read { path: entry.path.clone(), source };
-            tar.content(&entry.path, file, open(entry).map_err(failed)?)?;
+            let (size, hash) = match delta {
+                Some(delta) => (delta.bytes, None),
+                None => (file.size, Some(file.sha256)),
+            };
+            tar.content(&entry.path, size, hash, open(entry).map_err(failed)?)?;
         }
     }
     let (size, sha256) = tar.finish()?;
@@ -160,7 +166,8 @@ fn tar_size(manifest: &Manifest, json: &[u8], hooks: &BTreeMap<HookPath, Vec<u8>
     let json = stored_size(&Header::manifest(json.len() as u64));
     let hooks = (hooks.iter())
         .map(|(path, content)| stored_size(&Header::hook(path, content.len() as u64)));
-    let files = manifest.files.iter().map(|entry| stored_size(&Header::entry(entry)));
+    let files = (manifest.files.iter())
+        .map(|entry| stored_size(&Header::entry(entry, manifest.delta(&entry.path))));
     json + hooks.chain(files).sum::<u64>() + END as u64
 }
 
@@ -198,16 +205,17 @@ impl<W: Write> TarWriter<W> {
     fn content(
         &mut self,
         path: &RelPath,
-        file: &FileMeta,
+        size: u64,
+        hash: Option<Hash32>,
         mut content: impl Read,
     ) -> Result<(), WriteError> {
         let mut hasher = Hasher::new();
-        let mut left = file.size;
+        let mut left = size;
         // a file that is longer than the manifest says is noticed by one byte
-        let length = usize::try_from(file.size + 1).unwrap_or(usize::MAX).min(64 * 1024);
+        let length = usize::try_from(size + 1).unwrap_or(usize::MAX).min(64 * 1024);
         let mut buffer = vec![0; length];
         let wrong_size =
-            |comparison| WriteError::Size { path: path.clone(), expected: file.size, comparison };
+            |comparison| WriteError::Size { path: path.clone(), expected: size, comparison };
         loop {
             let read = match content.read(&mut buffer) {
                 Ok(0) => break,
@@ -222,11 +230,11 @@ impl<W: Write> TarWriter<W> {
         if left > 0 {
             return Err(wrong_size("fewer"));
         }
-        let (expected, found) = (file.sha256, hasher.finish());
-        if found != expected {
+        let found = hasher.finish();
+        if let Some(expected) = hash.filter(|hash| *hash != found) {
             return Err(WriteError::Content { path: path.clone(), expected, found });
         }
-        Ok(self.put(&[0; BLOCK][..padding(file.size)])?)
+        Ok(self.put(&[0; BLOCK][..padding(size)])?)
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {

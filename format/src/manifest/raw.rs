@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::excerpt;
 use super::{
-    FileEntry, FileError, FileKind, FileMeta, Hooks, ManifestError, ManifestParts, Mode, Owner,
-    Xattrs,
+    Delta, Deltas, FileEntry, FileError, FileKind, FileMeta, Hooks, ManifestError, ManifestParts,
+    Mode, Owner, Xattrs,
 };
 use crate::base64;
 use crate::hash::Hash32;
@@ -28,6 +28,8 @@ pub(super) struct RawManifest {
     base: Option<Requirement>,
     platform: Platform,
     tree: Hash32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bases: Option<Hash32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
     files: Vec<RawFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded")]
@@ -40,12 +42,22 @@ impl TryFrom<RawManifest> for ManifestParts {
     type Error = ManifestError;
 
     fn try_from(raw: RawManifest) -> Result<Self, ManifestError> {
-        let convert = |raw: RawFile| {
+        let mut deltas = BTreeMap::new();
+        let convert = |mut raw: RawFile| {
             let path = raw.path.clone();
+            if let Some(delta) = raw.delta.take() {
+                deltas.insert(path.clone(), Delta { from: delta.from, bytes: delta.bytes });
+            }
             match raw.into_kind() {
                 Ok(kind) => Ok(FileEntry { path, kind }),
                 Err(reason) => Err(ManifestError::File { path, reason }),
             }
+        };
+        let files = raw.files.into_iter().map(convert).collect::<Result<_, _>>()?;
+        let deltas = match raw.bases {
+            Some(bases) => Some(Deltas { bases, files: deltas }),
+            None if deltas.is_empty() => None,
+            None => return Err(ManifestError::Bases),
         };
         Ok(Self {
             name: raw.name,
@@ -53,7 +65,8 @@ impl TryFrom<RawManifest> for ManifestParts {
             base: raw.base,
             platform: raw.platform,
             tree: raw.tree,
-            files: raw.files.into_iter().map(convert).collect::<Result<_, _>>()?,
+            files,
+            deltas,
             remove: raw.remove,
             hooks: raw.hooks,
         })
@@ -62,13 +75,21 @@ impl TryFrom<RawManifest> for ManifestParts {
 
 impl From<ManifestParts> for RawManifest {
     fn from(parts: ManifestParts) -> Self {
+        let mut deltas = parts.deltas;
+        let bases = deltas.as_ref().map(|deltas| deltas.bases);
+        let mut convert = |entry: FileEntry| {
+            let delta = deltas.as_mut().and_then(|deltas| deltas.files.remove(&entry.path));
+            let delta = delta.map(|Delta { from, bytes }| RawDelta { from, bytes });
+            RawFile { delta, ..RawFile::from(entry) }
+        };
         Self {
             name: parts.name,
             version: parts.version,
             base: parts.base,
             platform: parts.platform,
             tree: parts.tree,
-            files: parts.files.into_iter().map(RawFile::from).collect(),
+            bases,
+            files: parts.files.into_iter().map(&mut convert).collect(),
             remove: parts.remove,
             hooks: parts.hooks,
         }
@@ -159,9 +180,19 @@ struct RawFile {
     #[serde(default, skip_serializing_if = "is_false")]
     config: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    delta: Option<RawDelta>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     xattrs: BTreeMap<String, String>,
+}
+
+/// A file's delta as JSON has it.
+#[derive(Deserialize, Serialize)]
+struct RawDelta {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<RelPath>,
+    bytes: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes this")]
@@ -209,6 +240,7 @@ impl RawFile {
             sha256: None,
             target: None,
             config: false,
+            delta: None,
             owner: None,
             xattrs: BTreeMap::new(),
         }

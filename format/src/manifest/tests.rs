@@ -1,4 +1,5 @@
 use super::*;
+use crate::tree::Tree;
 
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -241,4 +242,71 @@ fn more_files_than_announced_are_counted_and_not_read() {
     assert!(matches!(refused, Err(ManifestError::Json(JsonError::Shape(_)))));
     let good = with_files(FILE).expect("a manifest").to_json();
     assert!(Manifest::parse_announced(&good, 1).is_ok());
+}
+
+/// A file of three bytes that comes as a delta, with these members of the delta.
+fn with_delta(members: &str, more: &str) -> Result<Manifest, ManifestError> {
+    incremental(&format!(
+        ",\"bases\":\"{EMPTY}\",\"files\":[{{\"path\":\"a\",\"mode\":\"0644\",\"size\":3,\
+         \"sha256\":\"{EMPTY}\",\"delta\":{{{members}}}{more}}}]"
+    ))
+}
+
+#[test]
+fn deltas_are_said_of_files() {
+    let refused = |manifest: Result<Manifest, ManifestError>| match manifest {
+        Err(ManifestError::Delta { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let manifest = with_delta("\"bytes\":3", "").expect("a manifest");
+    assert_eq!(manifest.delta(&path("a")), Some(&Delta { from: None, bytes: 3 }));
+    assert_eq!(manifest.unpacked(), 3);
+    assert_eq!(Manifest::parse(&manifest.to_json()), Ok(manifest.clone()));
+    let renamed = with_delta("\"from\":\"b\",\"bytes\":2", "").expect("a manifest");
+    let made = path("a");
+    assert_eq!(renamed.delta(&made).map(|delta| delta.base(&made)), Some(&path("b")));
+    assert_eq!(Manifest::parse(&renamed.to_json()), Ok(renamed));
+    let bytes_and_size = DeltaEntryError::Size { bytes: 4, size: 3 };
+    assert_eq!(refused(with_delta("\"bytes\":4", "")), bytes_and_size);
+    assert_eq!(refused(with_delta("\"bytes\":3", ",\"config\":true")), DeltaEntryError::Kind);
+    assert_eq!(refused(with_delta("\"from\":\"a\",\"bytes\":3", "")), DeltaEntryError::OwnPath);
+    assert!(matches!(with_delta("\"from\":\"../b\",\"bytes\":3", ""), Err(ManifestError::Json(_))));
+    assert!(matches!(with_delta("\"bytes\":-1", ""), Err(ManifestError::Json(_))));
+    assert!(matches!(with_delta("", ""), Err(ManifestError::Json(_))));
+    let parts = ManifestParts { base: None, ..manifest.0.clone() };
+    assert_eq!(refused(Manifest::new(parts)), DeltaEntryError::Full);
+    // of directories and symlinks, and without the hash of the bases
+    let link = r#"{"path":"a","target":"b","delta":{"bytes":0}}"#;
+    let link = format!(",\"bases\":\"{EMPTY}\",\"files\":[{link}]");
+    assert_eq!(refused(incremental(&link)), DeltaEntryError::Kind);
+    let file = FILE.replace("\"E\"", &format!("\"{EMPTY}\",\"delta\":{{\"bytes\":0}}"));
+    assert_eq!(incremental(&format!(",\"files\":[{file}]")), Err(ManifestError::Bases));
+    assert_eq!(incremental(&format!(",\"bases\":\"{EMPTY}\"")), Err(ManifestError::Bases));
+}
+
+#[test]
+fn bases_are_those_of_the_tree_before() {
+    let entry = |at: &str, size: u64| {
+        let file = FILE.replace("\"size\":0", &format!("\"size\":{size}")).replace('E', EMPTY);
+        let file = file.replace("\"a\"", &format!("\"{at}\""));
+        serde_json::from_str::<FileEntry>(&file).expect("a file")
+    };
+    let link = serde_json::from_str(r#"{"path":"l","target":"a"}"#).expect("a link");
+    let before = Tree::from_entries([entry("a", 5), entry("b", 6), entry("c", 7), link]);
+    let named = Hash32::of(format!("5 {EMPTY} a\n6 {EMPTY} b\n").as_bytes());
+    let delta = |from: &str| Delta { from: Some(path(from)), bytes: 1 };
+    let deltas = |bases: Hash32, third: &str| {
+        let own = Delta { from: None, bytes: 1 };
+        let files = [(path("a"), own), (path("x"), delta("b")), (path("y"), delta(third))];
+        Deltas { bases, files: files.into() }
+    };
+    let bases = deltas(named, "a").bases(&before).expect("the same files");
+    assert_eq!(bases.get(&path("b")).map(|file| file.size), Some(6));
+    assert_eq!(bases.get(&path("c")), None);
+    let made = Hash32::of(format!("5 {EMPTY} a\n6 {EMPTY} b\n7 {EMPTY} c\n").as_bytes());
+    assert_eq!(deltas(named, "c").bases(&before), Err(BasesError::Others { named, made }));
+    for missing in ["d", "l"] {
+        let expected = Err(BasesError::NotThere(path(missing)));
+        assert_eq!(deltas(named, missing).bases(&before), expected);
+    }
 }

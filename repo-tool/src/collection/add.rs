@@ -129,7 +129,9 @@ impl Collection {
         let Difference { files, remove } = difference;
         let platform = spec.platform.clone().unwrap_or_else(Platform::any);
         let tree = tree.hash();
-        let parts = ManifestParts { name, version, base, platform, tree, files, remove, hooks };
+        let deltas = None;
+        let parts =
+            ManifestParts { name, version, base, platform, tree, files, deltas, remove, hooks };
         let manifest = Manifest::new(parts)?;
         if let Some(before) = &before {
             before.apply(&manifest)?;

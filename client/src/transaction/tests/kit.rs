@@ -7,11 +7,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use countersign_format::archive::{WriteOptions, write_archive};
+use countersign_format::delta::DeltaWriter;
 use countersign_format::hash::Hash32;
 use countersign_format::manifest::{
-    FileEntry, FileKind, FileMeta, HookPath, Hooks, Manifest, ManifestParts, Mode, Owner, Xattrs,
+    Bases, Delta, Deltas, FileEntry, FileKind, FileMeta, HookPath, Hooks, Manifest, ManifestParts,
+    Mode, Owner, Xattrs,
 };
 use countersign_format::name::PatchName;
+use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
 
 use crate::db::Database;
@@ -138,20 +141,39 @@ impl Patch {
 
     /// A full patch.
     pub fn full(&self) -> PlannedPatch {
-        self.plan(&Tree::default(), None)
+        self.plan(&Tree::default(), None, &[])
     }
 
     /// An incremental patch from exactly `old`.
     pub fn since(&self, old: &Self) -> PlannedPatch {
-        self.plan(&old.tree(), Some(format!("={}", old.version)))
+        self.plan(&old.tree(), Some(format!("={}", old.version)), &[])
     }
 
     /// An incremental patch from `old` that says it needs something else.
     pub fn since_base(&self, old: &Self, base: &str) -> PlannedPatch {
-        self.plan(&old.tree(), Some(base.into()))
+        self.plan(&old.tree(), Some(base.into()), &[])
     }
 
-    fn plan(&self, old: &Tree, base: Option<String>) -> PlannedPatch {
+    /// An incremental patch from exactly `old`, with files of it as changes to files of that.
+    pub fn changes_since(&self, old: &Self, changes: &[(&str, &str)]) -> PlannedPatch {
+        let delta = |(path, from): &(&str, &str)| DeltaFile {
+            path: path.parse().expect("a path"),
+            from: from.parse().expect("a path"),
+            bytes: delta(&old.contents[*from], &self.contents[*path]),
+        };
+        let deltas: Vec<DeltaFile> = changes.iter().map(delta).collect();
+        self.plan(&old.tree(), Some(format!("={}", old.version)), &deltas)
+    }
+
+    /// An incremental patch with one file as changes to itself that make that of `other` of it.
+    pub fn with_changes_of(&self, other: &Self, old: &Self, path: &str) -> PlannedPatch {
+        let at: RelPath = path.parse().expect("a path");
+        let bytes = delta(&old.contents[path], &other.contents[path]);
+        let delta = DeltaFile { path: at.clone(), from: at, bytes };
+        self.plan(&old.tree(), Some(format!("={}", old.version)), &[delta])
+    }
+
+    fn plan(&self, old: &Tree, base: Option<String>, deltas: &[DeltaFile]) -> PlannedPatch {
         let tree = self.tree();
         let difference = old.difference(&tree);
         let hook = |kind: &str| {
@@ -165,6 +187,7 @@ impl Patch {
             platform: "any".parse().expect("a platform"),
             tree: tree.hash(),
             files: difference.files,
+            deltas: said_of(deltas, old),
             remove: difference.remove,
             hooks: Hooks {
                 pre_install: hook("pre-install"),
@@ -182,13 +205,42 @@ impl Patch {
             })
             .collect();
         let mut archive = tempfile::tempfile().expect("a file");
-        let open = |entry: &FileEntry| Ok(Cursor::new(self.contents[entry.path.as_str()].clone()));
+        let open = |entry: &FileEntry| {
+            let delta = deltas.iter().find(|delta| delta.path == entry.path);
+            let whole = || &self.contents[entry.path.as_str()];
+            Ok(Cursor::new(delta.map_or_else(whole, |delta| &delta.bytes).clone()))
+        };
         let announced =
             write_archive(&manifest, &hooks, open, WriteOptions::default(), &mut archive)
                 .expect("written");
         archive.rewind().expect("rewound");
         PlannedPatch::unsigned(announced, archive)
     }
+}
+
+/// A file that comes as changes to another.
+struct DeltaFile {
+    path: RelPath,
+    from: RelPath,
+    bytes: Vec<u8>,
+}
+
+/// A file as changes to another, byte by byte as far as both go.
+fn delta(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let (like, own) = new.split_at(old.len().min(new.len()));
+    let mut writer = DeltaWriter::new(Vec::new());
+    writer.copy(0, &old[..like.len()], like).expect("in memory");
+    writer.literal(own).expect("in memory");
+    writer.finish().expect("in memory").0
+}
+
+fn said_of(deltas: &[DeltaFile], old: &Tree) -> Option<Deltas> {
+    let files = deltas.iter().map(|DeltaFile { path, from, bytes }| {
+        let from = (path != from).then(|| from.clone());
+        (path.clone(), Delta { from, bytes: bytes.len() as u64 })
+    });
+    let bases = Bases::find(deltas.iter().map(|delta| &delta.from), old).expect("files of the old");
+    (!deltas.is_empty()).then(|| Deltas { bases: bases.hash(), files: files.collect() })
 }
 
 /// A patch whose archive has a flipped byte in the middle of what it announces.

@@ -3,6 +3,7 @@
 mod attributes;
 mod config;
 mod crash;
+mod deltas;
 mod faults;
 mod full_state;
 mod histories;

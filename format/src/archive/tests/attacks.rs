@@ -265,7 +265,7 @@ fn members_too_many_too_few_and_out_of_order() {
     assert_eq!(swapped, ArchiveError::Missing(LINK.into()));
     let extra = verdict(|tar| {
         let more = Payload::default().file("zzz", 0o644, b"").files.remove(0);
-        let block = Header::entry(&more).blocks(0)[0];
+        let block = Header::entry(&more, None).blocks(0)[0];
         let end = tar.len() - 2 * BLOCK;
         tar.splice(end..end, block);
     });
@@ -455,4 +455,42 @@ fn bombs_stop_at_the_first_excess_byte() {
     let member = "hooks/check".to_string();
     let head = [&tar[..place(&tar, "hooks/check")], &hook].concat();
     assert_eq!(bomb(&head), ArchiveError::HookSize { member, size });
+}
+
+#[test]
+fn a_file_in_place_of_a_delta_and_the_reverse() {
+    const DELTA: &str = "deltas/opt/acme/bin/agent";
+    let with_delta = || sample().delta("opt/acme/bin/agent", b"changes");
+    let renamed = |payload: Payload, from: &str, to: &str| {
+        let (bytes, announced) = payload.pack();
+        let mut tar = zstd::decode_all(&*bytes).expect("a frame");
+        let at = place(&tar, from);
+        tar[at..at + 100].fill(0);
+        tar[at..at + to.len()].copy_from_slice(to.as_bytes());
+        fix_checksum(&mut tar, at);
+        let (bytes, announced) = seal(&tar, &announced);
+        check(&bytes, &announced).expect_err("refused")
+    };
+    assert_eq!(renamed(with_delta(), DELTA, AGENT), ArchiveError::Unlisted(AGENT.into()));
+    assert_eq!(renamed(sample(), AGENT, DELTA), ArchiveError::Unlisted(DELTA.into()));
+    let error = renamed(with_delta(), DELTA, "deltas/../agent");
+    assert_eq!(error, unsafe_path("deltas/../agent", RelPathError::Part));
+    let error = renamed(with_delta(), DELTA, "files/etc/acme.conf");
+    assert_eq!(error, ArchiveError::Repeated(CONF.into()));
+}
+
+#[test]
+fn a_delta_is_as_long_as_the_manifest_says() {
+    let payload = sample().delta("opt/acme/bin/agent", b"changes");
+    let write = |content: &'static [u8]| {
+        let open = |entry: &FileEntry| match entry.path.file_name() {
+            "agent" => Ok(content),
+            _ => Ok(&b"port = 1\n"[..]),
+        };
+        let options = WriteOptions { level: 3, time: 0 };
+        write_archive(&payload.manifest(), &payload.hooks, open, options, io::sink())
+    };
+    assert!(write(b"changes").is_ok());
+    assert!(write(b"change").is_err());
+    assert!(write(b"changes!").is_err());
 }
