@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::data_directory;
 use crate::items::Item;
 use crate::measure::{Workshop, is_installed, run};
-use crate::update::Updater;
+use crate::update::{Updater, wait_for_another_second};
 
 /// `apt-get`.
 pub struct Apt;
@@ -23,30 +23,11 @@ impl Updater for Apt {
         "apt".into()
     }
 
-    fn publish(&self, items: &[Item], site: &Path) {
-        let mut text = String::new();
-        for item in items {
-            let Item { name, version, summary, size, unpacked, sha256 } = item;
-            let kilobytes = unpacked / 1024;
-            write!(
-                text,
-                "Package: {name}\nVersion: {version}\nArchitecture: all\n\
-                 Maintainer: Maintainers <maintainers@example.org>\nInstalled-Size: {kilobytes}\n\
-                 Section: misc\nPriority: optional\nFilename: ./{name}_{version}_all.deb\n\
-                 Size: {size}\nSHA256: {sha256}\nDescription: {summary}\n\n"
-            )
-            .expect("a String takes all");
+    fn publish(&self, items: &[Item], sites: &[(usize, PathBuf)]) {
+        for (count, site) in sites {
+            publish(&items[..*count], site);
+            wait_for_another_second();
         }
-        fs::write(site.join("Packages"), text).expect("it can be written");
-        run(Command::new("zstd").args(["-q", "-19", "-T2", "Packages"]).current_dir(site));
-        let release = Command::new("apt-ftparchive")
-            .args(["-o", "APT::FTPArchive::Release::Suite=x", "release", "."])
-            .current_dir(site)
-            .output()
-            .expect("apt-ftparchive is installed");
-        fs::write(site.join("Release"), release.stdout).expect("it can be written");
-        let home = signing_home();
-        run(gpg(&home).args(["--clearsign", "-o", "InRelease", "Release"]).current_dir(site));
     }
 
     fn new_machine(&self, machine: &Path, url: &str) {
@@ -65,12 +46,41 @@ impl Updater for Apt {
     fn known(&self, _: &Workshop, machine: &Path) -> u64 {
         let lists = fs::read_dir(machine.join("var/lib/apt/lists")).expect("apt keeps lists there");
         let mut paths = lists.map(|entry| entry.expect("it can be read").path());
-        let is_list = |path: &std::path::PathBuf| path.to_string_lossy().ends_with("_Packages");
+        let is_list = |path: &PathBuf| path.to_string_lossy().ends_with("_Packages");
         let path = paths.find(is_list).expect("apt keeps a list");
         let text = fs::read(path).expect("it can be read");
         text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Package: ")).count()
             as u64
     }
+}
+
+/// A list with the members that Debian's own have, compressed as well as zstd can.
+fn publish(items: &[Item], site: &Path) {
+    let mut text = String::new();
+    for item in items {
+        let Item { name, version, summary, size, unpacked, sha256 } = item;
+        let kilobytes = unpacked / 1024;
+        let md5 = &sha256.to_string()[32..];
+        write!(
+            text,
+            "Package: {name}\nVersion: {version}\nInstalled-Size: {kilobytes}\n\
+             Maintainer: Maintainers <maintainers@example.org>\nArchitecture: all\n\
+             Description: {summary}\nSection: misc\nPriority: optional\n\
+             Filename: ./{name}_{version}_all.deb\nSize: {size}\nMD5sum: {md5}\n\
+             SHA256: {sha256}\n\n"
+        )
+        .expect("a String takes all");
+    }
+    fs::write(site.join("Packages"), text).expect("it can be written");
+    run(Command::new("zstd").args(["-q", "-19", "-T2", "Packages"]).current_dir(site));
+    let release = Command::new("apt-ftparchive")
+        .args(["-o", "APT::FTPArchive::Release::Suite=x", "release", "."])
+        .current_dir(site)
+        .output()
+        .expect("apt-ftparchive is installed");
+    fs::write(site.join("Release"), release.stdout).expect("it can be written");
+    let home = signing_home();
+    run(gpg(&home).args(["--clearsign", "-o", "InRelease", "Release"]).current_dir(site));
 }
 
 /// Makes a machine on which nothing is installed.
@@ -112,7 +122,7 @@ pub fn options(machine: &Path) -> Vec<String> {
 }
 
 /// A place with a signing key, made once.
-fn signing_home() -> std::path::PathBuf {
+fn signing_home() -> PathBuf {
     let home = data_directory().join("gpg");
     if home.join("key.gpg").exists() {
         return home;

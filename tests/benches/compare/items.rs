@@ -15,10 +15,24 @@ pub struct Item {
     pub sha256: Hash32,
 }
 
-/// The first `count` items.
-pub fn items(count: u64) -> Vec<Item> {
+/// How many words a full description has more than a summary.
+const DESCRIPTION: u64 = 60;
+
+/// The first `count` items; with full descriptions in place of summaries where asked for.
+pub fn items(count: u64, is_described: bool) -> Vec<Item> {
     let words = words();
-    (0..count).map(|number| item(number, &words)).collect()
+    let mut items: Vec<Item> = (0..count).map(|number| item(number, &words)).collect();
+    if is_described {
+        items.iter_mut().enumerate().for_each(|(number, item)| describe(item, number, &words));
+    }
+    items
+}
+
+fn describe(item: &mut Item, number: usize, words: &[String]) {
+    let mut random = Random(!(number as u64));
+    for _ in 0..DESCRIPTION {
+        write!(item.summary, " {}", random.word(words)).expect("a String takes all");
+    }
 }
 
 fn item(number: u64, words: &[String]) -> Item {

@@ -8,7 +8,7 @@ use crate::ours::{Ours, patchctl};
 use crate::pacman::{Pacman, pacman};
 use crate::server::Server;
 use crate::table::Table;
-use crate::update::{Updater, held, publish};
+use crate::update::{List, Updater, held, publish};
 use crate::{Options, apt, pacman as pacman_module};
 
 /// A word of the vocabulary that some summaries have.
@@ -18,8 +18,9 @@ const WORD: &str = "corde";
 pub fn run(workshop: &Workshop, options: &Options) {
     let server = Server::start(&workshop.fresh("nginx"), &workshop.path("site"));
     for &size in &options.sizes {
-        publish(workshop, &Ours, size, &[0]);
-        let machine = held(workshop, &server, &Ours, size);
+        let list = List::of(size);
+        publish(workshop, &Ours, list);
+        let machine = held(workshop, &server, &Ours, list);
         let ours = |arguments: &[&str]| {
             let command = || {
                 let mut command = patchctl(workshop, &machine);
@@ -40,8 +41,8 @@ pub fn run(workshop: &Workshop, options: &Options) {
             table.row(&format!("patchctl {}", arguments.join(" ")), ours(arguments));
         }
         if apt::is_there() {
-            publish(workshop, &Apt, size, &[0]);
-            let machine = held(workshop, &server, &Apt, size);
+            publish(workshop, &Apt, list);
+            let machine = held(workshop, &server, &Apt, list);
             let command = || {
                 let mut command = Command::new("apt-cache");
                 command.args(apt::options(&machine)).args(["search", WORD]);
@@ -51,8 +52,8 @@ pub fn run(workshop: &Workshop, options: &Options) {
             table.row(&name, measure(options.runs, || (), command, || ()));
         }
         if pacman_module::is_there() {
-            publish(workshop, &Pacman, size, &[0]);
-            let machine = held(workshop, &server, &Pacman, size);
+            publish(workshop, &Pacman, list);
+            let machine = held(workshop, &server, &Pacman, list);
             let command = || {
                 let mut command = pacman(&machine);
                 command.args(["-Ss", WORD]);

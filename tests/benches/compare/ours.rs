@@ -1,7 +1,7 @@
 //! Our own repository and machine.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use countersign_fixtures::{PatchSpec, Payload, Repository};
@@ -9,7 +9,10 @@ use countersign_tests::lab::present;
 
 use crate::items::Item;
 use crate::measure::Workshop;
-use crate::update::Updater;
+use crate::update::{Updater, wait_for_another_second};
+
+/// The level at which `patchrepo` compresses packs.
+const PACK_LEVEL: i32 = 19;
 
 /// `patchctl`.
 pub struct Ours;
@@ -19,12 +22,20 @@ impl Updater for Ours {
         "patchctl".into()
     }
 
-    fn publish(&self, items: &[Item], site: &Path) {
+    fn publish(&self, items: &[Item], sites: &[(usize, PathBuf)]) {
         let mut repository = present().build();
-        fill(&mut repository, items);
-        repository.publish();
-        repository.write_to(site);
-        fs::write(site.join("authority.note"), repository.enrolment()).expect("it can be written");
+        repository.collection.set_pack_level(PACK_LEVEL);
+        let mut filled = 0;
+        for (count, site) in sites {
+            fill(&mut repository, &items[filled..*count]);
+            filled = *count;
+            repository.publish();
+            repository.write_to(site);
+            let anchor = site.join("authority.note");
+            fs::write(anchor, repository.enrolment()).expect("it can be written");
+            repository.wait(1);
+            wait_for_another_second();
+        }
     }
 
     fn new_machine(&self, machine: &Path, url: &str) {

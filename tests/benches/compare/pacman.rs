@@ -1,12 +1,12 @@
 //! pacman: a database of descriptions in one compressed tar, not signed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::items::Item;
 use crate::measure::{Workshop, is_installed};
-use crate::update::Updater;
+use crate::update::{Updater, wait_for_another_second};
 
 /// `pacman`.
 pub struct Pacman;
@@ -21,25 +21,11 @@ impl Updater for Pacman {
         "pacman".into()
     }
 
-    fn publish(&self, items: &[Item], site: &Path) {
-        let file = fs::File::create(site.join("x.db")).expect("it can be written");
-        let compressed = zstd::Encoder::new(file, 19).expect("zstd compresses");
-        let mut archive = tar::Builder::new(compressed);
-        for Item { name, version, summary, size, unpacked, sha256 } in items {
-            let text = format!(
-                "%FILENAME%\n{name}-{version}-1-any.pkg.tar.zst\n\n%NAME%\n{name}\n\n\
-                 %VERSION%\n{version}-1\n\n%DESC%\n{summary}\n\n%CSIZE%\n{size}\n\n\
-                 %ISIZE%\n{unpacked}\n\n%SHA256SUM%\n{sha256}\n\n%ARCH%\nany\n\n\
-                 %BUILDDATE%\n1795392000\n\n%PACKAGER%\nPackagers <packagers@example.org>\n\n"
-            );
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o644);
-            let path = format!("{name}-{version}-1/desc");
-            archive.append_data(&mut header, path, text.as_bytes()).expect("tar takes it");
+    fn publish(&self, items: &[Item], sites: &[(usize, PathBuf)]) {
+        for (count, site) in sites {
+            publish(&items[..*count], site);
+            wait_for_another_second();
         }
-        let compressed = archive.into_inner().expect("tar ends");
-        compressed.finish().expect("zstd ends");
     }
 
     fn new_machine(&self, machine: &Path, url: &str) {
@@ -61,6 +47,28 @@ impl Updater for Pacman {
         let output = pacman(machine).arg("-Ssq").output().expect("pacman is installed");
         output.stdout.split(|byte| *byte == b'\n').count() as u64 - 1
     }
+}
+
+/// A database as `repo-add` makes it.
+fn publish(items: &[Item], site: &Path) {
+    let file = fs::File::create(site.join("x.db")).expect("it can be written");
+    let compressed = zstd::Encoder::new(file, 19).expect("zstd compresses");
+    let mut archive = tar::Builder::new(compressed);
+    for Item { name, version, summary, size, unpacked, sha256 } in items {
+        let text = format!(
+            "%FILENAME%\n{name}-{version}-1-any.pkg.tar.zst\n\n%NAME%\n{name}\n\n\
+             %VERSION%\n{version}-1\n\n%DESC%\n{summary}\n\n%CSIZE%\n{size}\n\n\
+             %ISIZE%\n{unpacked}\n\n%SHA256SUM%\n{sha256}\n\n%ARCH%\nany\n\n\
+             %BUILDDATE%\n1795392000\n\n%PACKAGER%\nPackagers <packagers@example.org>\n\n"
+        );
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        let path = format!("{name}-{version}-1/desc");
+        archive.append_data(&mut header, path, text.as_bytes()).expect("tar takes it");
+    }
+    let compressed = archive.into_inner().expect("tar ends");
+    compressed.finish().expect("zstd ends");
 }
 
 /// `pacman` on a machine of its own.

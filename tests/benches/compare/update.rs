@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::apt::Apt;
 use crate::items::{Item, items};
@@ -15,14 +17,15 @@ use crate::table::Table;
 use crate::{Options, apt, pacman};
 
 /// How many more the newer states of the published lists have.
-pub const GROWTHS: [u64; 3] = [0, 1, 100];
+const GROWTHS: [u64; 3] = [0, 1, 100];
 
 /// A program that learns from a server what there is.
 pub trait Updater {
     /// Its name.
     fn name(&self) -> String;
-    /// Writes what a server serves with these items.
-    fn publish(&self, items: &[Item], site: &Path);
+    /// Writes what a server serves with the first so many items, for each of the places in turn: the
+    /// later ones are what was published later.
+    fn publish(&self, items: &[Item], sites: &[(usize, PathBuf)]);
     /// Makes a machine that knows nothing yet.
     fn new_machine(&self, machine: &Path, url: &str);
     /// Its first update, and its later ones.
@@ -43,52 +46,102 @@ pub fn updaters() -> Vec<Box<dyn Updater>> {
     found
 }
 
+/// What a server publishes.
+#[derive(Clone, Copy)]
+pub struct List {
+    /// How many items, before it grows.
+    pub size: u64,
+    /// Whether they have full descriptions.
+    pub is_described: bool,
+}
+
+impl List {
+    /// Items with a line each.
+    pub fn of(size: u64) -> Self {
+        Self { size, is_described: false }
+    }
+
+    /// How many more its states have. Nobody looks at later states of one with descriptions.
+    fn growths(self) -> &'static [u64] {
+        if self.is_described { &GROWTHS[..1] } else { &GROWTHS }
+    }
+
+    fn name(self) -> String {
+        let described = if self.is_described { "-described" } else { "" };
+        format!("{}{described}", self.size)
+    }
+}
+
 /// Prints a table for each size and each kind of news.
 pub fn run(workshop: &Workshop, options: &Options) {
     let server = Server::start(&workshop.fresh("nginx"), &workshop.path("site"));
     for &size in &options.sizes {
-        let peers = updaters();
-        for peer in &peers {
-            publish(workshop, &**peer, size, &GROWTHS);
-        }
+        let list = List::of(size);
         for (title, growth, is_first) in [
             ("first update", 0, true),
             ("nothing new", 0, false),
             ("one new", 1, false),
             ("100 new", 100, false),
         ] {
-            let mut table = Table::new(format!("{title}, {size} entries"));
-            for peer in &peers {
-                let case =
-                    Case { workshop, server: &server, peer: &**peer, size, growth, is_first };
-                table.row(&peer.name(), case.measure(options.runs));
-            }
-            table.print();
+            let title = format!("{title}, {size} entries");
+            compare(workshop, options, &server, &title, list, growth, is_first);
         }
+        let described = List { is_described: true, ..list };
+        let title = format!("first update, {size} entries with full descriptions");
+        compare(workshop, options, &server, &title, described, 0, true);
     }
 }
 
-/// Writes what a server serves, for lists that have so many more items than `size`.
-pub fn publish(workshop: &Workshop, peer: &dyn Updater, size: u64, growths: &[u64]) {
-    let all = items(size + growths.iter().max().copied().unwrap_or_default());
-    for growth in growths {
-        let count = usize::try_from(size + growth).expect("held in memory");
-        let place = workshop.path(&format!("site/{}/{size}+{growth}", peer.name()));
-        if !place.exists() {
-            fs::create_dir_all(&place).expect("a directory for the site");
-            peer.publish(&all[..count], &place);
-            // nginx tells files apart by their second and size alone
-            std::thread::sleep(std::time::Duration::from_millis(1100));
-        }
+fn compare(
+    workshop: &Workshop,
+    options: &Options,
+    server: &Server,
+    title: &str,
+    list: List,
+    growth: u64,
+    is_first: bool,
+) {
+    let mut table = Table::new(title);
+    for peer in updaters() {
+        publish(workshop, &*peer, list);
+        let case = Case { workshop, server, peer: &*peer, list, growth, is_first };
+        table.row(&peer.name(), case.measure(options.runs));
     }
+    table.print();
 }
 
-/// A machine that knows `size` items, made if it is not there yet. Nobody changes it.
-pub fn held(workshop: &Workshop, server: &Server, peer: &dyn Updater, size: u64) -> PathBuf {
+/// Writes what a server serves: the list, and what becomes of it.
+pub fn publish(workshop: &Workshop, peer: &dyn Updater, list: List) {
     let name = peer.name();
-    let held = workshop.path(&format!("machine-{name}-{size}"));
+    let place = |growth: u64| workshop.path(&format!("site/{name}/{}+{growth}", list.name()));
+    if list.growths().iter().all(|growth| place(*growth).exists()) {
+        return;
+    }
+    let count = |growth: u64| usize::try_from(list.size + growth).expect("held in memory");
+    workshop.set_aside(&workshop.path(&format!("machine-{name}-{}", list.name())));
+    // all at once: what is published later goes on from what was published before
+    let sites: Vec<_> =
+        list.growths().iter().map(|growth| (count(*growth), place(*growth))).collect();
+    for (_, site) in &sites {
+        workshop.set_aside(site);
+        fs::create_dir_all(site).expect("a directory for the site");
+    }
+    let most = list.growths().iter().max().copied().unwrap_or_default();
+    peer.publish(&items(list.size + most, list.is_described), &sites);
+}
+
+/// Lets some time pass between two publications: nginx tells files apart by their second and their
+/// size alone.
+pub fn wait_for_another_second() {
+    thread::sleep(Duration::from_millis(1100));
+}
+
+/// A machine that knows a list, made if it is not there yet. Nobody changes it.
+pub fn held(workshop: &Workshop, server: &Server, peer: &dyn Updater, list: List) -> PathBuf {
+    let name = peer.name();
+    let held = workshop.path(&format!("machine-{name}-{}", list.name()));
     if !held.exists() {
-        serve(workshop, peer, size, 0);
+        serve(workshop, peer, list, 0);
         peer.new_machine(&held, &format!("{}{name}/current/", server.url()));
         run_command(&mut peer.update(workshop, &held, true));
     }
@@ -96,10 +149,10 @@ pub fn held(workshop: &Workshop, server: &Server, peer: &dyn Updater, size: u64)
 }
 
 /// Lets the server have the list with so many more than `size`.
-fn serve(workshop: &Workshop, peer: &dyn Updater, size: u64, growth: u64) {
+fn serve(workshop: &Workshop, peer: &dyn Updater, list: List, growth: u64) {
     let served = workshop.path("site").join(peer.name());
     let (current, new) = (served.join("current"), served.join("new"));
-    symlink(format!("{size}+{growth}"), &new).expect("a link to what is served");
+    symlink(format!("{}+{growth}", list.name()), &new).expect("a link to what is served");
     fs::rename(new, current).expect("it can be replaced");
 }
 
@@ -107,18 +160,18 @@ struct Case<'c> {
     workshop: &'c Workshop,
     server: &'c Server,
     peer: &'c dyn Updater,
-    size: u64,
+    list: List,
     growth: u64,
     is_first: bool,
 }
 
 impl Case<'_> {
     fn measure(&self, runs: usize) -> Measured {
-        let Self { workshop, server, peer, size, growth, is_first } = *self;
+        let Self { workshop, server, peer, list, growth, is_first } = *self;
         let name = peer.name();
         let machine = workshop.path(&format!("machine-{name}"));
-        let held = held(workshop, server, peer, size);
-        serve(workshop, peer, size, growth);
+        let held = held(workshop, server, peer, list);
+        serve(workshop, peer, list, growth);
         let prepare = || {
             workshop.set_aside(&machine);
             if is_first {
@@ -130,7 +183,7 @@ impl Case<'_> {
         let command = || peer.update(workshop, &machine, is_first);
         let check = || {
             let known = peer.known(workshop, &machine);
-            assert_eq!(known, size + growth, "{name} does not know what there is");
+            assert_eq!(known, list.size + growth, "{name} does not know what there is");
         };
         let measured = measure(runs, prepare, command, check);
         prepare();
