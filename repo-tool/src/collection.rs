@@ -23,6 +23,7 @@ use crate::role_dir::{self, RoleDir, RoleDirError};
 use crate::server;
 
 mod add;
+mod deltas;
 mod draft;
 mod error;
 mod evidence;

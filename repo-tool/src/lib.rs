@@ -12,6 +12,7 @@ pub mod collection;
 pub mod commands;
 pub mod config;
 mod decisions;
+pub mod delta;
 pub mod directory;
 pub mod directory_copy;
 pub mod distribution;

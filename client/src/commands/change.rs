@@ -1,29 +1,28 @@
 //! What `install` and `upgrade` have in common: showing a plan, asking, fetching, installing.
 
-use std::collections::BTreeMap;
-
-use countersign_format::hash::Hash32;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, bytes};
 use patchctl::catalogue::{Catalogue, Offer};
 use patchctl::db::Database;
-use patchctl::download::{Obtained, forget, missing};
+use patchctl::download::{forget, missing};
 use patchctl::local::LocalPatch;
 use patchctl::plan::Plan;
 use patchctl::plan_file::PlanDocument;
-use patchctl::root::Root;
 use patchctl::space;
 use patchctl::state::State;
-use patchctl::transaction::{Change, ComponentChange, Outcome, PlannedPatch, prepare_change};
+use patchctl::transaction::ComponentChange;
 use serde::Serialize;
 
-use super::fetch::fetch;
+mod apply;
+
+use apply::{Here, apply_plan};
+
 use super::filter::ChangeArgs;
 use super::or_nothing;
 use super::overview::{
     RemovalReport, SkippedReport, StepReport, print_side_effects, print_skipped, print_steps,
 };
 use crate::explain::OrExplain as _;
-use crate::session::{Session, hold_signals};
+use crate::session::Session;
 
 /// What was done.
 #[derive(Serialize)]
@@ -140,7 +139,8 @@ pub fn carry_out(
     if !session.output.confirm(question, session.arguments.yes)? {
         return Err(not_confirmed());
     }
-    let patches = bring(session, &state, catalogue, plan, local)?;
+    let mut here = Here::new(local);
+    here.bring(session, &state, catalogue, plan)?;
     if arguments.download_only {
         session
             .output
@@ -148,10 +148,8 @@ pub fn carry_out(
         session.output.report(&report);
         return Ok(skipped);
     }
-    let remove = plan.removals.iter().map(|removal| removal.name.clone()).collect();
-    let config = arguments.config_files.policy(&session.arguments);
-    let change = Change { install: patches, remove, config };
-    let outcome = apply(session, &mut state, change, arguments.allow_stale)?;
+    let (plan, outcome) = apply_plan(session, &mut state, catalogue, plan, here, arguments)?;
+    let links: Vec<&Offer> = links.into_iter().chain(plan.links()).collect();
     // what is installed need not lie in the cache too; what cannot be removed only takes space
     if let Err(error) = forget(cache, &links) {
         session.output.warning(format!("cannot clean the cache: {error}"));
@@ -213,44 +211,4 @@ pub fn show_plan(session: &Session<'_>, plan: &Plan) {
     if plan.needs_reboot() {
         output.print_line("will need a restart of the machine");
     }
-}
-
-/// Brings every patch of the plan here and verifies its note, in the order to apply them.
-fn bring(
-    session: &Session<'_>,
-    state: &State,
-    catalogue: &Catalogue,
-    plan: &Plan,
-    local: Vec<LocalPatch>,
-) -> Result<Vec<PlannedPatch>, Failure> {
-    // nobody keeps a source from naming the archive of another one
-    let key = |offer: &Offer| (offer.source, offer.entry().archive.sha256);
-    let mut here: BTreeMap<(usize, Hash32), Obtained> =
-        local.into_iter().map(|patch| (key(&patch.offer), patch.obtained)).collect();
-    let wanted: Vec<&Offer> = plan.links().filter(|link| !here.contains_key(&key(link))).collect();
-    if !wanted.is_empty() {
-        let obtained = fetch(session, &state.database, catalogue, &wanted)?;
-        here.extend(wanted.iter().map(|offer| key(offer)).zip(obtained));
-    }
-    let planned = |link: &Offer| {
-        let Obtained { note, archive } =
-            here.remove(&key(link)).expect("every link is from a file or was fetched");
-        PlannedPatch::new(&note, archive)
-    };
-    Ok(plan.links().map(planned).collect())
-}
-
-fn apply(
-    session: &Session<'_>,
-    state: &mut State,
-    change: Change,
-    allow_stale: bool,
-) -> Result<Outcome, Failure> {
-    let root = Root::open(&session.places.root).or_explain()?;
-    let mut bars = session.bars();
-    let context = session.context(allow_stale);
-    let prepared = prepare_change(&mut state.database, &root, change, context, &mut bars);
-    let prepared = prepared.or_explain()?;
-    hold_signals(session.output);
-    prepared.apply(&mut bars).or_explain()
 }

@@ -39,7 +39,7 @@ pub struct SelectionArgs {
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<SourceName>,
     #[command(flatten)]
-    patch: PatchArgs,
+    pub patch: PatchArgs,
 }
 
 /// Which patches of a version a command is about.
@@ -66,6 +66,9 @@ pub struct ChangeArgs {
     pub allow_stale: bool,
     #[command(flatten)]
     pub config_files: ConfigFilesArgs,
+    /// Whether the plan is carried out as it is or not at all.
+    #[arg(skip)]
+    pub is_exact: bool,
 }
 
 impl PatchArgs {

@@ -70,7 +70,8 @@ fn run_plan(
     session.check_fresh(&catalogue, change.allow_stale)?;
     let planner = Planner::new(&state.database, &catalogue, change.selection.options());
     let plan = planner.or_explain()?.again(&document, &session.places.root).or_explain()?;
-    carry_out(session, state, &catalogue, &plan, Vec::new(), change)
+    let change = ChangeArgs { is_exact: true, ..change.clone() };
+    carry_out(session, state, &catalogue, &plan, Vec::new(), &change)
 }
 
 /// Names and files. What ends like an archive or has a slash is a file.

@@ -8,6 +8,7 @@
 mod choose;
 mod component;
 mod dependents;
+mod detour;
 mod explain;
 mod order;
 mod outcome;

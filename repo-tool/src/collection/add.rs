@@ -1,6 +1,6 @@
 //! Taking a patch in: packing a tree, or checking an archive that was packed elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use countersign_format::time::Timestamp;
 use countersign_format::tree::{Difference, Tree};
 use countersign_format::{archive::Announced, layout};
 
+use super::deltas::{Made, OldFiles};
 use super::draft::Staging;
 use super::{Collection, CollectionError, Draft, PatchSpec, published};
 use crate::patch_selector::PatchSelector;
@@ -29,9 +30,18 @@ pub struct Addition {
     pub spec: PatchSpec,
     /// What an incremental patch is made against, or checked against.
     pub against: Option<Against>,
-    /// How the archive is written.
-    pub options: WriteOptions,
+    /// Compression level, 1 to 22; [`LEVEL`] or [`LEVEL_OF_CHANGES`] unless said.
+    pub level: Option<i32>,
+    /// Modification time of everything in the archive, in seconds since 1970.
+    pub time: u64,
 }
+
+/// Compression level of archives.
+pub const LEVEL: i32 = 12;
+/// Compression level of incremental patches of at most [`MAX_CHANGES`]: they are made to be small.
+pub const LEVEL_OF_CHANGES: i32 = 19;
+/// Most bytes of files and deltas that are compressed at [`LEVEL_OF_CHANGES`]: half a minute's work.
+pub const MAX_CHANGES: u64 = 64 * 1024 * 1024;
 
 /// What an incremental patch goes on from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +67,13 @@ pub struct Packed {
     staging: Staging,
     entry: PatchEntry,
     manifest: Manifest,
+}
+
+impl Packed {
+    /// How many of its files come as changes to others.
+    pub fn deltas(&self) -> u64 {
+        self.manifest.deltas.as_ref().map_or(0, |deltas| deltas.files.len() as u64)
+    }
 }
 
 impl FromStr for Against {
@@ -128,19 +145,35 @@ impl Collection {
         let (hooks, contents) = read_hooks(spec)?;
         let Difference { files, remove } = difference;
         let platform = spec.platform.clone().unwrap_or_else(Platform::any);
-        let tree = tree.hash();
-        let deltas = None;
+        let made = match (&before, against) {
+            (Some(before), Some(against)) if self.makes_deltas(&name, base.as_ref(), spec)? => {
+                Made::make(before, &files, source, &self.old_files(against, spec)?, staging)?
+            }
+            _ => Made::default(),
+        };
+        let (tree, deltas) = (tree.hash(), made.deltas.clone());
         let parts =
             ManifestParts { name, version, base, platform, tree, files, deltas, remove, hooks };
         let manifest = Manifest::new(parts)?;
         if let Some(before) = &before {
             before.apply(&manifest)?;
         }
-        let open = |entry: &FileEntry| Counted::open(&source.join(&entry.path), progress.packed);
+        let open = |entry: &FileEntry| {
+            let file = match made.open(&entry.path)? {
+                Some(delta) => {
+                    delta.take(manifest.delta(&entry.path).map_or(0, |delta| delta.bytes))
+                }
+                // a file that is longer than it was is noticed
+                None => File::open(source.join(&entry.path))?.take(u64::MAX),
+            };
+            Ok(Counted { file, progress: progress.packed })
+        };
         let path = staging.archive();
         let file = File::create(&path).map_err(CollectionError::io("make", &path))?;
         let mut file = BufWriter::new(file);
-        let announced = write_archive(&manifest, &contents, open, addition.options, &mut file)
+        let level = addition.level.unwrap_or_else(|| level_for(&manifest));
+        let options = WriteOptions { level, time: addition.time };
+        let announced = write_archive(&manifest, &contents, open, options, &mut file)
             .map_err(|source| CollectionError::Pack { path: path.clone(), source })?;
         file.flush().map_err(CollectionError::io("write", &path))?;
         Ok((announced, manifest))
@@ -170,7 +203,9 @@ impl Collection {
             }
         }
         if let Some(against) = &addition.against {
-            self.tree_of(against, spec)?.apply(&manifest)?;
+            let before = self.tree_of(against, spec)?;
+            before.apply(&manifest)?;
+            manifest.deltas.as_ref().map(|deltas| deltas.bases(&before)).transpose()?;
         }
         Ok((announced, manifest))
     }
@@ -191,6 +226,35 @@ impl Collection {
                 Ok(Tree::of(&read_manifest(&path)?)?)
             }
         }
+    }
+
+    /// Whether files of a patch come as changes to others: where it is said, or else where it is for
+    /// one version only of those that are here. On another one changes may not fit.
+    fn makes_deltas(
+        &self,
+        name: &PatchName,
+        base: Option<&Requirement>,
+        spec: &PatchSpec,
+    ) -> Result<bool, CollectionError> {
+        let (None, Some(base)) = (spec.deltas, base) else {
+            return Ok(spec.deltas == Some(true));
+        };
+        let published = published::of(&self.directory, name)?;
+        let published = published.into_iter().map(|patch| patch.version);
+        let drafts = self.drafts()?.into_iter().filter(|draft| draft.entry.name == *name);
+        let versions = published.chain(drafts.map(|draft| draft.entry.version));
+        let meant: BTreeSet<PatchVersion> =
+            versions.filter(|version| base.matches(version)).collect();
+        Ok(meant.len() <= 1)
+    }
+
+    fn old_files(&self, against: &Against, spec: &PatchSpec) -> Result<OldFiles, CollectionError> {
+        Ok(match against {
+            Against::Tree(root) => OldFiles::Tree(root.clone()),
+            Against::Patch(selector) => {
+                OldFiles::Archive(self.full_archive(selector, spec.platform.as_ref())?)
+            }
+        })
     }
 
     /// The archive of the full patch that a person means, published or not.
@@ -268,6 +332,14 @@ fn tree_after(
     let kept = before.iter().filter(|(path, _)| !remove.contains(path));
     let kept = kept.map(|(path, kind)| FileEntry { path: path.clone(), kind: kind.clone() });
     Ok(Tree::from_entries(kept.chain(scanned)))
+}
+
+fn level_for(manifest: &Manifest) -> i32 {
+    let bytes = |entry: &FileEntry| {
+        manifest.delta(&entry.path).map_or_else(|| entry.size(), |delta| delta.bytes)
+    };
+    let is_small = || manifest.files.iter().map(bytes).sum::<u64>() <= MAX_CHANGES;
+    if manifest.base.is_some() && is_small() { LEVEL_OF_CHANGES } else { LEVEL }
 }
 
 fn name(addition: &Addition) -> Result<PatchName, CollectionError> {
@@ -354,14 +426,8 @@ fn agrees<T: PartialEq + ToString>(
 
 /// A file that tells how much of it was read.
 struct Counted<'a> {
-    file: File,
+    file: io::Take<File>,
     progress: &'a dyn Fn(u64),
-}
-
-impl<'a> Counted<'a> {
-    fn open(path: &Path, progress: &'a dyn Fn(u64)) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, progress })
-    }
 }
 
 impl Read for Counted<'_> {

@@ -7,7 +7,7 @@ use countersign_format::archive::{self, ArchiveError};
 use countersign_format::entry::{EntryError, PatchIdentity};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::RepoPath;
-use countersign_format::manifest::ManifestError;
+use countersign_format::manifest::{BasesError, ManifestError};
 use countersign_format::relpath::RelPath;
 use countersign_format::signature::SignError;
 use countersign_format::tree::TreeError;
@@ -66,6 +66,9 @@ pub enum CollectionError {
     /// The incremental patch does not go on from the tree that it is made against.
     #[error("the patch does not go on from what it is made against")]
     Tree(#[from] TreeError),
+    /// An archive has changes to files that are not those of the tree it goes on from.
+    #[error(transparent)]
+    Bases(#[from] BasesError),
     /// The archive could not be written.
     #[error("cannot pack {path}")]
     Pack {

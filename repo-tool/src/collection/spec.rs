@@ -43,6 +43,9 @@ pub struct PatchSpec {
     pub reboot: bool,
     /// What goes away. Where it is given, the tree holds only what is new or changed.
     pub remove: Vec<RelPath>,
+    /// Whether files of an incremental patch may come as changes to others. Unless said they may where
+    /// the patch is for one version only.
+    pub deltas: Option<bool>,
     /// Programs that the patch runs.
     pub hooks: HookFiles,
     /// Files that an administrator is expected to change.
@@ -95,6 +98,7 @@ impl PatchSpec {
         set(&mut self.summary, flags.summary);
         set(&mut self.severity, flags.severity);
         set(&mut self.owner, flags.owner);
+        set(&mut self.deltas, flags.deltas);
         set(&mut self.hooks.pre_install, flags.hooks.pre_install);
         set(&mut self.hooks.post_install, flags.hooks.post_install);
         set(&mut self.hooks.check, flags.hooks.check);

@@ -24,6 +24,7 @@ use crate::key_store::{NewPassphraseArgs, Passphrases};
 use crate::lab;
 use crate::publish::{Assurances, PublishError};
 
+mod deltas;
 mod restart;
 
 struct Lab {
