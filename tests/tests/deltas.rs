@@ -13,7 +13,7 @@ const AGENT: &str = "endpoint/opt/acme/bin/agent";
 /// A program that does not compress to nothing.
 fn agent(version: u32) -> String {
     let line = |at: u32| {
-        let number = (at ^ 77).wrapping_mul(2_654_435_761).rotate_left(11).wrapping_mul(40_503);
+        let number = (at + 77).wrapping_mul(2_654_435_761).rotate_left(11).wrapping_mul(40_503);
         format!("# {number:08x}{:08x}\n", number.wrapping_mul(2_246_822_519))
     };
     let lines: String = (0..4_000).map(line).collect();

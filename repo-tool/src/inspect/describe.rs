@@ -38,6 +38,7 @@ fn signed(mut shown: Inspected, note: &Note, keys: &KnownKeys) -> Inspected {
 
 pub(super) fn archive(checked: &Checked) -> Inspected {
     let (manifest, announced) = (checked.manifest(), checked.announced());
+    let deltas = manifest.deltas.as_ref().map_or(0, |deltas| deltas.files.len());
     let hooks = manifest.hooks.paths();
     let hooks: Vec<_> = hooks.into_iter().map(ToString::to_string).collect();
     shown(
@@ -51,6 +52,7 @@ pub(super) fn archive(checked: &Checked) -> Inspected {
             ("size", announced.size.to_string()),
             ("unpacked", announced.unpacked.to_string()),
             ("files", announced.files.to_string()),
+            ("changes", deltas.to_string()),
             ("removes", manifest.remove.len().to_string()),
             ("hooks", hooks.join(", ")),
             ("tree", manifest.tree.to_string()),

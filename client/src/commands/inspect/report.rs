@@ -83,6 +83,7 @@ impl Inspected {
 
     /// An archive.
     pub fn archive(manifest: &Manifest, size: u64, sha256: &Hash32) -> Self {
+        let deltas = manifest.deltas.as_ref().map_or(0, |deltas| deltas.files.len());
         let hooks: Vec<_> =
             manifest.hooks.paths().into_iter().map(|path| path.as_str().to_owned()).collect();
         Self::new(
@@ -96,6 +97,7 @@ impl Inspected {
                 ("size", format!("{size} ({})", bytes(size))),
                 ("unpacked", format!("{} ({})", manifest.unpacked(), bytes(manifest.unpacked()))),
                 ("files", manifest.file_count().to_string()),
+                ("changes", deltas.to_string()),
                 ("removes", manifest.remove.len().to_string()),
                 ("hooks", hooks.join(", ")),
                 ("tree", manifest.tree.to_string()),
