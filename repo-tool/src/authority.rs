@@ -28,6 +28,7 @@ mod draft;
 mod error;
 mod grants;
 mod publish;
+mod selector;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use draft::Draft;
 pub use error::AuthorityError;
 pub use grants::Issued;
 pub use publish::Standing;
+pub use selector::KeySelector;
 pub use summary::summary;
 
 /// Age limit of the collection's signatures unless another is given: a collection may be away for

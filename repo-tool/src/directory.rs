@@ -1,17 +1,19 @@
 //! What the directory does: it says where servers are (SPEC §6). It can vouch for nothing.
 //!
-//! Its directory holds `keys/directory.pem`, `state/servers` (what the next version says) and
-//! `public/directory`.
+//! Its directory holds `keys/directory.pem`, after a renewal `keys/directory-2.pem` and so on, or in
+//! place of either a `.toml` that says where the key lives; `state/servers` (what the next version
+//! says); and `public/directory`. All keys that are there sign, so that a reader who knows any of them
+//! goes on while one is being replaced.
 
 use std::path::{Path, PathBuf};
 
 use countersign_format::directory::{DirectoryError, DirectoryNote, DirectoryServer, ServerUrl};
 use countersign_format::json::{self, JsonError};
-use countersign_format::key::{KeyName, Vkey};
+use countersign_format::key::{KeyError, KeyName, Vkey};
 use countersign_format::layout;
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::{Note, NoteError};
-use countersign_format::signature::{SeedSigner, SignError, Signer as _, sign_note};
+use countersign_format::signature::{SignError, sign_note};
 use countersign_format::text::DistributionName;
 use countersign_format::time::Timestamp;
 use countersign_store::durable::Access;
@@ -19,9 +21,13 @@ use countersign_store::{DirectoryWriter, Sink as _, WriteError};
 use countersign_terminal::{ExitStatus, Failure};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, DirectoryConfig, Span};
-use crate::key_store::{self, KeyStoreError, Passphrases, Secret, SecretError, SecretKind};
+use crate::config::{self, ConfigError, DirectoryConfig, Span};
+use crate::key_store::{KeyLocation, KeyStoreError, Passphrases, SecretError, SigningKeyError};
 use crate::role_dir::{Role, RoleDir, RoleDirError};
+
+mod keys;
+
+use keys::make_key;
 
 const SERVERS: &str = "state/servers";
 const SERVERS_TYPE: &str = "servers/v1";
@@ -48,6 +54,18 @@ pub enum DirectoryToolError {
     /// Its key file.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
+    /// A key that signs.
+    #[error(transparent)]
+    SigningKey(Box<SigningKeyError>),
+    /// What says where a key lives.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key's name would be too long.
+    #[error(transparent)]
+    Name(#[from] KeyError),
+    /// There is no key.
+    #[error("there is no key in {0}")]
+    NoKey(PathBuf),
     /// No secret could be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -85,25 +103,21 @@ pub enum DirectoryToolError {
 }
 
 impl Directory {
-    /// Makes a directory, and returns it with its public key, for the authority to list.
+    /// Makes a directory with a key of its own, or with the one at `signer`, and returns it with its
+    /// public key, for the authority to list.
     pub fn init(
         path: &Path,
         name: &KeyName,
         valid_for: Span,
+        signer: Option<&KeyLocation>,
         passphrases: &Passphrases,
     ) -> Result<(Self, Vkey), DirectoryToolError> {
         let config = DirectoryConfig { role: Role::Directory, name: name.clone(), valid_for };
         let mut vkey = None;
         RoleDir::create(path, |directory| {
-            let secret = Secret::generate(SecretKind::Ed25519)?;
-            key_store::create(&key_path(directory), &secret, passphrases)?;
-            let signer = SeedSigner::new(name.clone(), secret.seed());
-            let made = Vkey::server(name.clone(), signer.public_key().clone());
-            let public = format!("{made}\n");
-            directory.write(Path::new("directory.pub"), public.as_bytes(), Access::Public)?;
+            vkey = Some(make_key(directory, (name, 1), signer, passphrases)?);
             let text = config::print(&config);
             directory.write(Path::new("config.toml"), text.as_bytes(), Access::Public)?;
-            vkey = Some(made);
             Ok::<_, DirectoryToolError>(())
         })?;
         Ok((Self::open(path)?, vkey.expect("made along with the directory")))
@@ -113,6 +127,17 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, DirectoryToolError> {
         let (directory, config) = RoleDir::open(path, Role::Directory)?;
         Ok(Self { directory, config })
+    }
+
+    /// Makes a further key, or takes the one at `signer`, and returns it for the authority to list.
+    /// From the next version on both sign, until the old one's file is removed.
+    pub fn renew(
+        &self,
+        signer: Option<&KeyLocation>,
+        passphrases: &Passphrases,
+    ) -> Result<Vkey, DirectoryToolError> {
+        let number = keys::numbers(&self.directory)?.last().map_or(1, |newest| newest + 1);
+        make_key(&self.directory, (&self.config.name, number), signer, passphrases)
     }
 
     /// Where its files are.
@@ -193,8 +218,10 @@ impl Directory {
         let note = self.note(version, now, self.servers()?);
         let text = note.to_text();
         DirectoryNote::parse(&text)?;
-        let line = sign_note(&self.open_signer(passphrases)?, &text)?;
-        let bytes = Note::new(text, vec![line]).to_bytes();
+        let signers = keys::open(&self.directory, &self.config.name, passphrases)?;
+        let lines = signers.iter().map(|signer| sign_note(signer, &text));
+        let lines = lines.collect::<Result<_, _>>()?;
+        let bytes = Note::new(text, lines).to_bytes();
         DirectoryWriter::new(&self.directory.public()).put_mutable(&layout::directory(), &bytes)?;
         Ok(note)
     }
@@ -212,18 +239,12 @@ impl Directory {
         let bytes = json::print_pretty(SERVERS_TYPE, &servers);
         Ok(self.directory.write(Path::new(SERVERS), &bytes, Access::Public)?)
     }
-
-    fn open_signer(&self, passphrases: &Passphrases) -> Result<SeedSigner, KeyStoreError> {
-        let path = key_path(&self.directory);
-        let secret = key_store::open(&path, passphrases)?
-            .expect_kind(SecretKind::Ed25519)
-            .map_err(|source| KeyStoreError::Secret { path, source })?;
-        Ok(SeedSigner::new(self.config.name.clone(), secret.seed()))
-    }
 }
 
-fn key_path(directory: &RoleDir) -> PathBuf {
-    directory.keys().join("directory.pem")
+impl From<SigningKeyError> for DirectoryToolError {
+    fn from(error: SigningKeyError) -> Self {
+        Self::SigningKey(Box::new(error))
+    }
 }
 
 impl From<DirectoryToolError> for Failure {
@@ -231,6 +252,8 @@ impl From<DirectoryToolError> for Failure {
         match error {
             DirectoryToolError::RoleDir(error) => error.into(),
             DirectoryToolError::KeyStore(error) => error.into(),
+            DirectoryToolError::SigningKey(error) => (*error).into(),
+            DirectoryToolError::Config(error) => error.into(),
             error @ DirectoryToolError::Note(_) => Self::new(ExitStatus::Usage, error),
             error => Self::new(ExitStatus::Failed, error),
         }
@@ -262,7 +285,7 @@ mod tests {
         let name = "example.org/directory".parse().expect("a name");
         let path = base.path().join("directory");
         let (directory, vkey) =
-            Directory::init(&path, &name, Span(86_400), &unencrypted()).expect("made");
+            Directory::init(&path, &name, Span(86_400), None, &unencrypted()).expect("made");
         (directory, vkey, base)
     }
 
@@ -285,6 +308,31 @@ mod tests {
         let bytes = std::fs::read(directory.role_dir().public().join("directory")).expect("read");
         let text = verify_own_signature(&bytes, "directory", &vkey).expect("signed");
         assert_eq!(*text, published.to_text());
+    }
+
+    #[test]
+    fn while_a_key_is_replaced_both_sign() {
+        let (directory, old, base) = made();
+        let elsewhere = KeyLocation::File(base.path().join("elsewhere.pem"));
+        crate::key_store::generate(&elsewhere, &unencrypted()).expect("made");
+        let new = directory.renew(None, &unencrypted()).expect("made");
+        let third = directory.renew(Some(&elsewhere), &unencrypted()).expect("taken");
+        assert_eq!(new.name.to_string(), "example.org/directory/2");
+        assert_eq!(third.name.to_string(), "example.org/directory/3");
+        let signs = |vkey: &Vkey| {
+            directory.publish(&unencrypted(), now()).expect("published");
+            let published = directory.role_dir().public().join("directory");
+            let bytes = std::fs::read(published).expect("read");
+            verify_own_signature(&bytes, "directory", vkey).is_ok()
+        };
+        assert!([&old, &new, &third].into_iter().all(signs));
+        let keys = directory.role_dir().keys();
+        std::fs::remove_file(keys.join("directory.pem")).expect("removed");
+        assert!(!signs(&old) && signs(&new) && signs(&third));
+        std::fs::remove_file(keys.join("directory-2.pem")).expect("removed");
+        std::fs::remove_file(keys.join("directory-3.toml")).expect("removed");
+        let none = directory.publish(&unencrypted(), now());
+        assert!(matches!(none, Err(DirectoryToolError::NoKey(_))));
     }
 
     #[test]

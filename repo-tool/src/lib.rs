@@ -29,6 +29,7 @@ pub mod publish;
 pub mod rehearsal;
 pub mod replica;
 pub mod role_dir;
+pub mod rotation;
 pub mod round;
 pub mod serve;
 pub mod server;

@@ -47,11 +47,11 @@ pub enum Asked {
 /// `server-N.toml`: a key that lives elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Elsewhere {
+pub(crate) struct Elsewhere {
     /// Where.
-    signer: KeyLocation,
+    pub(crate) signer: KeyLocation,
     /// Which key it is.
-    key: Vkey,
+    pub(crate) key: Vkey,
 }
 
 /// Why a server has no key.

@@ -8,7 +8,7 @@ use countersign_format::text::DistributionName;
 use countersign_format::time::Timestamp;
 use serde::Serialize;
 
-use super::{Authority, AuthorityError, DISTRIBUTION_MAX_AGE, Draft};
+use super::{Authority, AuthorityError, DISTRIBUTION_MAX_AGE, Draft, KeySelector};
 use crate::config::Span;
 use crate::history;
 
@@ -43,20 +43,20 @@ pub struct NoteChange {
     pub threshold: Option<u32>,
     /// Authority keys to list.
     pub add_keys: Vec<Vkey>,
-    /// Authority keys to list no longer, by name.
-    pub drop_keys: Vec<KeyName>,
+    /// Authority keys to list no longer.
+    pub drop_keys: Vec<KeySelector>,
     /// What changes of the collection.
     pub collection: LogChange,
     /// What changes of one distribution.
     pub distribution: Option<(DistributionName, LogChange)>,
     /// Directory keys to list.
     pub add_directory_keys: Vec<Vkey>,
-    /// Directory keys to list no longer, by name.
-    pub drop_directory_keys: Vec<KeyName>,
+    /// Directory keys to list no longer.
+    pub drop_directory_keys: Vec<KeySelector>,
     /// Witnesses to list; server keys are taken as witness keys.
     pub add_witnesses: Vec<Vkey>,
-    /// Witnesses to list no longer, by name.
-    pub drop_witnesses: Vec<KeyName>,
+    /// Witnesses to list no longer.
+    pub drop_witnesses: Vec<KeySelector>,
     /// How many witnesses must cosign.
     pub quorum: Option<u32>,
 }
@@ -305,12 +305,16 @@ fn apply(
     Ok(())
 }
 
-fn change_keys(keys: &mut Vec<Vkey>, add: &[Vkey], drop: &[KeyName]) -> Result<(), AuthorityError> {
-    for name in drop {
-        let before = keys.len();
-        keys.retain(|key| key.name != *name);
-        if keys.len() == before {
-            return Err(AuthorityError::NoSuchKey(name.clone()));
+fn change_keys(
+    keys: &mut Vec<Vkey>,
+    add: &[Vkey],
+    drop: &[KeySelector],
+) -> Result<(), AuthorityError> {
+    for selector in drop {
+        match keys.iter().filter(|key| selector.means(key)).count() {
+            0 => return Err(AuthorityError::NoSuchKey(selector.name().clone())),
+            1 => keys.retain(|key| !selector.means(key)),
+            _ => return Err(AuthorityError::SameName(selector.name().clone())),
         }
     }
     keys.extend_from_slice(add);

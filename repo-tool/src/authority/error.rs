@@ -151,6 +151,9 @@ pub enum AuthorityError {
     /// Several keys of the identity are in use.
     #[error("{0} has several keys in use")]
     SeveralKeys(KeyName),
+    /// Several keys have the name.
+    #[error("several keys have the name {0}")]
+    SameName(KeyName),
     /// Retiring the key would leave too few.
     #[error("without {id} only {left} keys would be in use, the threshold is {threshold}")]
     TooFewLeft {
@@ -186,6 +189,7 @@ impl AuthorityError {
             }
             Self::OlderEpoch { .. } => Some("take the acceptance of the server's newest request"),
             Self::SeveralKeys(_) => Some("say which one with --epoch"),
+            Self::SameName(_) => Some("say which one: NAME+ID, as authority show begins it"),
             Self::TooFewLeft { .. } => {
                 Some("admit the key that replaces it first; both changes go into the same version")
             }

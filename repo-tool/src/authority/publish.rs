@@ -91,6 +91,16 @@ impl Authority {
             .collect()
     }
 
+    /// The public keys of those in the authority's own directory, as far as they are noted there.
+    pub fn local_keys(&self) -> Vec<Vkey> {
+        let public = |location: KeyLocation| {
+            let KeyLocation::File(path) = location else { return None };
+            let text = std::fs::read_to_string(path.with_extension("pub")).ok()?;
+            text.trim().parse().ok()
+        };
+        self.own_keys().into_iter().filter_map(public).collect()
+    }
+
     /// Who has signed the draft and who is still to, by the published version's keys and by its
     /// own. Both thresholds must be met.
     pub fn standing(&self, draft: &Draft) -> Vec<Standing> {

@@ -307,7 +307,7 @@ fn authority_keys_rotate_by_both_thresholds() {
     assert_eq!(fresh.name, name("example.org/authority/3"));
     let change = NoteChange {
         add_keys: vec![fresh.clone()],
-        drop_keys: vec![name("example.org/authority/1")],
+        drop_keys: vec![name("example.org/authority/1").into()],
         ..NoteChange::default()
     };
     let draft = lab.authority.change(&change, now()).expect("prepared");
@@ -427,7 +427,7 @@ fn the_summary_says_what_changes() {
     let lab = Lab::published(2, 1);
     let change = NoteChange {
         threshold: Some(2),
-        drop_keys: vec![name("example.org/authority/1")],
+        drop_keys: vec![name("example.org/authority/1").into()],
         collection: LogChange { max_age: Some(86_400), ..LogChange::default() },
         ..NoteChange::default()
     };

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use crate::commands::authority::{
-    admit, change, check, init, issue, publish, retire, show, sign, status,
+    admit, change, check, init, issue, publish, retire, rotate, show, sign, status,
 };
 
 /// The commands of an authority.
@@ -17,6 +17,7 @@ pub(super) enum AuthorityCommand {
     Change(Box<change::ChangeArgs>),
     Sign(sign::SignArgs),
     Publish(publish::PublishArgs),
+    Rotate(rotate::RotateArgs),
     Show(show::ShowArgs),
     Status(status::StatusArgs),
     Check(check::CheckArgs),
@@ -32,6 +33,7 @@ impl AuthorityCommand {
             Self::Change(arguments) => change::run(*arguments, output),
             Self::Sign(arguments) => sign::run(arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
+            Self::Rotate(arguments) => rotate::run(&arguments, output),
             Self::Show(arguments) => show::run(&arguments, output),
             Self::Status(arguments) => status::run(&arguments, output),
             Self::Check(arguments) => check::run(&arguments, output),

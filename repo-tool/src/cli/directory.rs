@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use crate::commands::directory::{add, init, publish, remove, show};
+use crate::commands::directory::{add, init, publish, remove, renew, show};
 
 /// The commands of a directory.
 #[derive(Subcommand, Debug)]
@@ -12,6 +12,7 @@ pub(super) enum DirectoryCommand {
     Add(add::AddArgs),
     Remove(remove::RemoveArgs),
     Publish(publish::PublishArgs),
+    Renew(renew::RenewArgs),
     Show(show::ShowArgs),
 }
 
@@ -22,6 +23,7 @@ impl DirectoryCommand {
             Self::Add(arguments) => add::run(&arguments, output),
             Self::Remove(arguments) => remove::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
+            Self::Renew(arguments) => renew::run(&arguments, output),
             Self::Show(arguments) => show::run(&arguments, output),
         }
     }

@@ -21,6 +21,7 @@ mod place;
 pub mod publish;
 mod rehearsal;
 pub mod retire;
+pub mod rotate;
 pub mod show;
 pub mod sign;
 pub mod status;

@@ -16,6 +16,7 @@ pub mod add;
 pub mod init;
 pub mod publish;
 pub mod remove;
+pub mod renew;
 pub mod show;
 
 /// What the next version will say.

@@ -9,7 +9,7 @@ use countersign_format::text::DistributionName;
 use countersign_terminal::{ExitStatus, Failure, Output, parse_duration};
 
 use super::{Prepared, open_locked, read_vkeys};
-use crate::authority::{Authority, LogChange, NoteChange};
+use crate::authority::{Authority, KeySelector, LogChange, NoteChange};
 use crate::commands::now;
 use crate::config::Span;
 use crate::key_store::{NewPassphraseArgs, Passphrases};
@@ -57,20 +57,20 @@ struct KeyArgs {
     #[arg(long, value_name = "KEY|FILE")]
     add_key: Vec<String>,
     /// No longer list the authority's key of this name
-    #[arg(long, value_name = "NAME")]
-    drop_key: Vec<KeyName>,
+    #[arg(long, value_name = "NAME[+ID]")]
+    drop_key: Vec<KeySelector>,
     /// List a directory's key, as text or as a file
     #[arg(long, value_name = "KEY|FILE")]
     directory_key: Vec<String>,
     /// No longer list the directory's key of this name
-    #[arg(long, value_name = "NAME")]
-    drop_directory_key: Vec<KeyName>,
+    #[arg(long, value_name = "NAME[+ID]")]
+    drop_directory_key: Vec<KeySelector>,
     /// List a witness's key, as text or as a file
     #[arg(long, value_name = "KEY|FILE")]
     witness: Vec<String>,
     /// No longer list the witness's key of this name
-    #[arg(long, value_name = "NAME")]
-    drop_witness: Vec<KeyName>,
+    #[arg(long, value_name = "NAME[+ID]")]
+    drop_witness: Vec<KeySelector>,
     /// How many witnesses must cosign each head
     #[arg(long, value_name = "N")]
     quorum: Option<u32>,

@@ -10,12 +10,14 @@ use serde::Serialize;
 
 use crate::config::Span;
 use crate::directory::Directory;
-use crate::key_store::{NewPassphraseArgs, Passphrases};
+use crate::key_store::{KeyLocation, NewPassphraseArgs, Passphrases};
 
 /// Make a directory of servers, and its key
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    patchrepo directory init /srv/directory --name patches.example.org/directory")]
+    patchrepo directory init /srv/directory --name patches.example.org/directory\n  \
+    patchrepo directory init /srv/directory --name patches.example.org/directory \\\n    \
+    --signer pkcs11:object=directory")]
 pub struct InitArgs {
     /// The directory's directory, to be made
     #[arg(value_name = "DIR")]
@@ -26,6 +28,9 @@ pub struct InitArgs {
     /// For how long each version is valid
     #[arg(long, value_name = "SPAN", default_value = "90d", value_parser = parse_duration)]
     valid_for: Duration,
+    /// Where a key lives that is there: file:PATH, pkcs11:…, exec:COMMAND
+    #[arg(long, value_name = "LOCATION")]
+    signer: Option<KeyLocation>,
     #[command(flatten)]
     passphrase: NewPassphraseArgs,
 }
@@ -47,7 +52,8 @@ impl Report for Made {
 pub fn run(arguments: &InitArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let passphrases = Passphrases::for_new_keys(&arguments.passphrase);
     let span = Span(arguments.valid_for.as_secs());
-    let (_, key) = Directory::init(&arguments.directory, &arguments.name, span, &passphrases)?;
+    let InitArgs { directory, name, signer, .. } = arguments;
+    let (_, key) = Directory::init(directory, name, span, signer.as_ref(), &passphrases)?;
     output.report(&Made { directory: arguments.directory.clone(), key });
     Ok(ExitStatus::Done)
 }
