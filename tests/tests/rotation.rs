@@ -59,7 +59,7 @@ impl Year {
             let steps = shown["steps"].as_array().expect("steps");
             let next = steps.iter().find(|step| step["progress"] == "next").expect("a next step");
             assert_ne!(next["title"].as_str(), Some(last.as_str()), "it did not help: {shown:#}");
-            last = next["title"].as_str().expect("a title").to_owned();
+            last = String::from(text(&next["title"]));
             for instruction in next["commands"].as_array().expect("commands") {
                 let command = text(&instruction["command"]);
                 self.carry_out(command, &type_other);

@@ -9,7 +9,7 @@ use countersign_store::Source;
 use countersign_store::mirrors::chain;
 use serde::Serialize;
 
-use super::{Plan, RoleName};
+use super::{Leaving, Plan, RoleName};
 use crate::rehearsal::{Notes, Problem, RehearsalError, Rehearsed, rehearse, served_note};
 
 /// A repository that was looked at.
@@ -113,5 +113,3 @@ impl Plan {
         note
     }
 }
-
-use super::Leaving;

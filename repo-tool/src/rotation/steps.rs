@@ -93,7 +93,7 @@ impl Step {
     }
 }
 
-fn on(machine: impl ToString, command: impl Into<String>) -> Instruction {
+fn on(machine: &(impl ToString + ?Sized), command: impl Into<String>) -> Instruction {
     Instruction { on: machine.to_string(), command: command.into() }
 }
 
@@ -137,9 +137,10 @@ fn new_keys(plan: &Plan, state: &State<'_>) -> Vec<Step> {
         for (place, one) in old.iter().enumerate() {
             let is_server = one.epoch.is_some();
             // a server's successor has its name; others are counted
-            let is_listed = match is_server {
-                true => new.iter().any(|key| key.name == one.key.name),
-                false => place < new.len(),
+            let is_listed = if is_server {
+                new.iter().any(|key| key.name == one.key.name)
+            } else {
+                place < new.len()
             };
             steps.extend(match role {
                 RoleName::Collection | RoleName::Distribution(_) => {
@@ -196,7 +197,7 @@ fn other_key(plan: &Plan, state: &State<'_>, one: &Leaving, is_listed: bool) -> 
         }
         RoleName::Authority => vec![
             on(
-                format!("the holder of {}", one.key.name),
+                &format!("the holder of {}", one.key.name),
                 format!("patchrepo key generate --signer LOCATION --name {name} -o new.pub"),
             ),
             on("authority", format!("{change} --add-key new.pub")),
@@ -250,8 +251,9 @@ fn published(
         format!("{signed} of {threshold} keys of version {version} signed; not yet: {names}")
     });
     let publish = format!("patchrepo authority publish {directory}");
-    let places: String =
+    let places: Vec<_> =
         plan.repositories.iter().map(|place| format!(" --repository {place}")).collect();
+    let places = places.concat();
     let commands =
         vec![on("authority", format!("{publish} --dry-run{places}")), on("authority", publish)];
     [
@@ -348,7 +350,7 @@ fn retired(plan: &Plan, state: &State<'_>) -> Step {
     let left = plan.still_in_use(listing(state));
     let directory = state.directory;
     let mut commands = Vec::new();
-    let mut drops = String::new();
+    let mut drops = Vec::new();
     for one in &left {
         let selector = KeySelector::of(&one.key);
         match (&one.role, one.epoch) {
@@ -356,18 +358,19 @@ fn retired(plan: &Plan, state: &State<'_>) -> Step {
                 let until = end_of(&one.role, state);
                 let until = until.map_or_else(|| "N".to_owned(), |end| end.to_string());
                 let name = &one.key.name;
-                commands.push(on("authority", format!(
-                    "patchrepo authority retire {directory} {name} --epoch {epoch} --until {until} --reason rotated"
-                )));
+                let retire = format!(
+                    "patchrepo authority retire {directory} {name} --epoch {epoch} \
+                     --until {until} --reason rotated"
+                );
+                commands.push(on("authority", retire));
             }
-            (RoleName::Witness, _) => drops.push_str(&format!(" --drop-witness {selector}")),
-            (RoleName::Directory, _) => {
-                drops.push_str(&format!(" --drop-directory-key {selector}"))
-            }
-            _ => drops.push_str(&format!(" --drop-key {selector}")),
+            (RoleName::Witness, _) => drops.push(format!(" --drop-witness {selector}")),
+            (RoleName::Directory, _) => drops.push(format!(" --drop-directory-key {selector}")),
+            _ => drops.push(format!(" --drop-key {selector}")),
         }
     }
     if !drops.is_empty() {
+        let drops = drops.concat();
         commands.push(on("authority", format!("patchrepo authority change {directory}{drops}")));
     }
     Step::new("the next version retires the old keys", left.is_empty(), commands)
