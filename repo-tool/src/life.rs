@@ -9,7 +9,7 @@ use countersign_format::key::{KeyName, SignatureType, Vkey};
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use countersign_format::policy::{
-    CheckpointContext, Clock, Counted, PolicyError, SignerTimes, verify_checkpoint,
+    CheckpointContext, Clock, Counted, PolicyError, Role, SignerTimes, verify_checkpoint,
     verify_directory, verify_first_checkpoint,
 };
 use countersign_format::time::Timestamp;
@@ -218,6 +218,10 @@ pub async fn look(source: &Source, authority: &AuthorityNote) -> Result<Seen, Li
         let cosigned = "the distribution's signature on the collection's head";
         seen.take(log, &real.log, cosigned, &both.counted);
         seen.take(Log::Distribution, &real.log, "the distribution's head", &own.counted);
+        let quorum = authority.witnesses.quorum;
+        let (first, second) = (authority.collection.max_age, real.log.max_age);
+        seen.take_witnesses("the collection's head", (quorum, first), &both.counted);
+        seen.take_witnesses("the distribution's head", (quorum, second), &own.counted);
         seen.deadlines.extend(directory_deadline(source, authority).await?);
         return Ok(seen);
     }
@@ -266,6 +270,24 @@ impl Seen {
                 Log::Distribution => "patchrepo distribution refresh DIR",
             },
             margin: Some(role.max_age / 2),
+        });
+    }
+}
+
+impl Seen {
+    /// When the quorum's lines on a head get too old.
+    fn take_witnesses(&mut self, what: &str, (quorum, max_age): (u32, u64), counted: &[Counted]) {
+        let lines = counted.iter().filter(|one| one.role == Role::Witness);
+        let mut times: Vec<_> = lines.filter_map(|one| one.time).collect();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        let place = (quorum as usize).checked_sub(1);
+        let Some(oldest) = place.and_then(|place| times.get(place)) else { return };
+        self.deadlines.push(Deadline {
+            at: oldest.plus(max_age),
+            what: format!("the witnesses' quorum on {what}, of {oldest}, gets too old"),
+            then: "clients refuse updates",
+            remedy: "patchrepo witness run, distribution import DIR LINES, distribution refresh DIR",
+            margin: Some(max_age / 2),
         });
     }
 }

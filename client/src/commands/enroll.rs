@@ -38,7 +38,7 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "FILE|sha256:HEX|WORDS")]
     authority: AnchorText,
     /// Enrol the machines that are made from this image, each at its first patchctl update
-    #[arg(long, value_name = "ROOT", conflicts_with = "root")]
+    #[arg(long, value_name = "ROOT")]
     image: Option<PathBuf>,
     /// The distribution to take patches from; the only one unless named
     #[arg(long, value_name = "NAME")]
@@ -93,6 +93,7 @@ impl Report for Enrolled {
         output.print_field("url", &self.url);
         output.print_field("authority", format!("{}, version {}", self.authority, self.version));
         output.print_field("begins with", format!("sha256:{}", self.sha256));
+        output.print_field("in words", &self.words);
         output.print_field("distribution", &self.distribution);
         output.print_field("ring", &self.ring);
         if let Some(update) = &self.update {
@@ -192,7 +193,10 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
     };
     let http = &session.config.http;
     let places = match &arguments.image {
-        Some(root) => image_places(root)?,
+        Some(root) => {
+            refuse_other_places(session)?;
+            image_places(root)?
+        }
         None => session.places.clone(),
     };
     let checked = block_on(enrolment.check(&places, http)).or_explain()?;
@@ -209,6 +213,20 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
     let update = updated.map(|updated| SourceReport::new(&checked.config.name, &updated));
     session.output.report(&Enrolled { update, ..Enrolled::new(&checked) });
     Ok(ExitStatus::Done)
+}
+
+/// An image has its own directories: other ones beside it would be left out without a word.
+fn refuse_other_places(session: &Session<'_>) -> Result<(), Failure> {
+    let ClientArgs { root, config, state, cache, .. } = &session.arguments;
+    let named = [("--root", root), ("--config", config), ("--state", state), ("--cache", cache)];
+    let Some((option, path)) =
+        named.iter().find_map(|(option, path)| Some((option, path.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    let error = format!("--image and {option} {} name different places", path.display());
+    Err(Failure::usage(error)
+        .hint("an image's directories are the usual ones below it: give --image alone"))
 }
 
 /// The usual directories below the root of an image, which must be there.

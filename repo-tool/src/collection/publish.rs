@@ -70,15 +70,13 @@ struct Pending<'a> {
 impl Collection {
     /// Learns what the authority published and opens the key with which the collection signs.
     pub fn session(&self, passphrases: &Passphrases) -> Result<Session<'_>, CollectionError> {
-        let authority = KnownAuthority::learn(&self.directory, &self.config)?;
-        let listed = &authority.chain().newest().collection;
-        let mut signers = server::open_signers(&self.directory, listed, passphrases)?;
-        // the newest key signs; more of them only where as many must
-        signers.truncate(listed.threshold.max(1) as usize);
-        Ok(Session { collection: self, authority, signers, unwatched: Vec::new() })
+        let mut session = self.session_without_keys()?;
+        session.open_keys(passphrases)?;
+        Ok(session)
     }
 
-    /// Learns what the authority published, for what needs no key: looking at a round of signatures.
+    /// Learns what the authority published, for what needs no key: looking at a round of signatures,
+    /// or whether anything is due.
     pub fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
         let authority = KnownAuthority::learn(&self.directory, &self.config)?;
         Ok(Session { collection: self, authority, signers: Vec::new(), unwatched: Vec::new() })
@@ -86,6 +84,17 @@ impl Collection {
 }
 
 impl Session<'_> {
+    /// Opens the keys with which the collection signs.
+    pub fn open_keys(&mut self, passphrases: &Passphrases) -> Result<(), CollectionError> {
+        let listed = &self.note().collection;
+        let directory = &self.collection.directory;
+        let mut signers = server::open_signers(directory, listed, passphrases)?;
+        // the newest key signs; more of them only where as many must
+        signers.truncate(listed.threshold.max(1) as usize);
+        self.signers = signers;
+        Ok(())
+    }
+
     /// What the collection knows of its authority.
     pub fn authority(&self) -> &KnownAuthority {
         &self.authority
@@ -147,7 +156,7 @@ impl Session<'_> {
     }
 
     /// Whether there is anything for [`Self::refresh`] to do at `now`: something left or new to be
-    /// published, or a head as old as [`is_old`] says.
+    /// published, or a head as old as [`is_old`] says. No key is needed.
     pub fn is_due(&self, now: Timestamp, older_than: Option<u64>) -> Result<bool, CollectionError> {
         let mut writer = self.writer();
         let publisher = self.open(&mut writer)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use countersign_format::hash::Hash32;
 use countersign_format::key::KeyName;
+use countersign_format::words::to_words;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
@@ -37,6 +38,7 @@ struct Made {
     collection: PathBuf,
     distribution: PathBuf,
     sha256: Hash32,
+    words: String,
 }
 
 impl Report for Made {
@@ -44,6 +46,7 @@ impl Report for Made {
         output.print_field("authority", self.authority.display());
         output.print_field("collection", self.collection.display());
         output.print_field("distribution", self.distribution.display());
+        output.print_field("in words", &self.words);
         output.print_field("enrol with", format!("--authority sha256:{}", self.sha256));
     }
 }
@@ -56,6 +59,7 @@ pub fn run(arguments: &InitArgs, output: &Output) -> Result<ExitStatus, Failure>
         authority: arguments.directory.join("authority"),
         collection: arguments.directory.join("collection"),
         distribution: arguments.directory.join("distribution"),
+        words: to_words(&sha256),
         sha256,
     });
     Ok(ExitStatus::Done)

@@ -82,16 +82,13 @@ impl Distribution {
         passphrases: &Passphrases,
         now: Timestamp,
     ) -> Result<Session<'_>, DistributionError> {
-        let known = KnownAuthority::learn(&self.directory, &self.config)?;
-        let authority = known.chain().newest();
-        let file = layout::authority(authority.version);
-        check_unexpired(authority, file.as_str(), Clock::local(now))?;
-        let listed = &self.role(authority)?.log;
-        let signers = server::open_signers(&self.directory, listed, passphrases)?;
-        Ok(Session { distribution: self, known, signers, now, unwatched: Vec::new() })
+        let mut session = self.session_without_keys(now)?;
+        session.open_keys(passphrases)?;
+        Ok(session)
     }
 
-    /// Learns what the authority published, for what needs no key: looking at a round of signatures.
+    /// Learns what the authority published, for what needs no key: looking at a round of signatures,
+    /// or whether anything is due.
     pub fn session_without_keys(&self, now: Timestamp) -> Result<Session<'_>, DistributionError> {
         let known = KnownAuthority::learn(&self.directory, &self.config)?;
         Ok(Session { distribution: self, known, signers: Vec::new(), now, unwatched: Vec::new() })
@@ -99,6 +96,21 @@ impl Distribution {
 }
 
 impl Session<'_> {
+    /// Opens the keys with which the distribution signs, if the authority may still be followed.
+    pub fn open_keys(&mut self, passphrases: &Passphrases) -> Result<(), DistributionError> {
+        self.check_authority()?;
+        let listed = &self.role()?.log;
+        let directory = &self.distribution.directory;
+        self.signers = server::open_signers(directory, listed, passphrases)?;
+        Ok(())
+    }
+
+    fn check_authority(&self) -> Result<(), DistributionError> {
+        let authority = self.known.chain().newest();
+        let file = layout::authority(authority.version);
+        Ok(check_unexpired(authority, file.as_str(), Clock::local(self.now))?)
+    }
+
     /// What the distribution knows of its authority.
     pub fn authority(&self) -> &KnownAuthority {
         &self.known
@@ -145,12 +157,14 @@ impl Session<'_> {
     }
 
     /// Whether there is anything for [`Self::refresh`] to do at `now`: more of the collection's log
-    /// than is published, or a head as old as [`is_old`] says.
+    /// than is published, a head as old as [`is_old`] says, or lines of witnesses as old as that
+    /// where newer ones are at hand, or none that count. No key is needed.
     pub fn is_due(
         &self,
         now: Timestamp,
         older_than: Option<u64>,
     ) -> Result<bool, DistributionError> {
+        self.check_authority()?;
         let mut writer = self.distribution.public_sink();
         let publisher = self.open(&mut writer)?;
         let max_age = self.role()?.log.max_age;
@@ -158,9 +172,37 @@ impl Session<'_> {
             publisher.pending().is_some() || is_old(publisher.signed(), now, max_age, older_than);
         let held = self.held_head()?;
         let cosigned = HeldHead::cosigned(self.distribution)?;
-        let is_behind = cosigned.as_ref().map(SignedHead::checkpoint) != Some(held.checkpoint);
+        let is_behind =
+            cosigned.as_ref().map(SignedHead::checkpoint).as_ref() != Some(&held.checkpoint);
         let signed = cosigned.map(|head| head.time);
-        Ok(own || is_behind || is_old(signed, now, max_age, older_than))
+        if own || is_behind || is_old(signed, now, max_age, older_than) {
+            return Ok(true);
+        }
+        self.are_witnesses_due(&publisher, &held, older_than)
+    }
+
+    fn are_witnesses_due(
+        &self,
+        publisher: &Publisher<'_>,
+        held: &HeldHead,
+        older_than: Option<u64>,
+    ) -> Result<bool, DistributionError> {
+        let round = self.round(publisher, held)?;
+        let gathered = self.gathered(publisher, held, &round)?;
+        let published = self.published_heads(publisher)?;
+        Ok(round.quorums.iter().filter(|quorum| quorum.is_asked_for()).any(|quorum| {
+            let now = quorum.time(&quorum.lines_on(&published), self.now);
+            let then = quorum.time(&gathered.witnesses(quorum), self.now);
+            now.is_none() || (then > now && is_old(now, self.now, quorum.max_age(), older_than))
+        }))
+    }
+
+    /// Both heads that readers see, as far as there are any.
+    fn published_heads(&self, publisher: &Publisher<'_>) -> Result<Vec<Note>, DistributionError> {
+        let cosigned = layout::checkpoint(Log::Collection);
+        let cosigned = self.distribution.public_sink().read(&cosigned, MAX_NOTE as u64)?;
+        let cosigned = cosigned.and_then(|bytes| Note::parse(&bytes, MAX_NOTE).ok());
+        Ok(publisher.published_note()?.into_iter().chain(cosigned).collect())
     }
 
     /// Signs both heads anew, the collection's as it was fetched last; makes missing packs and
@@ -457,10 +499,7 @@ impl Session<'_> {
         round: &Round,
     ) -> Result<Gathered<'_>, DistributionError> {
         let mut gathered = Gathered::load(&self.distribution.directory, Log::Distribution)?;
-        let cosigned = layout::checkpoint(Log::Collection);
-        let cosigned = self.distribution.public_sink().read(&cosigned, MAX_NOTE as u64)?;
-        let cosigned = cosigned.and_then(|bytes| Note::parse(&bytes, MAX_NOTE).ok());
-        for note in publisher.published_note()?.into_iter().chain(cosigned) {
+        for note in self.published_heads(publisher)? {
             round.items.iter().for_each(|item| gathered.add_published(item, &note));
         }
         gathered.add_cosigned(&round.quorums, &head.fetched);

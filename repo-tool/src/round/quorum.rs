@@ -92,6 +92,31 @@ impl Quorum {
         counted.and_then(|counted| counted.time).ok_or_else(not_listed)
     }
 
+    /// Whether a quorum is asked for.
+    pub fn is_asked_for(&self) -> bool {
+        self.witnesses.threshold > 0
+    }
+
+    /// How old, in seconds, lines may be.
+    pub fn max_age(&self) -> u64 {
+        self.witnesses.max_age
+    }
+
+    /// Since when there is a quorum among `lines`, of those that count at `now`: the time of the
+    /// oldest line that it takes. None where there is none.
+    pub fn time(&self, lines: &[SignatureLine], now: Timestamp) -> Option<Timestamp> {
+        let mut times: Vec<_> =
+            lines.iter().filter_map(|line| self.judge(line, now).ok()).collect();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        times.get((self.witnesses.threshold as usize).checked_sub(1)?).copied()
+    }
+
+    /// Of `notes`, the lines of the one that is this head.
+    pub fn lines_on(&self, notes: &[Note]) -> Vec<SignatureLine> {
+        let note = notes.iter().find(|note| note.text() == self.item.text);
+        note.map(|note| note.signatures().to_vec()).unwrap_or_default()
+    }
+
     fn whose(&self) -> (&'static Role, &LogRole) {
         (&Role::Witness, &self.witnesses)
     }
@@ -205,5 +230,48 @@ impl Cosignature {
     pub fn new(head: &Checkpoint, line: &SignatureLine) -> Self {
         let Checkpoint { origin, size, root } = head.clone();
         Self { origin, size, root, line: print(line) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_format::signature::{SeedSigner, Signer as _, cosign};
+
+    use super::*;
+
+    fn signer(number: u8) -> SeedSigner {
+        SeedSigner::new(format!("w{number}.example.net").parse().expect("a name"), &[number; 32])
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds).expect("a time")
+    }
+
+    #[test]
+    fn a_quorum_is_as_old_as_the_last_line_that_it_needs() {
+        let head = Checkpoint {
+            origin: "example.org/log".parse().expect("a name"),
+            size: 3,
+            root: Hash32([7; 32]),
+        };
+        let key = |number: u8| Vkey {
+            name: signer(number).name().clone(),
+            kind: SignatureType::Cosignature,
+            key: signer(number).public_key().clone(),
+        };
+        let witnesses = WitnessRole { quorum: 2, keys: (1..=3).map(key).collect() };
+        let (origin, keys) = (head.origin.clone(), Vec::new());
+        let log = LogRole { origin, threshold: 1, max_age: 100, keys };
+        let quorum = Quorum::new(&head, true, &witnesses, &log);
+        let text = head.to_string();
+        let line = |number, time| cosign(&signer(number), &text, at(time)).expect("signed");
+        let time = |lines: &[SignatureLine]| quorum.time(lines, at(1000));
+        assert_eq!(time(&[line(1, 990), line(2, 950), line(3, 970)]), Some(at(970)));
+        assert_eq!(time(&[line(1, 990)]), None, "one is no quorum");
+        assert_eq!(time(&[line(1, 990), line(2, 899)]), None, "too old");
+        assert_eq!(time(&[line(1, 990), line(4, 990)]), None, "not listed");
+        let note = Note::new(text.clone(), vec![line(1, 990)]);
+        let other = Note::new("example.org/log\n4\n".into(), vec![line(2, 990)]);
+        assert_eq!(quorum.lines_on(&[other, note]), [line(1, 990)]);
     }
 }

@@ -66,7 +66,8 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     let collection = Collection::open(&arguments.directory)?;
     let _lock = lock(collection.directory(), output)?;
     let now = now()?;
-    let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
+    // a timer's run that finds nothing due asks for no passphrase
+    let mut session = collection.session_without_keys()?;
     say_authority(session.authority(), now, output);
     let DueArgs { force, .. } = arguments.due;
     let is_asked_for = force || arguments.clock_was_wrong || arguments.adopt_public_head;
@@ -74,6 +75,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
         output.report(&NothingDue { refreshed: false });
         return Ok(ExitStatus::Done);
     }
+    session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     if arguments.adopt_public_head {
         session.adopt_public_head()?;
     }

@@ -56,9 +56,9 @@ impl Report for RefreshReport {
 /// Refreshes and says when the heads were signed.
 pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
-    let passphrases = Passphrases::new(&arguments.passphrase);
     let now = now()?;
-    let mut session = distribution.session(&passphrases, now)?;
+    // a timer's run that finds nothing due asks for no passphrase
+    let mut session = distribution.session_without_keys(now)?;
     say_authority(session.authority(), now, output);
     say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
     let DueArgs { force, .. } = arguments.due;
@@ -67,6 +67,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
         output.report(&NothingDue { refreshed: false });
         return Ok(ExitStatus::Done);
     }
+    session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     if arguments.adopt_public_head {
         session.adopt_public_heads()?;
     }
