@@ -16,6 +16,7 @@ use patchctl::places::{NamedPlaces, Places};
 use serde::Serialize;
 
 use super::update::SourceReport;
+use crate::cli::ClientArgs;
 use crate::explain::{OrExplain as _, io_exit};
 use crate::session::{Session, block_on};
 

@@ -189,9 +189,9 @@ impl Session<'_> {
     ) -> Result<bool, DistributionError> {
         let round = self.round(publisher, held)?;
         let gathered = self.gathered(publisher, held, &round)?;
-        let published = self.published_heads(publisher)?;
+        let served = self.published_heads(publisher)?;
         Ok(round.quorums.iter().filter(|quorum| quorum.is_asked_for()).any(|quorum| {
-            let now = quorum.time(&quorum.lines_on(&published), self.now);
+            let now = quorum.time(&quorum.lines_on(&served), self.now);
             let then = quorum.time(&gathered.witnesses(quorum), self.now);
             now.is_none() || (then > now && is_old(now, self.now, quorum.max_age(), older_than))
         }))
