@@ -109,17 +109,25 @@ impl Attempt<'_, '_> {
     async fn with(&mut self, server: &Source) -> Result<Updated, AttemptError> {
         let heads = Heads::load(self.updater.database, &self.trust)?;
         let mut walk = Walk::after(self.trust.chain().clone());
+        let keys = self.trust.authority().directory.keys.clone();
         let (step, collection, distribution, directory) = tokio::join!(
             walk.step(server),
             fetch(server, &heads.collection),
             fetch(server, &heads.distribution),
-            self.fetch_directory(server, &heads),
+            self.fetch_directory(server, &heads, false),
         );
         self.take_authority(server, walk, step).await?;
         // an origin may have changed: what is held of another log is not held of this one
         let heads = Heads::load(self.updater.database, &self.trust)?;
         let clock = self.trust.clock(&heads, self.updater.now)?;
         self.trust.check_unexpired(clock)?;
+        let directory = match directory {
+            // one that was listed just now was not asked for, or is that of other keys
+            Ok(None) if self.trust.authority().directory.keys != keys => {
+                self.fetch_directory(server, &heads, true).await
+            }
+            asked => asked,
+        };
         self.take_directory(directory, clock)?;
         let collection = self.verify(server, &heads.collection, collection?, clock).await?;
         let distribution = self.verify(server, &heads.distribution, distribution?, clock).await?;
@@ -187,13 +195,16 @@ impl Attempt<'_, '_> {
         &self,
         server: &Source,
         heads: &Heads,
+        is_changed: bool,
     ) -> Result<Option<Got>, AttemptError> {
         if self.trust.authority().directory.keys.is_empty() {
             return Ok(None);
         }
         let now = self.trust.clock(heads, self.updater.now)?.now();
         let held = self.updater.database.held_directory(self.trust.id())?;
-        if held.is_some_and(|held| held.asked <= now && now.since(held.asked) < DIRECTORY_AGE) {
+        let is_recent =
+            held.is_some_and(|held| held.asked <= now && now.since(held.asked) < DIRECTORY_AGE);
+        if is_recent && !is_changed {
             return Ok(None);
         }
         let request = Get::up_to(MAX_AUTHORITY_NOTE as u64);

@@ -626,6 +626,33 @@ fn a_directory_moves_traffic_and_cannot_stop_it() {
 }
 
 #[test]
+fn a_directory_is_asked_for_in_the_update_that_learns_of_its_keys() {
+    let mut repository = repository();
+    let keys = repository.authority_keys.clone();
+    let listed = std::mem::take(&mut repository.authority.directory.keys);
+    repository.publish_authority(&keys);
+    repository.publish_directory(1, &["https://mirror.example.net/"]);
+    let mut endpoint = Endpoint::new(&repository);
+    endpoint.update(&repository).expect("no directory yet");
+    let held = |endpoint: &Endpoint| {
+        let held = endpoint.database.held_directory(endpoint.trust().id());
+        held.expect("read").and_then(|held| held.note)
+    };
+    assert_eq!(held(&endpoint), None);
+    repository.authority.directory.keys = listed;
+    repository.publish_authority(&keys);
+    endpoint.update(&repository).expect("listed");
+    assert!(held(&endpoint).is_some(), "not a day later");
+    // one that was asked for just now is asked for again when its keys change
+    repository.authority.directory.keys.extend(AuthorityKeys::numbered(70, 1).vkeys());
+    repository.publish_authority(&keys);
+    repository.publish_directory(2, &["https://other.example.net/"]);
+    endpoint.update(&repository).expect("changed");
+    let note = String::from_utf8(held(&endpoint).expect("held")).expect("text");
+    assert!(note.contains("other.example.net"), "{note}");
+}
+
+#[test]
 fn a_hostile_directory_does_no_more_than_delay() {
     let mut repository = repository();
     let mut endpoint = Endpoint::updated(&repository);
