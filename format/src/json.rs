@@ -15,6 +15,7 @@ use serde::{Deserializer, Serialize};
 use crate::limits::{MAX_INTEGER, MAX_JSON_DEPTH};
 use crate::text::shown;
 
+mod plain;
 mod strict;
 use strict::Strict;
 
@@ -74,8 +75,17 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, Jso
     if found != expected {
         return Err(JsonError::Type { expected: expected.into(), found: found.into() });
     }
-    check(object)?;
-    let mut deserializer = serde_json::Deserializer::from_slice(object);
+    let text = std::str::from_utf8(object);
+    let Some(plain) = text.ok().filter(|text| plain::is_plain(text)) else {
+        check(object)?;
+        return typed(serde_json::Deserializer::from_slice(object));
+    };
+    typed(serde_json::Deserializer::from_str(plain))
+}
+
+fn typed<'de, T: DeserializeOwned>(
+    mut deserializer: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+) -> Result<T, JsonError> {
     let value = T::deserialize(Strict(&mut deserializer)).map_err(shape)?;
     deserializer.end().map_err(shape)?;
     Ok(value)

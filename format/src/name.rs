@@ -118,7 +118,7 @@ impl FromStr for PatchVersion {
         if !version.build.is_empty() {
             return Err(NameError::BuildMetadata(excerpt(text)));
         }
-        if version.to_string() != text {
+        if !is_spelled(&version, text) {
             return Err(NameError::Version {
                 text: excerpt(text),
                 reason: "not in its one form".into(),
@@ -230,6 +230,19 @@ fn bound(what: &'static str, text: &str, limit: usize) -> Result<(), NameError> 
         return Err(NameError::TooLong { what, length: text.len(), limit });
     }
     Ok(())
+}
+
+/// Whether a value is written just like this.
+fn is_spelled(value: &impl fmt::Display, text: &str) -> bool {
+    struct Rest<'a>(&'a str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, written: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    fmt::Write::write_fmt(&mut rest, format_args!("{value}")).is_ok() && rest.0.is_empty()
 }
 
 fn excerpt(text: &str) -> String {

@@ -139,7 +139,10 @@ macro_rules! text_type {
     };
 }
 
-text_type!(Line, "text", MAX_LINE, |text| !text.chars().any(garbles));
+text_type!(Line, "text", MAX_LINE, |text| {
+    // most lines are of these alone, and bytes are quicker to look at than characters
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.chars().any(garbles)
+});
 text_type!(AdvisoryId, "advisory", MAX_WORD, |text| !text.is_empty() && is_advisory(text));
 text_type!(RingName, "ring", MAX_WORD, |text| !text.is_empty() && is_lower_word(text));
 text_type!(RegionName, "region", MAX_WORD, |text| !text.is_empty() && is_lower_word(text));

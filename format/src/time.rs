@@ -56,14 +56,27 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let form = || TimeError::Form(text.chars().take(40).collect());
-        if text.len() != "2026-11-22T10:00:00Z".len() {
-            return Err(form());
-        }
-        let moment: jiff::Timestamp = text.parse().map_err(|_| form())?;
-        let seconds = u64::try_from(moment.as_second()).map_err(|_| form())?;
-        let time = Self::from_seconds(seconds)?;
-        if time.to_string() == text { Ok(time) } else { Err(form()) }
+        Self::from_seconds(seconds(text).ok_or_else(form)?)
     }
+}
+
+/// Seconds since 1970 of a moment in its one spelling.
+fn seconds(text: &str) -> Option<u64> {
+    let text: &[u8; 20] = text.as_bytes().try_into().ok()?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+    if marks.iter().any(|(at, mark)| text[*at] != *mark) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number: i16, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0'))
+        })
+    };
+    let small = |at: usize| number(&text[at..at + 2]).and_then(|number| i8::try_from(number).ok());
+    let date = jiff::civil::Date::new(number(&text[..4])?, small(5)?, small(8)?).ok()?;
+    let time = jiff::civil::Time::new(small(11)?, small(14)?, small(17)?, 0).ok()?;
+    let zone = jiff::tz::Offset::UTC;
+    u64::try_from(zone.to_timestamp(date.to_datetime(time)).ok()?.as_second()).ok()
 }
 
 impl fmt::Display for Timestamp {
