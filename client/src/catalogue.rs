@@ -1,5 +1,7 @@
 //! What the held index offers this machine, and why what it does not offer is not offered.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use countersign_format::entry::PatchEntry;
 use countersign_format::hash::Hash32;
 use countersign_format::name::{PatchName, PatchVersion, Platform};
@@ -7,8 +9,9 @@ use countersign_format::policy::Clock;
 use countersign_format::time::Timestamp;
 
 use crate::config::SourceConfig;
+use crate::db::glimpse::Glimpse;
 use crate::db::index::IndexedPatch;
-use crate::db::{Database, DatabaseError};
+use crate::db::{Database, DatabaseError, parse};
 use crate::gate::Approach;
 pub use crate::gate::{Answer, Gate, GateState};
 use crate::standing::Standings;
@@ -115,6 +118,44 @@ impl Catalogue {
         self.collect(|source| database.patches_named(source.trust.id(), name))
     }
 
+    /// Hands out every patch of every source, and whether it may be installed here and now.
+    pub fn each_glimpse(
+        &self,
+        database: &Database,
+        mut take: impl FnMut(&Glimpse<'_>, bool) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        // there are few platforms, and each is read once
+        let mut platforms: BTreeMap<String, Platform> = BTreeMap::new();
+        let unknown = Hash32([0; 32]);
+        for known in self.sources.iter().filter(|known| !known.heads.collection.is_left) {
+            database.each_glimpse(known.trust.id(), |leaf, glimpse| {
+                if !platforms.contains_key(&*glimpse.platform) {
+                    let platform = parse("patch_lines.lines", &glimpse.platform)?;
+                    platforms.insert(glimpse.platform.to_string(), platform);
+                }
+                let platform = &platforms[&*glimpse.platform];
+                let approach = known.approach(leaf, &unknown, platform, &self.machine);
+                let is_open = approach.is_open(|| glimpse.archive())?;
+                take(glimpse, is_open)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The names of the patches of any source whose name, summary or advisories have this text;
+    /// capitals and small letters are the same.
+    pub fn names_with(
+        &self,
+        database: &Database,
+        text: &str,
+    ) -> Result<BTreeSet<PatchName>, DatabaseError> {
+        let mut names = BTreeSet::new();
+        for known in self.sources.iter().filter(|known| !known.heads.collection.is_left) {
+            names.append(&mut database.names_with(known.trust.id(), text)?);
+        }
+        Ok(names)
+    }
+
     /// The patches with this archive, at most one a source.
     pub fn offers_of_archive(
         &self,
@@ -147,7 +188,7 @@ impl Catalogue {
                 continue;
             }
             let offer = |patch: IndexedPatch| {
-                let gate = known.approach(&patch, &self.machine).first_obstacle();
+                let gate = known.approach_of(&patch, &self.machine).first_obstacle();
                 Offer { source, patch, gate }
             };
             offers.extend(find(known)?.into_iter().map(offer));
@@ -194,7 +235,7 @@ impl KnownSource {
         patch: &'a IndexedPatch,
         machine: &'a Machine,
     ) -> Vec<GateState<'a>> {
-        self.approach(patch, machine).gates()
+        self.approach_of(patch, machine).gates()
     }
 
     /// Why the collection revoked a patch, if it did.
@@ -203,16 +244,27 @@ impl KnownSource {
         Some(&self.revoked[at].1)
     }
 
-    fn approach<'a>(&'a self, patch: &'a IndexedPatch, machine: &'a Machine) -> Approach<'a> {
+    fn approach_of<'a>(&'a self, patch: &'a IndexedPatch, machine: &'a Machine) -> Approach<'a> {
+        let IndexedPatch { leaf, entry, .. } = patch;
+        self.approach(*leaf, &entry.archive.sha256, &entry.platform, machine)
+    }
+
+    fn approach<'a>(
+        &'a self,
+        leaf: u64,
+        archive: &'a Hash32,
+        platform: &'a Platform,
+        machine: &'a Machine,
+    ) -> Approach<'a> {
         Approach {
-            leaf: patch.leaf,
-            archive: &patch.entry.archive.sha256,
-            platform: &patch.entry.platform,
+            leaf,
+            archive,
+            platform,
             machine: &machine.platform,
             machine_id: &machine.id,
             ring: &self.config.ring,
-            revoked: self.revoked(patch.leaf),
-            standing: self.standings.of(patch.leaf),
+            revoked: self.revoked(leaf),
+            standing: self.standings.of(leaf),
             now: self.clock.now(),
         }
     }

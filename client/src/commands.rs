@@ -21,6 +21,7 @@ pub mod hold;
 pub mod inspect;
 pub mod install;
 pub mod list;
+pub mod listing;
 pub mod man;
 pub mod overview;
 pub mod plan;

@@ -14,6 +14,9 @@ use countersign_format::time::Timestamp;
 use crate::db::index::Decision;
 use crate::standing::Standing;
 
+/// The last of the places in a rollout: where its machine takes part, all do.
+const LAST_PLACE: u16 = 9_999;
+
 /// What a gate says of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -122,27 +125,58 @@ impl<'a> Approach<'a> {
     /// All gates in order. Start, rollout and deadline are those of a release and are there only
     /// where one stands.
     pub fn gates(&self) -> Vec<GateState<'a>> {
-        let &Self { leaf, platform: patch, machine, ring, standing, now, .. } = self;
-        let mut gates = vec![
-            GateState::Known { leaf },
-            GateState::Revocation(self.revoked),
-            GateState::Platform { patch, machine },
-            GateState::Release { ring, standing },
-        ];
-        if let Some(Standing { decision: Decision::Release(release), .. }) = standing {
-            let bucket = bucket(self.machine_id, self.archive);
-            gates.extend([
-                GateState::Start { start: release.start, now },
-                GateState::Rollout { bucket, release, now },
-                GateState::Deadline(release.deadline),
-            ]);
+        let mut gates = self.before_release().to_vec();
+        if let Some(Standing { decision: Decision::Release(release), .. }) = self.standing {
+            gates.extend(self.of_release(release));
         }
         gates
     }
 
     /// What the first gate says that stops the patch.
     pub fn first_obstacle(&self) -> Gate {
-        self.gates().iter().find_map(GateState::obstacle).unwrap_or(Gate::Open)
+        let is_first = |gate: GateState<'a>| gate.obstacle();
+        let first = self.before_release().into_iter().find_map(is_first);
+        let release = || match self.standing?.decision {
+            Decision::Release(release) if first.is_none() => Some(release),
+            _ => None,
+        };
+        let Some(release) = release() else { return first.unwrap_or(Gate::Open) };
+        self.of_release(release).into_iter().find_map(is_first).unwrap_or(Gate::Open)
+    }
+
+    /// As [`Self::first_obstacle`], where it takes the archive's hash only to find this machine's
+    /// place in a rollout that has not come to all: it need not be known before.
+    pub fn is_open<E>(&self, archive: impl FnOnce() -> Result<Hash32, E>) -> Result<bool, E> {
+        if self.before_release().iter().any(|gate| gate.obstacle().is_some()) {
+            return Ok(false);
+        }
+        match self.standing.map(|standing| standing.decision) {
+            Some(Decision::Release(release)) if !release.admits(LAST_PLACE, self.now) => {
+                let archive = &archive()?;
+                Ok(Approach { archive, ..*self }.first_obstacle() == Gate::Open)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn before_release(&self) -> [GateState<'a>; 4] {
+        let &Self { leaf, platform: patch, machine, ring, standing, .. } = self;
+        [
+            GateState::Known { leaf },
+            GateState::Revocation(self.revoked),
+            GateState::Platform { patch, machine },
+            GateState::Release { ring, standing },
+        ]
+    }
+
+    fn of_release(&self, release: &'a Release) -> [GateState<'a>; 3] {
+        let bucket = bucket(self.machine_id, self.archive);
+        let now = self.now;
+        [
+            GateState::Start { start: release.start, now },
+            GateState::Rollout { bucket, release, now },
+            GateState::Deadline(release.deadline),
+        ]
     }
 }
 

@@ -27,6 +27,7 @@ mod error;
 mod evidence;
 mod fold;
 mod spool;
+mod take;
 
 pub use error::{AttemptError, Fork, UpdateError};
 use evidence::Proof;

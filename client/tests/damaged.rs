@@ -91,7 +91,7 @@ fn doctor_finds_a_page_that_was_overwritten() {
     let state = machine.root("var/lib/patchctl/state.db");
     let page = machine
         .state()
-        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'patch'", [], |row| {
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'patch_lines'", [], |row| {
             row.get::<_, u32>(0)
         })
         .expect("a page") as usize;

@@ -59,7 +59,7 @@ fn readers_bear_with_a_writer_and_see_the_state_before_it() {
     let path = machine.root("var/lib/patchctl/state.db");
     let writer = rusqlite::Connection::open(&path).expect("a state");
     // changes that are not committed lie in the writer's memory
-    writer.execute_batch("BEGIN IMMEDIATE; DELETE FROM patch").expect("begun");
+    writer.execute_batch("BEGIN IMMEDIATE; DELETE FROM patch_lines").expect("begun");
     machine.run(&["list", "--available"]).success().says("acme-agent");
     // while it commits nobody can read, for as long as that takes
     writer.execute_batch("ROLLBACK; BEGIN EXCLUSIVE").expect("exclusive");

@@ -85,6 +85,15 @@ fn tables(connection: &Connection) -> Vec<String> {
     schema(connection).into_iter().filter_map(of).collect()
 }
 
+/// Columns as the newest schema has them: what was a table of patches is a view of texts.
+fn as_now(table: &str, columns: &str) -> String {
+    if table != "patch" {
+        return columns.to_owned();
+    }
+    let text = "CAST(rtrim(CAST(entry AS TEXT), char(10)) AS TEXT)";
+    columns.replace("archive", "lower(hex(archive))").replace("entry", text)
+}
+
 #[test]
 fn every_earlier_schema_is_migrated_with_its_content() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -99,7 +108,7 @@ fn every_earlier_schema_is_migrated_with_its_content() {
             tables(&old).into_iter().map(|table| (columns(&old, &table), table)).collect();
         let before: Content = selected
             .iter()
-            .map(|(columns, table)| (table.clone(), rows(&old, table, columns)))
+            .map(|(columns, table)| (table.clone(), rows(&old, table, &as_now(table, columns))))
             .collect();
         let empty: Vec<_> = before.iter().filter(|(_, rows)| rows.is_empty()).collect();
         assert!(empty.is_empty(), "{version}.sql has nothing in {empty:?}");

@@ -118,6 +118,10 @@ pub enum FollowError {
 /// Takes the entries one by one: leaf index, and the entry's bytes.
 pub type Taker<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
+/// As [`Taker`], with the hash of the entry's leaf.
+pub type HashTaker<'a> =
+    dyn FnMut(u64, &[u8], &Hash32) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
+
 /// Takes the packs that were read: path, and the bytes as they came.
 pub type PackKeeper<'a> = dyn FnMut(RepoPath, Vec<u8>) + 'a;
 
@@ -133,6 +137,17 @@ pub async fn follow(
     follow_keeping(source, log, from, head, take, &mut |_, _| ()).await
 }
 
+/// As [`follow`], and hands out the hash of each entry's leaf with it.
+pub async fn follow_hashed(
+    source: &Source,
+    log: Log,
+    from: &Held,
+    head: &Checkpoint,
+    take: &mut HashTaker<'_>,
+) -> Result<Held, FollowError> {
+    follow_all(source, log, from, head, take, &mut |_, _| ()).await
+}
+
 /// As [`follow`], and hands out the packs on the way, for those who copy a repository. Each holds
 /// entries of the signed tree if this succeeds.
 pub async fn follow_keeping(
@@ -141,6 +156,18 @@ pub async fn follow_keeping(
     from: &Held,
     head: &Checkpoint,
     take: &mut Taker<'_>,
+    keep: &mut PackKeeper<'_>,
+) -> Result<Held, FollowError> {
+    let mut take = |index: u64, entry: &[u8], _: &Hash32| take(index, entry);
+    follow_all(source, log, from, head, &mut take, keep).await
+}
+
+async fn follow_all(
+    source: &Source,
+    log: Log,
+    from: &Held,
+    head: &Checkpoint,
+    take: &mut HashTaker<'_>,
     keep: &mut PackKeeper<'_>,
 ) -> Result<Held, FollowError> {
     let (before, size) = (from.frontier.size(), head.size);
@@ -203,7 +230,7 @@ struct Follower<'a, 't, 'k> {
     held: Held,
     /// Bytes of entries that may still be taken.
     left: u64,
-    take: &'a mut Taker<'t>,
+    take: &'a mut HashTaker<'t>,
     keep: &'a mut PackKeeper<'k>,
 }
 
@@ -280,8 +307,9 @@ impl Follower<'_, '_, '_> {
         let index = self.held.frontier.size();
         let left = self.left.checked_sub(entry.len() as u64);
         self.left = left.ok_or(FollowError::TooMuch { log: self.log })?;
-        (self.take)(index, entry).map_err(FollowError::Taker)?;
-        self.held.frontier.push(leaf_hash(entry));
+        let leaf = leaf_hash(entry);
+        (self.take)(index, entry, &leaf).map_err(FollowError::Taker)?;
+        self.held.frontier.push(leaf);
         let is_finished = self.held.frontier.size().is_multiple_of(WIDTH);
         self.held.tail = if is_finished { 0 } else { self.held.tail + 2 + entry.len() as u64 };
         Ok(())

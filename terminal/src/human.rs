@@ -83,7 +83,7 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 
 fn escape<'a>(text: &'a str, kept: &str) -> Cow<'a, str> {
     let escaped = |c: char| steers_terminal(c) && !kept.contains(c);
-    if !text.contains(escaped) {
+    if is_plain(text) || !text.contains(escaped) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
@@ -91,6 +91,12 @@ fn escape<'a>(text: &'a str, kept: &str) -> Cow<'a, str> {
         if escaped(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
     }
     Cow::Owned(safe)
+}
+
+/// Whether a text is of printable ASCII alone, as most are: as wide as it has bytes, and harmless.
+/// Looks at all of it without stopping, which is many bytes at once.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 /// Control characters, and those that change the direction of the text around them.

@@ -189,9 +189,10 @@ impl Output {
         if table.is_empty() {
             return;
         }
-        let mut lines = table.lines(self.width);
-        lines[0] = lock(&self.stdout).styled(BOLD, &lines[0]);
-        self.print_text(&(lines.join("\n") + "\n"));
+        let (header, rows) = table.render(self.width);
+        let header = lock(&self.stdout).styled(BOLD, header.trim_end());
+        self.print_text(&format!("{header}\n"));
+        self.print_text(&rows);
     }
 
     /// Prints bytes as they are, such as a completion script. For text of the program's own only.

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::human::printable;
+use crate::human::{is_plain, printable};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -15,13 +15,24 @@ const MINIMUM_LAST: usize = 16;
 pub struct Table {
     header: Vec<String>,
     right: Vec<usize>,
-    rows: Vec<Vec<String>>,
+    /// The cells of all rows, one behind the other.
+    text: String,
+    cells: Vec<Cell>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    /// Where it ends in the text.
+    end: usize,
+    /// Columns of the terminal.
+    width: usize,
 }
 
 impl Table {
     /// A table with these column names.
     pub fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { header: header.map(str::to_owned).to_vec(), right: Vec::new(), rows: Vec::new() }
+        let header = header.map(str::to_owned).to_vec();
+        Self { header, right: Vec::new(), text: String::new(), cells: Vec::new() }
     }
 
     /// Aligns the column of this number, from 0, to the right: for sizes and counts.
@@ -33,28 +44,45 @@ impl Table {
 
     /// Adds a row; missing cells are empty, cells beyond the header are dropped.
     pub fn row<I: IntoIterator<Item: AsRef<str>>>(&mut self, cells: I) {
-        let mut row: Vec<String> =
-            cells.into_iter().map(|cell| printable(cell.as_ref()).into_owned()).collect();
-        row.resize(self.header.len(), String::new());
-        self.rows.push(row);
+        let whole = self.cells.len() + self.header.len();
+        for cell in cells.into_iter().take(self.header.len()) {
+            let cell = printable(cell.as_ref());
+            self.text.push_str(&cell);
+            self.cells.push(Cell { end: self.text.len(), width: width(&cell) });
+        }
+        self.cells.resize(whole, Cell { end: self.text.len(), width: 0 });
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.cells.is_empty()
     }
 
-    /// The lines, the header's first, none with trailing spaces.
-    pub(crate) fn lines(&self, terminal_width: Option<usize>) -> Vec<String> {
+    /// The header's line and those of the rows, each with its line break and none with trailing
+    /// spaces.
+    pub(crate) fn render(&self, terminal_width: Option<usize>) -> (String, String) {
         let widths = self.widths(terminal_width);
-        std::iter::once(&self.header).chain(&self.rows).map(|row| self.line(row, &widths)).collect()
+        let mut header = String::new();
+        let cells = self.header.iter().map(|name| (name.as_str(), width(name)));
+        self.push_line(&mut header, cells, &widths);
+        let mut lines = String::with_capacity(self.text.len() * 2);
+        let mut start = 0;
+        for row in self.cells.chunks(self.header.len()) {
+            let cells = row.iter().map(|cell| {
+                let text = &self.text[start..cell.end];
+                start = cell.end;
+                (text, cell.width)
+            });
+            self.push_line(&mut lines, cells, &widths);
+        }
+        (header, lines)
     }
 
     fn widths(&self, terminal_width: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.header.iter().map(|name| name.width()).collect();
-        for row in &self.rows {
+        let mut widths: Vec<usize> = self.header.iter().map(|name| width(name)).collect();
+        for row in self.cells.chunks(self.header.len()) {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
+                *width = (*width).max(cell.width);
             }
         }
         if let (Some(limit), Some((last, others))) = (terminal_width, widths.split_last_mut()) {
@@ -64,31 +92,39 @@ impl Table {
         widths
     }
 
-    fn line(&self, row: &[String], widths: &[usize]) -> String {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let cell = cut(cell, *width);
-            let padding = " ".repeat(width - cell.width());
+    fn push_line<'c>(
+        &self,
+        lines: &mut String,
+        cells: impl Iterator<Item = (&'c str, usize)>,
+        widths: &[usize],
+    ) {
+        let start = lines.len();
+        for (column, ((cell, own), width)) in cells.zip(widths).enumerate() {
+            let cut = (own > *width).then(|| cut(cell, *width));
+            let (cell, own) = cut.as_deref().map_or((cell, own), |cut| (cut, cut.width()));
+            let padding = width.saturating_sub(own);
+            let is_right = self.right.contains(&column);
             let gap = if column == 0 { 0 } else { GAP };
-            line.extend(std::iter::repeat_n(' ', gap));
-            if self.right.contains(&column) {
-                line.push_str(&padding);
-                line.push_str(&cell);
-            } else {
-                line.push_str(&cell);
-                line.push_str(&padding);
-            }
+            pad(lines, gap + if is_right { padding } else { 0 });
+            lines.push_str(cell);
+            pad(lines, if is_right { 0 } else { padding });
         }
-        line.truncate(line.trim_end().len());
-        line
+        lines.truncate(start + lines[start..].trim_end().len());
+        lines.push('\n');
     }
 }
 
-/// `text`, or as much of it as fits with an ellipsis.
+/// Columns of the terminal that a text takes.
+fn width(text: &str) -> usize {
+    if is_plain(text) { text.len() } else { text.width() }
+}
+
+fn pad(line: &mut String, width: usize) {
+    line.extend(std::iter::repeat_n(' ', width));
+}
+
+/// As much of a text as fits with an ellipsis.
 fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
     let mut cut = String::new();
     for c in text.chars() {
         cut.push(c);
@@ -104,6 +140,13 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Table {
+        fn lines(&self, terminal_width: Option<usize>) -> Vec<String> {
+            let (header, rows) = self.render(terminal_width);
+            (header + &rows).lines().map(str::to_owned).collect()
+        }
+    }
 
     fn table() -> Table {
         let mut table = Table::new(["NAME", "SIZE", "SUMMARY"]).right(1);

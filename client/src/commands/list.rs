@@ -1,21 +1,16 @@
 //! `patchctl list`.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
-use countersign_format::entry::Severity;
-use countersign_format::name::{PatchName, PatchVersion, Platform};
-use countersign_format::text::AdvisoryId;
+use countersign_format::name::Platform;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table};
-use patchctl::catalogue::{Catalogue, Offer};
+use patchctl::catalogue::Catalogue;
 use patchctl::db::Database;
-use patchctl::resolve::Filter;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
+use super::NOTHING;
 use super::attention::{FreshnessReport, Freshnesses};
-use super::filter::{FilterArgs, severity_word};
-use super::or_nothing;
+use super::filter::FilterArgs;
+use super::listing::{ListLine, Listing};
 use super::overview::waiting;
 use crate::explain::OrExplain as _;
 use crate::session::Session;
@@ -46,51 +41,27 @@ pub struct ListArgs {
     filter: FilterArgs,
 }
 
-/// One name.
 #[derive(Serialize)]
-pub struct ListLine {
-    name: String,
-    installed: Option<String>,
-    available: Option<String>,
-    severity: &'static str,
-    advisories: Vec<String>,
-    summary: String,
-}
-
-#[derive(Serialize)]
-struct ListReport {
+struct ListReport<'l> {
     freshness: Vec<FreshnessReport>,
-    patches: Vec<ListLine>,
+    patches: Vec<ListLine<'l>>,
 }
 
-impl Report for ListReport {
+impl Report for ListReport<'_> {
     fn print(&self, output: &Output) {
         print_lines(output, &self.patches);
     }
 }
 
 /// Prints names as a table.
-pub fn print_lines(output: &Output, lines: &[ListLine]) {
+pub fn print_lines(output: &Output, lines: &[ListLine<'_>]) {
     let mut table = Table::new(["NAME", "INSTALLED", "AVAILABLE", "SEVERITY", "SUMMARY"]);
     for line in lines {
-        table.row([
-            &line.name,
-            &or_nothing(line.installed.as_ref()),
-            &or_nothing(line.available.as_ref()),
-            line.severity,
-            &line.summary,
-        ]);
+        let installed = line.installed.as_deref().unwrap_or(NOTHING);
+        let available = line.available.unwrap_or(NOTHING);
+        table.row([line.name, installed, available, line.severity, line.summary]);
     }
     output.print_table(&table);
-}
-
-/// What is known of one name: what is installed, and the newest that is offered.
-#[derive(Default)]
-pub struct Known {
-    installed: Option<PatchVersion>,
-    newest: Option<Offer>,
-    severity: Severity,
-    advisories: BTreeSet<AdvisoryId>,
 }
 
 /// Lists.
@@ -106,23 +77,8 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
         Some(catalogue) => Freshnesses::judge(session, catalogue),
         None => Freshnesses::default(),
     };
-    let mut known = known(&database, catalogue.as_ref(), arguments.platform.as_ref())?;
-    match &catalogue {
-        _ if arguments.installed => known.retain(|_, known| known.installed.is_some()),
-        _ if arguments.available => known.retain(|_, known| known.installed.is_none()),
-        Some(catalogue) if arguments.upgradable => {
-            let plan = waiting(&database, catalogue).or_explain()?;
-            known.retain(|name, known| {
-                let step = plan.steps.iter().find(|step| step.name == *name);
-                if let Some(step) = step {
-                    (known.severity, known.advisories) = (step.severity, step.advisories.clone());
-                }
-                step.is_some()
-            });
-        }
-        _ => {}
-    }
-    let patches = lines(known, &filter);
+    let listing = wanted(&database, catalogue.as_ref(), arguments)?;
+    let patches = listing.lines(&filter)?;
     let report = ListReport { freshness: reports, patches };
     session.output.report(&report);
     match failure {
@@ -136,57 +92,34 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
     }
 }
 
-/// Everything that is installed or offered, by name, or only what is for one platform.
-pub fn known(
+/// What the list is about. The whole index is looked at only where all of it is.
+fn wanted(
     database: &Database,
     catalogue: Option<&Catalogue>,
-    platform: Option<&Platform>,
-) -> Result<BTreeMap<PatchName, Known>, Failure> {
-    let mut known: BTreeMap<PatchName, Known> = BTreeMap::new();
-    let is_meant = |found: &Platform| platform.is_none_or(|platform| platform == found);
-    for installed in database.installed().or_explain()? {
-        if is_meant(&installed.platform) {
-            known.entry(installed.name).or_default().installed = Some(installed.version);
+    arguments: &ListArgs,
+) -> Result<Listing, Failure> {
+    let platform = arguments.platform.as_ref();
+    match catalogue {
+        _ if arguments.installed => {
+            let installed = database.installed().or_explain()?.into_iter();
+            let names = installed.map(|installed| installed.name).collect();
+            let mut listing = Listing::load(database, catalogue, platform, Some(&names))?;
+            listing.retain_installed();
+            Ok(listing)
+        }
+        Some(catalogue) if arguments.upgradable => {
+            let plan = waiting(database, catalogue).or_explain()?;
+            let names = plan.steps.iter().map(|step| step.name.clone()).collect();
+            let mut listing = Listing::load(database, Some(catalogue), platform, Some(&names))?;
+            listing.take_steps(&plan.steps);
+            Ok(listing)
+        }
+        _ => {
+            let mut listing = Listing::load(database, catalogue, platform, None)?;
+            if arguments.available {
+                listing.retain_not_installed();
+            }
+            Ok(listing)
         }
     }
-    let offers = catalogue.map(|catalogue| catalogue.offers(database)).transpose();
-    for offer in offers.or_explain()?.into_iter().flatten() {
-        if !is_meant(&offer.entry().platform) {
-            continue;
-        }
-        let is_installed = |known: &Known| known.installed.as_ref() == Some(offer.version());
-        if !offer.is_open() && !known.get(&offer.entry().name).is_some_and(is_installed) {
-            continue;
-        }
-        let known = known.entry(offer.entry().name.clone()).or_default();
-        if known.newest.as_ref().is_none_or(|newest| newest.version() < offer.version()) {
-            known.severity = offer.entry().severity;
-            known.advisories = offer.entry().advisories.iter().cloned().collect();
-            known.newest = Some(offer);
-        }
-    }
-    Ok(known)
-}
-
-/// The names as lines, as far as the filter wants them.
-pub fn lines(known: BTreeMap<PatchName, Known>, filter: &Filter) -> Vec<ListLine> {
-    known
-        .into_iter()
-        .filter(|(_, known)| filter.wants(known.severity, &known.advisories))
-        .map(|(name, known)| ListLine {
-            name: name.to_string(),
-            installed: known.installed.map(|version| version.to_string()),
-            available: known
-                .newest
-                .as_ref()
-                .filter(|offer| offer.is_open())
-                .map(|offer| offer.version().to_string()),
-            severity: severity_word(known.severity),
-            advisories: known.advisories.iter().map(ToString::to_string).collect(),
-            summary: known
-                .newest
-                .map(|offer| offer.entry().summary.to_string())
-                .unwrap_or_default(),
-        })
-        .collect()
 }

@@ -1,15 +1,13 @@
 //! `patchctl search TEXT`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
-use countersign_format::name::PatchName;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
-use patchctl::catalogue::Offer;
+use patchctl::resolve::Filter;
 use serde::Serialize;
 
 use super::attention::{FreshnessReport, Freshnesses};
-use super::list::{ListLine, known, lines, print_lines};
+use super::list::print_lines;
+use super::listing::{ListLine, Listing};
 use crate::explain::OrExplain as _;
 use crate::session::Session;
 
@@ -25,12 +23,12 @@ pub struct SearchArgs {
 }
 
 #[derive(Serialize)]
-struct SearchReport {
+struct SearchReport<'l> {
     freshness: Vec<FreshnessReport>,
-    patches: Vec<ListLine>,
+    patches: Vec<ListLine<'l>>,
 }
 
-impl Report for SearchReport {
+impl Report for SearchReport<'_> {
     fn print(&self, output: &Output) {
         print_lines(output, &self.patches);
     }
@@ -40,13 +38,9 @@ impl Report for SearchReport {
 pub fn run(session: &Session<'_>, arguments: &SearchArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
     let catalogue = session.catalogue(&database)?;
-    let text = arguments.text.to_lowercase();
-    let offers = catalogue.offers(&database).or_explain()?;
-    let names: BTreeSet<&PatchName> =
-        offers.iter().filter(|offer| has(offer, &text)).map(|offer| &offer.entry().name).collect();
-    let mut known = known(&database, Some(&catalogue), None)?;
-    known.retain(|name, _| names.contains(name));
-    let patches = lines(known, &patchctl::resolve::Filter::default());
+    let names = catalogue.names_with(&database, &arguments.text).or_explain()?;
+    let listing = Listing::load(&database, Some(&catalogue), None, Some(&names))?;
+    let patches = listing.lines(&Filter::default())?;
     let freshness = Freshnesses::judge(session, &catalogue).reports;
     for report in &freshness {
         report.warn(session.output);
@@ -57,12 +51,4 @@ pub fn run(session: &Session<'_>, arguments: &SearchArgs) -> Result<ExitStatus, 
     }
     session.output.report(&SearchReport { freshness, patches });
     Ok(ExitStatus::Done)
-}
-
-fn has(offer: &Offer, text: &str) -> bool {
-    let entry = offer.entry();
-    let contains = |field: &str| field.to_lowercase().contains(text);
-    contains(entry.name.as_str())
-        || contains(entry.summary.as_str())
-        || entry.advisories.iter().any(|advisory| contains(advisory.as_str()))
 }

@@ -6,8 +6,9 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_format::name::PatchName;
 use countersign_format::text::RingName;
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
+use super::lookup::{Kind, archive_key, name_key};
 use super::source::{SourceId, number, signed};
 use super::{Database, DatabaseError, bad_value};
 
@@ -80,11 +81,12 @@ impl Decision {
 impl Database {
     /// All patches of a source, in the log's order.
     pub fn patches(&self, source: SourceId) -> Result<Vec<IndexedPatch>, DatabaseError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT leaf, entry FROM patch WHERE source = ?1 ORDER BY leaf")?;
-        let rows = statement.query_map([source.0], patch_row)?;
-        rows.map(|row| parse_patch(row?)).collect()
+        let mut patches = Vec::new();
+        self.each_line(source, |leaf, line| {
+            patches.push(IndexedPatch::parse(leaf, line)?);
+            Ok(())
+        })?;
+        Ok(patches)
     }
 
     /// The patches of a source with this name, in the log's order.
@@ -93,11 +95,10 @@ impl Database {
         source: SourceId,
         name: &PatchName,
     ) -> Result<Vec<IndexedPatch>, DatabaseError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT leaf, entry FROM patch WHERE source = ?1 AND name = ?2 ORDER BY leaf",
-        )?;
-        let rows = statement.query_map(params![source.0, name.as_str()], patch_row)?;
-        rows.map(|row| parse_patch(row?)).collect()
+        let leaves = self.leaves_of(source, Kind::Name, name_key(name), None)?;
+        let mut patches = self.patches_at(source, &leaves)?;
+        patches.retain(|patch| patch.entry.name == *name);
+        Ok(patches)
     }
 
     /// The patch of a source with this archive.
@@ -106,12 +107,23 @@ impl Database {
         source: SourceId,
         archive: &Hash32,
     ) -> Result<Option<IndexedPatch>, DatabaseError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT leaf, entry FROM patch WHERE source = ?1 AND archive = ?2")?;
-        let row =
-            statement.query_row(params![source.0, archive.as_bytes()], patch_row).optional()?;
-        row.map(parse_patch).transpose()
+        let [first, second] = archive_key(archive);
+        let leaves = self.leaves_of(source, Kind::Archive, first, Some(second))?;
+        let patches = self.patches_at(source, &leaves)?;
+        Ok(patches.into_iter().find(|patch| patch.entry.archive.sha256 == *archive))
+    }
+
+    fn patches_at(
+        &self,
+        source: SourceId,
+        leaves: &[u64],
+    ) -> Result<Vec<IndexedPatch>, DatabaseError> {
+        let mut patches = Vec::new();
+        self.lines_at(source, leaves, |leaf, line| {
+            patches.push(IndexedPatch::parse(leaf, line)?);
+            Ok(())
+        })?;
+        Ok(patches)
     }
 
     /// Leaf indexes of the revoked patches of a source, with the reasons.
@@ -132,7 +144,7 @@ impl Database {
         let mut statement = self
             .connection()
             .prepare_cached("SELECT leaf, entry FROM decision WHERE source = ?1 ORDER BY leaf")?;
-        let rows = statement.query_map([source.0], patch_row)?;
+        let rows = statement.query_map([source.0], entry_row)?;
         rows.map(|row| parse_decision(row?)).collect()
     }
 
@@ -176,32 +188,6 @@ pub(crate) struct IndexWriter<'t> {
 }
 
 impl IndexWriter<'_> {
-    /// Keeps a patch. False where an earlier one has its identity or its archive.
-    pub(crate) fn put_patch(
-        &self,
-        leaf: u64,
-        entry: &PatchEntry,
-        bytes: &[u8],
-    ) -> Result<bool, DatabaseError> {
-        let mut statement = self.transaction.prepare_cached(
-            "INSERT OR IGNORE INTO patch
-                 (source, leaf, name, version, base, platform, archive, entry)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
-        let identity = entry.identity();
-        let rows = statement.execute(params![
-            self.source.0,
-            signed(leaf),
-            identity.name.as_str(),
-            identity.version.to_string(),
-            identity.base,
-            identity.platform.as_str(),
-            entry.archive.sha256.as_bytes(),
-            bytes,
-        ])?;
-        Ok(rows == 1)
-    }
-
     /// Keeps a revocation; the first one of a patch stands.
     pub(crate) fn put_revocation(&self, leaf: u64, revoke: &Revoke) -> Result<(), DatabaseError> {
         let mut statement = self.transaction.prepare_cached(
@@ -259,7 +245,7 @@ impl IndexWriter<'_> {
     /// Drops all that is held of a log, since its name changed.
     pub(crate) fn drop_log(&self, log: Log) -> Result<(), DatabaseError> {
         let tables: &[&str] = match log {
-            Log::Collection => &["patch", "revocation"],
+            Log::Collection => &["patch_lines", "patch_key", "revocation"],
             Log::Distribution => &["decision"],
         };
         for table in tables {
@@ -312,13 +298,16 @@ pub(crate) struct DecidedHead {
     pub(crate) root: Hash32,
 }
 
-fn patch_row(row: &Row<'_>) -> rusqlite::Result<(i64, Vec<u8>)> {
+fn entry_row(row: &Row<'_>) -> rusqlite::Result<(i64, Vec<u8>)> {
     Ok((row.get(0)?, row.get(1)?))
 }
 
-fn parse_patch((leaf, bytes): (i64, Vec<u8>)) -> Result<IndexedPatch, DatabaseError> {
-    let entry = PatchEntry::parse(&bytes).map_err(|error| bad_value("patch.entry", &error))?;
-    Ok(IndexedPatch { leaf: number("patch.leaf", leaf)?, entry, bytes })
+impl IndexedPatch {
+    pub(super) fn parse(leaf: u64, line: &[u8]) -> Result<Self, DatabaseError> {
+        let entry =
+            PatchEntry::parse(line).map_err(|error| bad_value("patch_lines.lines", &error))?;
+        Ok(Self { leaf, entry, bytes: line.to_vec() })
+    }
 }
 
 fn parse_decision((leaf, bytes): (i64, Vec<u8>)) -> Result<IndexedDecision, DatabaseError> {

@@ -3,7 +3,10 @@
 //! content below `tests/schema/`; the test there says how it is made.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS, LINES];
+
+/// The first schema that has patches as lines.
+pub(super) const LINES_SINCE: usize = 6;
 
 /// What is installed, the journal, and the history that rollbacks go back through.
 ///
@@ -272,3 +275,7 @@ const VIEWS: &str = include_str!("views.sql");
 
 /// Who signed what is installed: `signer`, and two columns of `v_installed`.
 const SIGNERS: &str = include_str!("signers.sql");
+
+/// Patches as lines of text, many to a value, and what finds them: `patch_lines`, `patch_key`, and
+/// the view `patch` in the place of a table. The records of `patch_key` are made by the program.
+const LINES: &str = include_str!("lines.sql");

@@ -7,12 +7,16 @@
 //! under versions and times.
 
 pub(crate) mod change;
+pub mod glimpse;
 pub mod history;
 pub mod hold;
 pub mod index;
 pub mod installed;
+mod lines;
+pub(crate) mod lookup;
 mod migrations;
 pub mod names;
+pub(crate) mod patches;
 pub mod signers;
 pub mod source;
 
@@ -26,6 +30,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::migrations::LINES_SINCE;
 pub use self::migrations::MIGRATIONS;
 
 /// `application_id` of a state database: the letters `CSst`.
@@ -205,6 +210,9 @@ impl Database {
         for migration in MIGRATIONS.iter().skip(at) {
             transaction.execute_batch(migration)?;
         }
+        if at < LINES_SINCE {
+            patches::make_lookups(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", count(MIGRATIONS.len()))?;
         Ok(transaction.commit()?)
     }
@@ -353,7 +361,7 @@ pub(crate) fn count(value: usize) -> i64 {
 }
 
 /// Reads a column that holds a word of this program's.
-pub(crate) fn parse<T>(column: &'static str, text: &str) -> Result<T, DatabaseError>
+pub fn parse<T>(column: &'static str, text: &str) -> Result<T, DatabaseError>
 where
     T: FromStr,
     T::Err: Display,

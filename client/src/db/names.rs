@@ -1,5 +1,6 @@
 //! Names for completion at a prompt: quick, never waiting, never complaining.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,21 +35,31 @@ impl Database {
 
     /// Components in any index whose names begin like this.
     pub fn complete_indexed(&self, prefix: &str) -> Vec<Named> {
-        self.names(
-            "SELECT DISTINCT name, NULL FROM patch \
-                    WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name LIMIT ?2",
-            prefix,
-        )
+        let mut names = BTreeSet::new();
+        for source in self.sources().unwrap_or_default() {
+            // nobody is to be told that something cannot be read: there is less to be had then
+            let _ = self.each_glimpse(source.id, |_, glimpse| {
+                if glimpse.name.starts_with(prefix) && !names.contains(&*glimpse.name) {
+                    names.insert(glimpse.name.to_string());
+                }
+                Ok(())
+            });
+        }
+        names.into_iter().take(MAX_NAMES as usize).map(|name| (name, None)).collect()
     }
 
     /// `NAME@VERSION` of all versions in any index that begin like this.
     pub fn complete_versions(&self, prefix: &str) -> Vec<Named> {
-        self.names(
-            "SELECT DISTINCT name || '@' || version, NULL FROM patch \
-                    WHERE name = substr(?1, 1, instr(?1, '@') - 1) \
-                    AND substr(name || '@' || version, 1, length(?1)) = ?1 LIMIT ?2",
-            prefix,
-        )
+        let name = prefix.split_once('@').and_then(|(name, _)| name.parse().ok());
+        let Some(name) = name else { return Vec::new() };
+        let mut versions = BTreeSet::new();
+        for source in self.sources().unwrap_or_default() {
+            for patch in self.patches_named(source.id, &name).unwrap_or_default() {
+                versions.insert(format!("{name}@{}", patch.entry.version));
+            }
+        }
+        versions.retain(|version| version.starts_with(prefix));
+        versions.into_iter().take(MAX_NAMES as usize).map(|version| (version, None)).collect()
     }
 
     /// Transactions whose numbers begin like this, the newest first, with their commands.

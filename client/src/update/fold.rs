@@ -5,30 +5,29 @@
 
 use std::error::Error;
 
-use countersign_format::entry::{AuthorityReference, CollectionEntry, DistributionEntry};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
-use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_store::Source;
 use countersign_store::crash::crash_point;
-use countersign_store::follow::{FollowError, Held, follow};
+use countersign_store::follow::{FollowError, Held, follow_hashed};
 
-use crate::db::index::{DecidedHead, Decision, IndexWriter};
-use crate::db::source::{HeldLog, put_log, put_signer_time, put_updated};
+use crate::db::index::{DecidedHead, IndexWriter};
+use crate::db::source::put_updated;
 use crate::db::{DatabaseError, MAX_DATABASE};
 use crate::report::Event;
-use crate::trust::{Head, Heads, Trust};
+use crate::trust::{Head, Heads};
 
 use super::error::{AttemptError, Fork};
 use super::evidence::Proof;
 use super::spool::{Spool, SpoolError};
+use super::take::{TakeError, Taker};
 use super::{Attempt, NewHead, Updated};
 
 /// How many entries go by between two reports.
 const REPORT_EVERY: u64 = 1024;
 
 /// Why entries were not taken.
-enum FoldError {
+pub(super) enum FoldError {
     /// For a reason that needs no evidence.
     Attempt(AttemptError),
     /// They do not lead to the signed root.
@@ -37,27 +36,12 @@ enum FoldError {
     Decided(DecidedHead),
 }
 
-/// Why one entry was not taken.
-#[derive(Debug, thiserror::Error)]
-enum TakeError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    #[error("entry {} decides on another tree", .0.leaf)]
-    Decided(DecidedHead),
-}
-
 /// A log read up to its new head.
-struct Fetched {
-    entries: Spool,
-    held: Held,
-}
-
-/// An entry that names an authority note.
-struct Mention {
-    leaf: u64,
-    reference: AuthorityReference,
+pub(super) struct Fetched {
+    /// The new entries.
+    pub(super) entries: Spool,
+    /// What is held then.
+    pub(super) held: Held,
 }
 
 impl Attempt<'_, '_> {
@@ -119,15 +103,16 @@ impl Attempt<'_, '_> {
         let (log, start, size) = (from.log, from.size(), new.signed.checkpoint.size);
         let mut entries = Spool::new(&self.updater.places.state);
         let reporter = &mut *self.reporter;
-        let mut take = |leaf: u64, bytes: &[u8]| -> Result<(), Box<dyn Error + Send + Sync>> {
-            entries.push(bytes)?;
+        let mut take = |leaf: u64, bytes: &[u8], hash: &Hash32| -> Result<(), _> {
+            entries.push(bytes, hash)?;
             let done = leaf + 1 - start;
             if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
                 reporter.report(&Event::Following { log, done, total: size - start });
             }
-            Ok(())
+            Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
-        let held = follow(server, log, &held_of(from), &new.signed.checkpoint, &mut take).await?;
+        let checkpoint = &new.signed.checkpoint;
+        let held = follow_hashed(server, log, &held_of(from), checkpoint, &mut take).await?;
         Ok(Fetched { entries, held })
     }
 
@@ -163,9 +148,10 @@ impl Attempt<'_, '_> {
         taker.check_mentions(&self.trust, Log::Distribution)?;
 
         let size = collection.signed.checkpoint.size;
-        let origin = collection.signed.checkpoint.origin.as_str();
-        let decided = index.heads_between(origin, heads.collection.size().max(1), size)?;
-        taker.watch(held_of(&heads.collection).frontier, decided)?;
+        let to = &collection.signed.checkpoint;
+        let held = held_of(&heads.collection).frontier;
+        let decided = index.heads_between(to.origin.as_str(), held.size().max(1), size)?;
+        taker.watch(held, decided, to)?;
         taker.take(&heads.collection, collection, patches)?;
         taker.check_mentions(&self.trust, Log::Collection)?;
 
@@ -213,151 +199,6 @@ impl Attempt<'_, '_> {
         let notes = [distribution.bytes.as_slice(), &collection.bytes];
         let evidence = self.keep(Proof::Signed, Log::Collection, notes, &about);
         AttemptError::Fork { fork: Fork::Decided { leaf, size }, evidence }
-    }
-}
-
-/// Takes entries into the index.
-struct Taker<'t> {
-    index: &'t IndexWriter<'t>,
-    mentions: Vec<Mention>,
-    oddities: u64,
-    /// The collection's log as far as it is read, for the trees that decisions speak of.
-    frontier: Frontier,
-    /// Those trees, the largest first.
-    decided: Vec<DecidedHead>,
-}
-
-impl<'t> Taker<'t> {
-    fn new(index: &'t IndexWriter<'t>) -> Self {
-        let frontier = Frontier::empty();
-        Self { index, mentions: Vec::new(), oddities: 0, frontier, decided: Vec::new() }
-    }
-
-    /// Takes the new entries of a log and keeps its head.
-    fn take(&mut self, from: &Head, new: &NewHead, fetched: Fetched) -> Result<(), FoldError> {
-        let log = from.log;
-        if from.is_left {
-            self.index.drop_log(log)?;
-        }
-        let Fetched { entries, held } = fetched;
-        let mut leaf = from.size();
-        entries.drain(|bytes| -> Result<(), TakeError> {
-            match log {
-                Log::Collection => self.collection_entry(leaf, bytes)?,
-                Log::Distribution => self.distribution_entry(leaf, bytes)?,
-            }
-            leaf += 1;
-            Ok(())
-        })?;
-        let now_held = HeldLog {
-            origin: new.signed.checkpoint.origin.clone(),
-            held,
-            checkpoint: new.bytes.clone(),
-            validator: new.validator.clone(),
-        };
-        put_log(self.index.transaction, self.index.source, log, &now_held)?;
-        for counted in &new.signed.counted {
-            if let Some(time) = counted.time {
-                let (transaction, source) = (self.index.transaction, self.index.source);
-                put_signer_time(transaction, source, log, &counted.key, time)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn collection_entry(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
-        match CollectionEntry::parse(bytes) {
-            Ok(CollectionEntry::Patch(patch)) => {
-                if !self.index.put_patch(leaf, &patch, bytes)? {
-                    self.pass_over(Log::Collection, leaf, "repeats an earlier patch", bytes)?;
-                }
-            }
-            Ok(CollectionEntry::Revoke(revoke)) if revoke.patch < leaf => {
-                self.index.put_revocation(leaf, &revoke)?;
-            }
-            Ok(CollectionEntry::Revoke(_)) => {
-                self.pass_over(Log::Collection, leaf, "revokes what is not there", bytes)?;
-            }
-            Ok(CollectionEntry::Authority(reference)) => {
-                self.mentions.push(Mention { leaf, reference });
-            }
-            Err(error) => {
-                self.pass_over(Log::Collection, leaf, &super::error::chain(&error), bytes)?;
-            }
-        }
-        self.compare_decided(leaf, bytes)
-    }
-
-    fn distribution_entry(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
-        let decision = match DistributionEntry::parse(bytes) {
-            Ok(DistributionEntry::Release(release)) => Decision::Release(release),
-            Ok(DistributionEntry::Withdraw(withdraw)) => Decision::Withdraw(withdraw),
-            Ok(DistributionEntry::Authority(reference)) => {
-                self.mentions.push(Mention { leaf, reference });
-                return Ok(());
-            }
-            Err(error) => {
-                let reason = super::error::chain(&error);
-                return self.pass_over(Log::Distribution, leaf, &reason, bytes);
-            }
-        };
-        Ok(self.index.put_decision(leaf, &decision, bytes)?)
-    }
-
-    fn pass_over(
-        &mut self,
-        log: Log,
-        leaf: u64,
-        reason: &str,
-        bytes: &[u8],
-    ) -> Result<(), TakeError> {
-        self.oddities += 1;
-        Ok(self.index.put_oddity(log, leaf, reason, bytes)?)
-    }
-
-    /// Compares the trees that decisions speak of from here on, `frontier` being what is held.
-    fn watch(
-        &mut self,
-        frontier: Frontier,
-        mut decided: Vec<DecidedHead>,
-    ) -> Result<(), FoldError> {
-        decided.reverse();
-        (self.frontier, self.decided) = (frontier, decided);
-        Ok(self.compare_here()?)
-    }
-
-    fn compare_decided(&mut self, leaf: u64, bytes: &[u8]) -> Result<(), TakeError> {
-        debug_assert_eq!(self.frontier.size(), leaf, "entries come in order");
-        self.frontier.push(leaf_hash(bytes));
-        self.compare_here()
-    }
-
-    fn compare_here(&mut self) -> Result<(), TakeError> {
-        let size = self.frontier.size();
-        while let Some(decided) = self.decided.pop_if(|decided| decided.size == size) {
-            if decided.root != self.frontier.root() {
-                return Err(TakeError::Decided(decided));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that the authority notes that a log's new entries name are the accepted ones. Those
-    /// below the enrolled one, and those that were passed over and superseded, are of the past.
-    fn check_mentions(&mut self, trust: &Trust, log: Log) -> Result<(), FoldError> {
-        let newest = trust.authority().version;
-        for Mention { leaf, reference } in self.mentions.drain(..) {
-            let version = reference.version;
-            match trust.accepted().get(&version) {
-                Some(accepted) if *accepted == reference.sha256 => {}
-                Some(_) => {
-                    return Err(AttemptError::OtherAuthority { log, leaf, version }.into());
-                }
-                None if version < newest => {}
-                None => return Err(AttemptError::AuthorityHidden { log, leaf, version }.into()),
-            }
-        }
-        Ok(())
     }
 }
 

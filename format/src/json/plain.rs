@@ -127,7 +127,7 @@ mod tests {
     /// What is plain is strict: every text that is one change away from a plain one.
     #[test]
     fn nothing_that_is_refused_is_plain() {
-        let changes = b"\"\\{}[]:,019-.eE+tfn \n\t\x00\x1fa";
+        let spoilers = b"\"\\{}[]:,019-.eE+tfn \n\t\x00\x1fa";
         let (mut tried, mut plain) = (0, 0);
         let mut judge = |text: Vec<u8>| {
             let Ok(text) = String::from_utf8(text) else { return };
@@ -142,7 +142,7 @@ mod tests {
             shorter.remove(at);
             judge(shorter);
             judge(ENTRY.as_bytes()[..at].to_vec());
-            for byte in changes {
+            for byte in spoilers {
                 let mut changed = ENTRY.as_bytes().to_vec();
                 changed[at] = *byte;
                 judge(changed);

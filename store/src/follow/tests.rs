@@ -226,7 +226,7 @@ fn endless_entries_are_given_up() {
     let published = Published::up_to(&[3]);
     let source = Source::memory("memory", &published.repository);
     let mut taken = Vec::new();
-    let mut take = |index: u64, _: &[u8]| {
+    let mut take = |index: u64, _: &[u8], _: &Hash32| {
         taken.push(index);
         Ok(())
     };

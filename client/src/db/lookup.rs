@@ -1,0 +1,291 @@
+//! Finding patches by name and by archive.
+//!
+//! A row a patch and its indexes would cost a first update of 100,000 patches more than everything
+//! else together. What a lookup needs is three numbers a patch, kept in buckets of a few hundred:
+//! a lookup reads one bucket, an update writes the buckets that it adds to. Keys are hashes cut
+//! short, so whoever finds a leaf by one looks at the entry itself.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use countersign_format::entry::PatchEntry;
+use countersign_format::hash::Hash32;
+use countersign_format::name::{PatchName, Requirement};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::source::{SourceId, signed};
+use super::{Database, DatabaseError, bad_value};
+
+/// How many records a bucket has at least, on average, once there are several.
+const BUCKET: u64 = 256;
+/// Most bits of a key that choose its bucket.
+const MAX_BITS: u32 = 24;
+/// Bytes of a record: the key, a second one that tells more, the leaf index; big-endian.
+const RECORD: usize = 12;
+
+/// What patches are found by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// The name; the second key is of all that identifies a patch.
+    Name,
+    /// The archive's hash, of which the two keys are the first eight bytes.
+    Archive,
+}
+
+/// What a patch is found by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PatchKeys {
+    /// Of its name and of its identity.
+    pub(crate) name: Key,
+    /// Of its archive.
+    pub(crate) archive: Key,
+}
+
+/// A key and a second one.
+pub(crate) type Key = [u32; 2];
+
+impl PatchKeys {
+    /// Bytes of [`Self::to_bytes`].
+    pub(crate) const LENGTH: usize = 16;
+
+    pub(crate) fn of(entry: &PatchEntry) -> Self {
+        let mut hasher = Hasher::default();
+        let infallible = "hashing does not fail";
+        hasher.write_str(entry.name.as_str()).expect(infallible);
+        let name = hasher.finish();
+        let base = entry.base.as_ref().map(Requirement::as_str).unwrap_or_default();
+        write!(hasher, "\n{}\n{base}\n{}", entry.version, entry.platform).expect(infallible);
+        Self { name: [name, hasher.finish()], archive: archive_key(&entry.archive.sha256) }
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        let (to, _) = bytes.as_chunks_mut::<4>();
+        for (to, number) in to.iter_mut().zip([self.name, self.archive].concat()) {
+            *to = number.to_be_bytes();
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        let at = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| bytes[4 * at + byte]));
+        Self { name: [at(0), at(1)], archive: [at(2), at(3)] }
+    }
+}
+
+/// What a name is looked for by.
+pub(super) fn name_key(name: &PatchName) -> u32 {
+    let mut hasher = Hasher::default();
+    hasher.write_str(name.as_str()).expect("hashing does not fail");
+    hasher.finish()
+}
+
+/// What an archive is looked for by.
+pub(super) fn archive_key(archive: &Hash32) -> Key {
+    let at = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| archive.0[at + byte]));
+    [at(0), at(4)]
+}
+
+/// FNV-1a (draft-eastlake-fnv-21) of 64 bits, folded to 32. Whoever makes collisions makes lookups
+/// slow and nothing else.
+struct Hasher(u64);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher {
+    fn finish(&self) -> u32 {
+        let bytes = self.0.to_be_bytes();
+        u32::from_be_bytes([0, 1, 2, 3].map(|at| bytes[at] ^ bytes[at + 4]))
+    }
+}
+
+impl fmt::Write for Hasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+/// One record of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    key: Key,
+    leaf: u32,
+}
+
+/// Adds records within a transaction.
+#[derive(Debug)]
+pub(super) struct LookupWriter<'t> {
+    transaction: &'t Transaction<'t>,
+    source: SourceId,
+    kind: Kind,
+    bits: u32,
+    buckets: BTreeMap<u32, Bucket>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    records: Vec<Record>,
+    is_changed: bool,
+}
+
+impl<'t> LookupWriter<'t> {
+    /// For a log that grows from `before` entries to `after`.
+    pub(super) fn open(
+        transaction: &'t Transaction<'t>,
+        source: SourceId,
+        kind: Kind,
+        before: u64,
+        after: u64,
+    ) -> Result<Self, DatabaseError> {
+        let bits = bits(after);
+        let mut writer = Self { transaction, source, kind, bits, buckets: BTreeMap::new() };
+        if bits != self::bits(before) {
+            writer.split_anew()?;
+        }
+        Ok(writer)
+    }
+
+    /// Takes all records into as many buckets as there are to be.
+    fn split_anew(&mut self) -> Result<(), DatabaseError> {
+        let mut statement = self.transaction.prepare(
+            "SELECT records FROM patch_key WHERE source = ?1 AND kind = ?2 ORDER BY bucket",
+        )?;
+        let mut rows = statement.query(params![self.source.0, self.kind.as_str()])?;
+        while let Some(row) = rows.next()? {
+            for record in records(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)? {
+                let bucket = self.buckets.entry(bucket(record.key, self.bits)).or_default();
+                bucket.records.push(record);
+                bucket.is_changed = true;
+            }
+        }
+        let delete = "DELETE FROM patch_key WHERE source = ?1 AND kind = ?2";
+        self.transaction.execute(delete, params![self.source.0, self.kind.as_str()])?;
+        // what has no records yet has no row
+        for number in 0..1 << self.bits {
+            self.buckets.entry(number).or_default();
+        }
+        Ok(())
+    }
+
+    /// Leaf indexes of the patches that have both keys, and perhaps of others.
+    pub(super) fn find(&mut self, key: Key) -> Result<Vec<u64>, DatabaseError> {
+        let bucket = self.bucket(key)?;
+        let found = bucket.records.iter().filter(|record| record.key == key);
+        Ok(found.map(|record| u64::from(record.leaf)).collect())
+    }
+
+    /// Adds a patch.
+    pub(super) fn add(&mut self, key: Key, leaf: u64) -> Result<(), DatabaseError> {
+        let leaf = u32::try_from(leaf).map_err(|error| bad_value("patch_key.records", &error))?;
+        let bucket = self.bucket(key)?;
+        bucket.records.push(Record { key, leaf });
+        bucket.is_changed = true;
+        Ok(())
+    }
+
+    fn bucket(&mut self, key: Key) -> Result<&mut Bucket, DatabaseError> {
+        let number = bucket(key, self.bits);
+        let Self { transaction, source, kind, buckets, .. } = self;
+        Ok(match buckets.entry(number) {
+            std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                let records = read(transaction, *source, *kind, number)?;
+                vacant.insert(Bucket { records, is_changed: false })
+            }
+        })
+    }
+
+    /// Writes what changed.
+    pub(super) fn finish(self) -> Result<(), DatabaseError> {
+        let mut statement = self.transaction.prepare_cached(
+            "INSERT OR REPLACE INTO patch_key (source, kind, bucket, records)
+             VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let changed = self.buckets.iter().filter(|(_, bucket)| bucket.is_changed);
+        for (number, bucket) in changed {
+            let parts = |record: &Record| [record.key[0], record.key[1], record.leaf];
+            let numbers = bucket.records.iter().flat_map(parts);
+            let bytes: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
+            statement.execute(params![self.source.0, self.kind.as_str(), number, bytes])?;
+        }
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Leaf indexes of the patches of a source with this key, in the log's order, and perhaps of
+    /// others. Without a second key all that have the first one.
+    pub(super) fn leaves_of(
+        &self,
+        source: SourceId,
+        kind: Kind,
+        key: u32,
+        second: Option<u32>,
+    ) -> Result<Vec<u64>, DatabaseError> {
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT size FROM log WHERE source = ?1 AND log = 'collection'")?;
+        let size: Option<i64> = statement.query_row([source.0], |row| row.get(0)).optional()?;
+        let bits = bits(size.unwrap_or_default().unsigned_abs());
+        let bucket = bucket([key, 0], bits);
+        let records = read(self.connection(), source, kind, bucket)?.into_iter();
+        let is_it = |record: &Record| {
+            record.key[0] == key && second.is_none_or(|second| record.key[1] == second)
+        };
+        Ok(records.filter(is_it).map(|record| u64::from(record.leaf)).collect())
+    }
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+/// How many bits of a key choose its bucket, in a log with `size` entries.
+fn bits(size: u64) -> u32 {
+    (size / BUCKET).checked_ilog2().unwrap_or(0).min(MAX_BITS)
+}
+
+fn bucket(key: Key, bits: u32) -> u32 {
+    key[0].checked_shr(u32::BITS - bits).unwrap_or(0)
+}
+
+fn read(
+    connection: &Connection,
+    source: SourceId,
+    kind: Kind,
+    bucket: u32,
+) -> Result<Vec<Record>, DatabaseError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT records FROM patch_key WHERE source = ?1 AND kind = ?2 AND bucket = ?3",
+    )?;
+    let mut rows = statement.query(params![source.0, kind.as_str(), signed(bucket.into())])?;
+    let Some(row) = rows.next()? else { return Ok(Vec::new()) };
+    records(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
+}
+
+fn records(bytes: &[u8]) -> Result<Vec<Record>, DatabaseError> {
+    let (records, rest) = bytes.as_chunks::<RECORD>();
+    if !rest.is_empty() {
+        return Err(bad_value("patch_key.records", &"not a whole number of records"));
+    }
+    let number = |bytes: &[u8; RECORD], at: usize| {
+        u32::from_be_bytes([0, 1, 2, 3].map(|byte| bytes[4 * at + byte]))
+    };
+    let record = |bytes: &[u8; RECORD]| Record {
+        key: [number(bytes, 0), number(bytes, 1)],
+        leaf: number(bytes, 2),
+    };
+    Ok(records.iter().map(record).collect())
+}
