@@ -94,3 +94,134 @@ pub(super) fn make_lookups(transaction: &Transaction<'_>) -> Result<(), Database
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_format::entry::{CollectionEntry, PatchEntry};
+    use countersign_format::hash::Hash32;
+
+    use super::*;
+    use crate::db::Database;
+    use crate::db::source::NewSource;
+
+    fn entry(name: &str, version: &str, archive: u64) -> PatchEntry {
+        let archive = Hash32::of(&archive.to_be_bytes());
+        let text = format!(
+            "{{\"type\":\"patch/v1\",\"name\":\"{name}\",\"version\":\"{version}\",\"archive\":{{\
+             \"sha256\":\"{archive}\",\"size\":1,\"unpacked\":1,\"files\":1}},\
+             \"collected\":\"2026-11-22T10:00:00Z\"}}\n"
+        );
+        PatchEntry::parse(text.as_bytes()).expect("an entry")
+    }
+
+    struct Held {
+        _directory: tempfile::TempDir,
+        database: Database,
+        source: SourceId,
+        size: u64,
+    }
+
+    impl Held {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut database =
+                Database::create(&directory.path().join("state.db")).expect("created");
+            let name = "a".parse().expect("a name");
+            let distribution = "main".parse().expect("a name");
+            let anchor = Hash32([1; 32]);
+            let new = NewSource {
+                name: &name,
+                distribution: &distribution,
+                anchor,
+                version: 1,
+                note: b"note",
+                machine: "m",
+            };
+            let source = database.enroll(&new, &[]).expect("enrolled").id;
+            Self { _directory: directory, database, source, size: 0 }
+        }
+
+        /// Appends patches, or what is none, and returns which were kept.
+        fn grow(&mut self, entries: &[Option<PatchEntry>]) -> Vec<bool> {
+            let (source, before) = (self.source, self.size);
+            self.size += entries.len() as u64;
+            let transaction = self.database.begin().expect("begun");
+            let index = IndexWriter { transaction: &transaction, source };
+            let mut patches = PatchWriter::open(&index, before, self.size).expect("opened");
+            let mut put = |(leaf, entry): (u64, &Option<PatchEntry>)| {
+                let Some(entry) = entry else { return false };
+                let bytes = CollectionEntry::Patch(Box::new(entry.clone())).to_bytes();
+                let bytes = bytes.expect("short");
+                patches.put(leaf, PatchKeys::of(entry), &bytes).expect("written")
+            };
+            let kept = (before..).zip(entries).map(&mut put).collect();
+            patches.finish(self.size).expect("written");
+            let log = "INSERT OR REPLACE INTO log
+                 (source, log, origin, size, frontier, tail, checkpoint)
+                 VALUES (?1, 'collection', 'o', ?2, x'', 0, x'')";
+            transaction
+                .execute(log, [source.0, crate::db::source::signed(self.size)])
+                .expect("put");
+            transaction.commit().expect("committed");
+            kept
+        }
+
+        fn named(&self, name: &str) -> Vec<u64> {
+            let name = name.parse().expect("a name");
+            let patches = self.database.patches_named(self.source, &name).expect("read");
+            patches.iter().map(|patch| patch.leaf).collect()
+        }
+    }
+
+    #[test]
+    fn what_came_in_many_steps_is_found_and_nothing_twice() {
+        let mut held = Held::new();
+        let mut next = 0;
+        // around the lines of one value, and around the sizes at which buckets are split
+        for step in [1, 62, 1, 1, 1, 63, 382, 1, 1, 700, 3000] {
+            let new: Vec<_> = (next..next + step)
+                .map(|n| {
+                    (n % 7 != 3).then(|| entry(&format!("p{}", n % 900), &format!("1.0.{n}"), n))
+                })
+                .collect();
+            let kept: Vec<_> = new.iter().map(Option::is_some).collect();
+            assert_eq!(held.grow(&new), kept);
+            next += step;
+        }
+        let patches = held.database.patches(held.source).expect("read");
+        let expected: Vec<u64> = (0..next).filter(|n| n % 7 != 3).collect();
+        assert_eq!(patches.iter().map(|patch| patch.leaf).collect::<Vec<_>>(), expected);
+        for name in 0..900 {
+            let leaves = expected.iter().copied().filter(|n| n % 900 == name);
+            assert_eq!(held.named(&format!("p{name}")), leaves.collect::<Vec<_>>(), "{name}");
+        }
+        for patch in &patches {
+            let archive = &patch.entry.archive.sha256;
+            let found = held.database.patch_of_archive(held.source, archive).expect("read");
+            assert_eq!(found.as_ref(), Some(patch));
+        }
+        let text = format!("p{}", next - 1);
+        let again = [
+            Some(entry("p5", "1.0.5", 70_000)),
+            Some(entry("other", "1.0.0", 5)),
+            Some(entry("other", "1.0.0", 70_001)),
+            Some(entry("other", "1.0.0", 70_002)),
+            Some(entry(&text, "2.0.0", 70_001)),
+        ];
+        // the identity of one and the archive of another are taken, also within one step
+        assert_eq!(held.grow(&again), [false, false, true, false, false]);
+        assert_eq!(held.named("other"), [next + 2]);
+    }
+
+    #[test]
+    fn what_lookups_need_can_be_made_anew() {
+        let mut held = Held::new();
+        held.grow(&(0..1500).map(|n| Some(entry("p", &format!("1.0.{n}"), n))).collect::<Vec<_>>());
+        let before = held.named("p");
+        assert_eq!(before.len(), 1500);
+        let transaction = held.database.begin().expect("begun");
+        make_lookups(&transaction).expect("made");
+        transaction.commit().expect("committed");
+        assert_eq!(held.named("p"), before);
+    }
+}
