@@ -122,6 +122,9 @@ pub enum RoundError {
         /// Whose signatures are asked for.
         role: Log,
     },
+    /// Two heads of one log in one file.
+    #[error("the request asks for two heads of {0}")]
+    TwoHeads(KeyName),
     /// A countersignature says that the first signatures were verified.
     #[error("countersignatures are given only on first signatures that were verified")]
     NoAuthority,
@@ -192,8 +195,9 @@ impl RoundError {
             Self::OtherSince { signed, .. } => {
                 format!("let the server export again with --since {signed}")
             }
-            Self::Fork { .. } => {
-                "sign nothing, and keep the file: the server's log was forked".into()
+            Self::Fork { .. } | Self::TwoHeads(_) => {
+                "sign nothing, and keep the file: no honest server makes it, or its log was forked"
+                    .into()
             }
             _ => return None,
         })
@@ -209,7 +213,9 @@ impl From<RoundError> for Failure {
             RoundError::Policy(_) | RoundError::Waiting { .. } | RoundError::Unwitnessed { .. } => {
                 ExitStatus::Signature
             }
-            RoundError::Fork { .. } | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
+            RoundError::Fork { .. } | RoundError::TwoHeads(_) | RoundError::HeadSigned(_) => {
+                ExitStatus::RollbackOrFork
+            }
             _ => ExitStatus::Failed,
         };
         Self::new(exit, error).maybe_hint(hint)

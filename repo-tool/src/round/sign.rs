@@ -1,21 +1,24 @@
 //! Signing a request on the machine of a key's holder, which needs no network and no log.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use countersign_format::authority::AuthorityNote;
+use countersign_format::authority::{AuthorityNote, PointText};
 use countersign_format::hash::Hash32;
-use countersign_format::key::Vkey;
+use countersign_format::key::{KeyName, PublicKey};
 use countersign_format::layout::Log;
 use countersign_format::merkle::verify_consistency;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{PatchContext, verify_first_patch};
 use countersign_format::signature::{Signer, cosign, sign_note};
 use countersign_format::time::Timestamp;
+use countersign_store::Lock;
 use countersign_store::crash::crash_point;
 
 use super::{Item, Kind, RoundError, Signature, Signatures, SigningRequest, print};
 use crate::key_store::{FoundKey, SigningKey};
 use crate::publish::{HeadRecord, SignedHead};
+use crate::role_dir::{LOCK_PATIENCE, RoleDirError};
 
 /// The holder of a key.
 pub struct Holder<'h> {
@@ -38,12 +41,14 @@ impl SigningRequest {
 }
 
 /// Signs all that a request asks for, or nothing: first every item is looked at, then the record
-/// of heads is advanced, then the key signs.
+/// of heads is advanced, then the key signs. Nobody else who signs with this record does so meanwhile.
 pub fn sign(
     request: &SigningRequest,
     holder: &Holder<'_>,
     now: Timestamp,
 ) -> Result<Signatures, RoundError> {
+    let _lock = holder.lock(now)?;
+    check_one_head_a_log(request)?;
     let mut heads = Vec::new();
     for (place, item) in request.items.iter().enumerate() {
         if !is_signed_by(item, request.role) {
@@ -85,7 +90,34 @@ fn is_signed_by(item: &Item, role: Log) -> bool {
     }
 }
 
+/// Refuses a request with two heads of one log: each would be judged by what was signed before both.
+fn check_one_head_a_log(request: &SigningRequest) -> Result<(), RoundError> {
+    let mut origins = BTreeSet::new();
+    for head in request.items.iter().filter_map(Item::checkpoint) {
+        if let Some(twice) = origins.replace(head.origin) {
+            return Err(RoundError::TwoHeads(twice));
+        }
+    }
+    Ok(())
+}
+
+/// Which record is of a key and a log. The key's name is no part of it: requests say how a key is
+/// called, and a timestamped signature is the same under any name.
+pub(super) fn record_name(origin: &KeyName, key: &PublicKey) -> String {
+    let key = PointText(*key.as_bytes());
+    let name = Hash32::of(format!("{origin}\n{key}\n").as_bytes()).to_string();
+    format!("head-{}", &name[..16])
+}
+
 impl Holder<'_> {
+    /// Keeps others from signing with the same record.
+    fn lock(&self, now: Timestamp) -> Result<Lock, RoundError> {
+        let this = countersign_store::Holder::this_process("patchrepo sign", now.seconds());
+        let path = self.record.join("heads.lock");
+        let lock = Lock::acquire(&path, &this, Some(LOCK_PATIENCE), |_| ());
+        Ok(lock.map_err(RoleDirError::from)?)
+    }
+
     /// Verifies the first signatures: a countersignature says that this was done.
     fn verify_first(&self, item: &Item) -> Result<(), RoundError> {
         let authority = self.authority.ok_or(RoundError::NoAuthority)?;
@@ -104,9 +136,8 @@ impl Holder<'_> {
     /// those that it signed before.
     fn look_at(&self, item: &Item, now: Timestamp) -> Result<(HeadRecord, SignedHead), RoundError> {
         let head = item.checkpoint().expect("looked at before");
-        let vkey = Vkey::server(self.key.name().clone(), self.key.public_key().clone());
-        let name = Hash32::of(format!("{}\n{vkey}\n", head.origin).as_bytes()).to_string();
-        let record = HeadRecord::open(self.record, &format!("head-{}", &name[..16]))?;
+        let name = record_name(&head.origin, self.key.public_key());
+        let record = HeadRecord::open(self.record, &name)?;
         if let Some(signed) = record.newest().filter(|signed| signed.size < head.size) {
             let since = item.growth.as_ref().map_or(0, |growth| growth.size);
             let (origin, size) = (head.origin.clone(), signed.size);

@@ -3,11 +3,12 @@ use countersign_format::checkpoint::Checkpoint;
 use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_format::policy::Refusal;
 use countersign_format::signature::cosign;
-use countersign_store::MemoryRepository;
+use countersign_store::{Lock, MemoryRepository};
 
+use super::sign::record_name;
 use super::*;
 use crate::key_store::{FoundKey, KeyLocation, NewPassphraseArgs, Passphrases, generate};
-use crate::publish::PublishError;
+use crate::publish::{HeadRecord, PublishError, SignedHead};
 use crate::role_dir::RoleDirError;
 
 const ENTRY: &str = concat!(
@@ -225,4 +226,46 @@ fn nothing_is_signed_that_is_not_the_roles() {
         FoundKey::open(&KeyLocation::File(lab.base.path().join("3.pem")), &Passphrases::default());
     let stranger = asked.name(found.expect("opened"));
     assert!(matches!(stranger, Err(RoundError::NotMine(_))));
+}
+
+#[test]
+fn no_request_brings_a_key_to_sign_two_trees() {
+    let lab = Lab::new();
+    let ask = |name: &str, kinds: &[u64]| {
+        let keys = vec![Vkey::server(name.parse().expect("a name"), lab.keys[1].vkey().key)];
+        let items = kinds.iter().map(|kind| Item::head(&head(3, *kind), true)).collect();
+        let request = SigningRequest { keys, items, ..asked(&lab, 0) };
+        let location = KeyLocation::File(lab.base.path().join("2.pem"));
+        let found = FoundKey::open(&location, &Passphrases::default()).expect("opened");
+        let holder = Holder { key: request.name(found)?, ..lab.holder(2) };
+        sign(&request, &holder, at(10))
+    };
+    let at_once = ask("example.org/2", &[0, 1]).expect_err("two trees at once");
+    assert!(matches!(at_once, RoundError::TwoHeads(_)), "{at_once}");
+    ask("example.org/2", &[0]).expect("one tree");
+    let renamed = ask("example.org/another", &[1]).expect_err("under another name");
+    assert!(matches!(renamed, RoundError::Publish(PublishError::Fork { .. })), "{renamed}");
+
+    // somebody else signs with the same record at this moment
+    let record = lab.directory.path();
+    let this = countersign_store::Holder::this_process("test", 0);
+    let lock = Lock::acquire(&record.join("heads.lock"), &this, None, |_| ()).expect("locked");
+    let name = record_name(&head(3, 0).origin, &lab.keys[1].vkey().key);
+    let late = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut other = HeadRecord::open(record, &name).expect("opened");
+            other.advance(&SignedHead::new(&head(3, 0), at(10))).expect("recorded");
+            drop(lock);
+        });
+        sign(&asked(&lab, 1), &Holder { record, ..lab.holder(2) }, at(10))
+    });
+    assert!(matches!(late, Err(RoundError::Publish(PublishError::Fork { .. }))), "{late:?}");
+}
+
+/// A request to sign one head of three entries.
+fn asked(lab: &Lab, kind: u64) -> SigningRequest {
+    let (role, keys) = (Log::Collection, vec![lab.keys[1].vkey()]);
+    let items = vec![Item::head(&head(3, kind), true)];
+    SigningRequest { role, threshold: 2, begun: None, keys, items }
 }
