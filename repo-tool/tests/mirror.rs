@@ -275,6 +275,24 @@ fn all_authority_notes_are_copied_whatever_is_trusted() {
     assert_eq!(mirror.sync(&repository).expect("synced").statistics.requests, 3);
 }
 
+#[test]
+fn a_made_up_authority_note_does_not_take_the_place_of_the_real_one() {
+    let mut repository = repository();
+    let mirror = Mirror::of(&repository);
+    let forged = repository.memory();
+    let second = layout::authority(2);
+    forged.replace(&second, b"anybody can write this\n");
+    let synced = mirror.sync_from(Source::memory("forged", &forged)).expect("passed over");
+    assert_eq!((synced.authority, synced.passed_over.len()), (1, 1));
+    assert!(!mirror.files().contains_key(&second), "nobody signed it");
+
+    let keys = repository.authority_keys.clone();
+    repository.publish_authority(&keys);
+    add(&mut repository, "2.0.0");
+    assert_eq!(mirror.sync(&repository).expect("synced").authority, 2);
+    mirror.assert_faithful(&repository);
+}
+
 /// Asserts that `spoiled` is refused and that the mirror serves what it served.
 #[track_caller]
 fn assert_refused(mirror: &Mirror, spoiled: &Repository, exit: ExitStatus) -> ReplicaError {
@@ -401,7 +419,7 @@ fn whatever_byte_a_source_alters_no_mirror_passes_it_on() {
             let synced = mirror.sync_from(Source::memory("memory", &memory));
             let is_pack = path.as_str().contains("/pack/");
             let held = mirror.files().get(path).cloned();
-            // a note that cannot be accepted is passed on, and passed over by whoever reads it
+            // a note that cannot be accepted is passed on with a later one that can
             let is_passed_over = matches!(&synced, Ok(synced) if !synced.passed_over.is_empty());
             assert!(
                 is_pack || is_passed_over || held.is_none_or(|held| held == *bytes),

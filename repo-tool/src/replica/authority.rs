@@ -12,7 +12,8 @@ use super::{Replica, ReplicaError};
 impl Replica {
     /// Copies every authority note that the copy lacks and the source has, and returns the way
     /// along the chain. A note is kept as soon as it is verified. One that cannot be accepted is
-    /// kept too: whoever reads the copy passes it over in the same way.
+    /// kept once a later one is: whoever reads the copy passes it over in the same way. Until then it
+    /// may be anybody's, and what is kept under a number is kept for good.
     ///
     /// The newest accepted note must not have expired by `clock`.
     pub async fn copy_authority(
@@ -29,13 +30,18 @@ impl Replica {
         self.copy_up_to(version, fingerprint).await?;
         while walk.step(&held).await? != Step::End {}
         let source = self.source.clone();
+        let mut waiting = Vec::new();
         loop {
             match walk.step(&source).await? {
                 Step::End => break,
                 // too long to be read at all, and so to be kept
                 Step::PassedOver { bytes, .. } if bytes.is_empty() => {}
-                Step::Accepted { version, bytes } | Step::PassedOver { version, bytes } => {
-                    self.keep_authority(version, &bytes)?;
+                Step::PassedOver { version, bytes } => waiting.push((version, bytes)),
+                Step::Accepted { version, bytes } => {
+                    waiting.push((version, bytes));
+                    for (version, bytes) in waiting.drain(..) {
+                        self.keep_authority(version, &bytes)?;
+                    }
                 }
             }
         }

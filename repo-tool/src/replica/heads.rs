@@ -173,7 +173,9 @@ pub(crate) fn newest_times(
     for key in keys {
         for line in note.signatures() {
             if let Some(time) = time_of(note.text(), line, key) {
-                times.insert(key.key.clone(), time);
+                // whoever mixes lines of one signer must not hide the newest of its times
+                let newest = times.entry(key.key.clone()).or_insert(time);
+                *newest = time.max(*newest);
             }
         }
     }
