@@ -59,6 +59,14 @@ pub enum KnownAuthorityError {
     /// There is no version 1 to begin with.
     #[error("{0} has no authority note yet")]
     NothingPublished(String),
+    /// Notes that this server's own log names are gone.
+    #[error("authority notes end at version {held}, and this server's log names version {announced}")]
+    Older {
+        /// Where the chain ends.
+        held: u64,
+        /// What the log names.
+        announced: u64,
+    },
     /// A file in `state/` is not what this program writes.
     #[error("{0} is damaged")]
     Damaged(&'static str),
@@ -78,13 +86,15 @@ impl KnownAuthority {
     pub fn learn(directory: &RoleDir, config: &ServerConfig) -> Result<Self, KnownAuthorityError> {
         let place = config.authority.as_ref().map(|place| place.resolve(directory.path()));
         let held = Self::held(directory)?;
-        let (Some(place), _) = (&place, &held) else {
+        let Some(place) = &place else {
             let config = directory.config().display().to_string();
-            return held.ok_or(KnownAuthorityError::NotConfigured { config });
+            let known = held.ok_or(KnownAuthorityError::NotConfigured { config })?;
+            known.check_floor(directory)?;
+            return Ok(known);
         };
         let source = open(place);
         let mut writer = DirectoryWriter::new(&directory.public());
-        match held {
+        let known = match held {
             Some(mut known) => {
                 match block_on(known.go_on(&source, &mut writer)) {
                     Err(KnownAuthorityError::Chain(AuthorityError::Get(error)))
@@ -95,10 +105,22 @@ impl KnownAuthority {
                     result => result?,
                 }
                 writer.sync()?;
-                Ok(known)
+                known
             }
-            None => block_on(Self::first(directory, config, &source, &mut writer)),
+            None => block_on(Self::first(directory, config, &source, &mut writer))?,
+        };
+        known.check_floor(directory)?;
+        Ok(known)
+    }
+
+    /// Refuses to go on from an older version than one that was known before: a key that was retired
+    /// since would count again.
+    fn check_floor(&self, directory: &RoleDir) -> Result<(), KnownAuthorityError> {
+        let (held, announced) = (self.chain().newest().version, read_announced(directory)?);
+        if held < announced {
+            return Err(KnownAuthorityError::Older { held, announced });
         }
+        Ok(())
     }
 
     /// Looks for newer notes at another place that publishes them, such as the collection's public
@@ -271,6 +293,9 @@ impl From<KnownAuthorityError> for Failure {
             KnownAuthorityError::NothingPublished(_) => {
                 Some("the authority must admit this server and publish its version 1 first".into())
             }
+            KnownAuthorityError::Older { .. } => {
+                Some("copy the missing files of public/authority/ back from the authority".into())
+            }
             _ => None,
         };
         let exit = match &error {
@@ -279,6 +304,7 @@ impl From<KnownAuthorityError> for Failure {
             }
             KnownAuthorityError::Chain(AuthorityError::Policy(_)) => ExitStatus::Signature,
             KnownAuthorityError::NotConfigured { .. } => ExitStatus::Configuration,
+            KnownAuthorityError::Older { .. } => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };
         match error {

@@ -21,6 +21,7 @@ use super::*;
 use crate::authority::{Authority, NoteChange};
 use crate::config::Span;
 use crate::key_store::{NewPassphraseArgs, Passphrases};
+use crate::known_authority::KnownAuthorityError;
 use crate::lab;
 use crate::publish::{Assurances, PublishError};
 
@@ -349,6 +350,11 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
     // the authority out of reach: what is held is enough
     fs::remove_dir_all(lab.path("repo/authority")).expect("removed");
     assert_eq!(refresh(now().plus(180)).0.size, 2);
+    // an older one is not: a key that was retired since would count again
+    fs::remove_file(lab.path("repo/collection/public/authority/2")).expect("removed");
+    let collection = lab.collection();
+    let error = collection.session(&unencrypted()).expect_err("an older version");
+    assert!(matches!(error, CollectionError::Authority(KnownAuthorityError::Older { held: 1, .. })));
 }
 
 #[test]
