@@ -60,7 +60,9 @@ pub enum KnownAuthorityError {
     #[error("{0} has no authority note yet")]
     NothingPublished(String),
     /// Notes that this server's own log names are gone.
-    #[error("authority notes end at version {held}, and this server's log names version {announced}")]
+    #[error(
+        "authority notes end at version {held}, and this server's log names version {announced}"
+    )]
     Older {
         /// Where the chain ends.
         held: u64,

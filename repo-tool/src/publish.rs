@@ -18,11 +18,12 @@
 
 use std::path::Path;
 
+use countersign_format::authority::{LogRole, ServerKey};
 use countersign_format::checkpoint::Checkpoint;
-use countersign_format::key::{KeyName, Vkey};
+use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_TREE_SIZE, TILE_WIDTH};
-use countersign_format::merkle::empty_root;
+use countersign_format::merkle::{Frontier, empty_root, leaf_hash};
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::verify_own_signature;
 use countersign_format::signature::{self, Signer};
@@ -47,7 +48,7 @@ pub use entries::{read_entries, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead, is_old};
 pub use journal::Batch;
-pub use left::{Which, begin_anew, leave, leave_patch, leave_record, left_copies};
+pub use left::{Beginning, Which, begin_anew, leave, leave_patch, leave_record, left_copies};
 
 use growth::Tail;
 use journal::Journal;
@@ -145,26 +146,26 @@ impl<'a> Publisher<'a> {
     }
 
     /// Takes the published head for the newest that was ever signed, since a person says so: for a
-    /// record that was lost or restored from a backup. One of `keys` must have signed it.
+    /// record that was lost or restored from a backup. One of the keys of `role` must have signed it
+    /// that is in use, or was retired later than there, and what is recorded must lead to it: what is
+    /// published may be somebody else's work.
     pub fn adopt(
         sink: &dyn Sink,
         state: &Path,
         log: Log,
-        keys: &[Vkey],
+        role: &LogRole,
     ) -> Result<SignedHead, PublishError> {
         let path = layout::checkpoint(log);
         let (bytes, checkpoint) =
             read_checkpoint(sink, log)?.ok_or_else(|| PublishError::Missing(path.clone()))?;
         let mut record = HeadRecord::open(state, &record_name(log))?;
-        if let Some(signed) = record.newest()
-            && signed.size > checkpoint.size
-        {
-            let (public, signed) = (checkpoint.size, signed.size);
-            return Err(PublishError::PublicOlder { path, public, signed });
+        if let Some(signed) = record.newest() {
+            check_grown(sink, log, &checkpoint, signed)?;
         }
+        let may_be_its = |key: &&ServerKey| key.until.is_none_or(|until| checkpoint.size <= until);
         let mut refusal = None;
-        for key in keys {
-            match verify_own_signature(&bytes, path.as_str(), key) {
+        for key in role.keys.iter().filter(may_be_its) {
+            match verify_own_signature(&bytes, path.as_str(), &key.vkey) {
                 Ok(_) => {
                     let newest = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
                     let head = SignedHead::new(&checkpoint, newest);
@@ -466,6 +467,40 @@ fn read_checkpoint(
     let checkpoint = Checkpoint::parse(note.text())
         .map_err(|source| PublishError::Checkpoint { path, source })?;
     Ok(Some((bytes, checkpoint)))
+}
+
+/// Checks that the published tree goes on from the one that was `signed` here.
+fn check_grown(
+    sink: &dyn Sink,
+    log: Log,
+    published: &Checkpoint,
+    signed: &SignedHead,
+) -> Result<(), PublishError> {
+    let path = layout::checkpoint(log);
+    if signed.origin != published.origin {
+        let (expected, found) = (published.origin.clone(), signed.origin.clone());
+        return Err(PublishError::Origin { expected, found });
+    }
+    if signed.size > published.size {
+        let (public, signed) = (published.size, signed.size);
+        return Err(PublishError::PublicOlder { path, public, signed });
+    }
+    // every entry is looked at: tiles could say one thing of the end and another of the middle
+    let (mut frontier, mut earlier) = (Frontier::empty(), empty_root());
+    read_entries(sink, log, published.size, |_, entry| {
+        frontier.push(leaf_hash(entry));
+        if frontier.size() == signed.size {
+            earlier = frontier.root();
+        }
+    })?;
+    if frontier.root() != published.root {
+        return Err(PublishError::Root(path));
+    }
+    if earlier == signed.root {
+        Ok(())
+    } else {
+        Err(PublishError::OtherTree { path, size: signed.size })
+    }
 }
 
 /// Checks that what is published is what was signed here last, or the head before it if a

@@ -8,6 +8,7 @@ use countersign_format::entry::{EntryError, PatchIdentity};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::RepoPath;
 use countersign_format::manifest::{BasesError, ManifestError};
+use countersign_format::policy::PolicyError;
 use countersign_format::relpath::RelPath;
 use countersign_format::signature::SignError;
 use countersign_format::tree::TreeError;
@@ -127,6 +128,16 @@ pub enum CollectionError {
     /// A patch of that identity was taken in already.
     #[error("{0} was taken in already")]
     Incoming(PatchIdentity),
+    /// A patch is to be kept in a new log of whose signatures none counts.
+    #[error("entry {index}, {identity}, cannot be kept: no key that counts there signed it")]
+    KeptUnsigned {
+        /// Leaf index of its entry.
+        index: u64,
+        /// The patch.
+        identity: Box<PatchIdentity>,
+        /// What is wrong with its note.
+        source: Box<PolicyError>,
+    },
     /// Two patches to one version lead to different trees.
     #[error("the patch leads to the tree {made}, another one to the same version to {other}")]
     OtherTree {
@@ -194,6 +205,7 @@ impl CollectionError {
             | Self::NotPublished(_)
             | Self::NoFullPatch(_) => ExitStatus::NotFound,
             Self::OtherHead(_) => ExitStatus::RollbackOrFork,
+            Self::KeptUnsigned { .. } => ExitStatus::Signature,
             _ => ExitStatus::Failed,
         }
     }
@@ -224,6 +236,10 @@ impl CollectionError {
             Self::Several(_) => Some("narrow it down with --platform or --base"),
             Self::TestFailed(_) => Some("mend the patch and test it again, or give it up: discard"),
             Self::OtherHead(_) => Some(OtherHead::HINT),
+            Self::KeptUnsigned { .. } => Some(
+                "keep what is below it; what is yours behind it is added and published anew, after a \
+                 look at it",
+            ),
             _ => None,
         }
     }

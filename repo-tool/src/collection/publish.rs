@@ -1,5 +1,6 @@
 //! Publishing: patch notes with the first signature, the log, its head.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 
 use countersign_format::authority::AuthorityNote;
@@ -9,7 +10,7 @@ use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
-use countersign_format::policy::{PatchContext, Role, verify_first_patch};
+use countersign_format::policy::{PatchContext, PolicyError, Refusal, Role, verify_first_patch};
 use countersign_format::signature::Signer;
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
@@ -185,8 +186,8 @@ impl Session<'_> {
     }
 
     /// Begins the log under the origin that the authority gave it, with the first `keep` entries of
-    /// the one that is left, to the byte (SPEC §5.3, new origin). An interrupted run is completed,
-    /// with what that one kept. Returns how many were kept.
+    /// the one that is left, to the byte, and with what revoked them later (SPEC §5.2, new origin).
+    /// An interrupted run is completed, with what that one kept. Returns how many were kept.
     pub fn restart(
         &mut self,
         keep: u64,
@@ -194,18 +195,43 @@ impl Session<'_> {
     ) -> Result<(u64, Publication), CollectionError> {
         let Collection { directory, config } = self.collection;
         let (role, log) = (&self.note().collection, Log::Collection);
-        let (origin, state) = (&role.origin, directory.state());
+        let (origin, state, public) = (&role.origin, directory.state(), directory.public());
         let empty = Checkpoint { origin: origin.clone(), size: 0, root: empty_root() };
         watch(directory, config, log, role, &empty)?;
-        let keep = begin_anew(&directory.public(), &state, log, origin, (keep, now))?;
+        let repeat = |kept: &[Vec<u8>], left: &[Vec<u8>]| {
+            let repeated = revoked_since(kept, left);
+            self.check_kept(kept, &revoked(kept.iter().chain(&repeated)))?;
+            Ok::<_, CollectionError>(repeated)
+        };
+        let begun = begin_anew(&public, &state, log, origin, (keep, now), repeat)?;
         Gathered::clear(directory)?;
-        published::keep_below(directory, keep, |patch| {
-            leave_patch(&directory.public(), &state, log, &patch.archive)
+        published::keep_only(directory, &begun.entries, |patch| {
+            leave_patch(&public, &state, log, &patch.archive)
         })?;
         forget_announced(directory)?;
         leave_record(&state, log, origin)?;
-        leave(&directory.public(), &state, log, origin, Which::Public)?;
-        Ok((keep, self.append(now, |_| Ok(Vec::new()))?))
+        leave(&public, &state, log, origin, Which::Public)?;
+        Ok((begun.kept, self.append(now, |_| Ok(Vec::new()))?))
+    }
+
+    /// Refuses to keep a patch of whose signatures none counts, unless it is revoked: the keys at
+    /// hand would sign it anew, and it may be a thief's.
+    fn check_kept(&self, kept: &[Vec<u8>], revoked: &BTreeSet<u64>) -> Result<(), CollectionError> {
+        let writer = self.writer();
+        for (index, bytes) in (0..).zip(kept).filter(|(index, _)| !revoked.contains(index)) {
+            let Ok(entry) = PatchEntry::parse(bytes) else { continue };
+            let path = layout::patch_note(&entry.archive.sha256);
+            let (file, authority) = (path.as_str(), self.note());
+            let context = PatchContext { file, authority, entry: bytes, index };
+            let note = writer.read(&path, MAX_NOTE as u64)?.unwrap_or_default();
+            if let Err(source) = verify_first_patch(&note, &context)
+                && !is_short_of_some(&source)
+            {
+                let (identity, source) = (Box::new(entry.identity()), Box::new(source));
+                return Err(CollectionError::KeptUnsigned { index, identity, source });
+            }
+        }
+        Ok(())
     }
 
     /// Gives up a publication that has begun and waits for signatures, or was interrupted. What it
@@ -223,9 +249,8 @@ impl Session<'_> {
 
     /// Takes the published head for the newest, since a person says so.
     pub fn adopt_public_head(&self) -> Result<(), CollectionError> {
-        let keys: Vec<_> = self.note().collection.keys.iter().map(|key| key.vkey.clone()).collect();
         let state = self.collection.directory.state();
-        Publisher::adopt(&self.writer(), &state, Log::Collection, &keys)?;
+        Publisher::adopt(&self.writer(), &state, Log::Collection, &self.note().collection)?;
         Ok(())
     }
 
@@ -457,4 +482,34 @@ fn parse(batch: &Batch) -> Result<Vec<Pending<'_>>, CollectionError> {
     let parse =
         |(index, bytes)| Ok(Pending { index, bytes, entry: CollectionEntry::parse(bytes)? });
     batch.indexed().map(parse).collect()
+}
+
+/// Whether no more is wrong with a note than that further keys must sign it.
+fn is_short_of_some(error: &PolicyError) -> bool {
+    let Refusal::TooFew(shortfalls) = &error.refusal else { return false };
+    shortfalls.iter().all(|shortfall| shortfall.found > 0)
+}
+
+/// Which patch an entry revokes, if it is a revocation.
+fn revokes(bytes: &[u8]) -> Option<u64> {
+    match CollectionEntry::parse(bytes) {
+        Ok(CollectionEntry::Revoke(revoke)) => Some(revoke.patch),
+        _ => None,
+    }
+}
+
+fn revoked<'e>(entries: impl IntoIterator<Item = &'e Vec<u8>>) -> BTreeSet<u64> {
+    entries.into_iter().filter_map(|bytes| revokes(bytes)).collect()
+}
+
+/// The revocations, behind the entries that are kept, of patches that are: a patch is revoked for good.
+fn revoked_since(kept: &[Vec<u8>], left: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut revoked = revoked(kept);
+    let is_patch = |index: u64| {
+        let entry = usize::try_from(index).ok().and_then(|index| kept.get(index));
+        entry.is_some_and(|bytes| PatchEntry::parse(bytes).is_ok())
+    };
+    let mut is_new =
+        |bytes: &[u8]| revokes(bytes).is_some_and(|patch| is_patch(patch) && revoked.insert(patch));
+    left.iter().filter(|bytes| is_new(bytes)).cloned().collect()
 }

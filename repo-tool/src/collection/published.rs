@@ -72,21 +72,25 @@ impl Published {
     }
 }
 
-/// Forgets what a log says from the index `keep` on, since it begins anew, and hands each patch to
-/// `leave` before.
-pub(super) fn keep_below(
+/// Forgets what a log said that is not among the first entries of the one that begins anew, and hands
+/// each patch to `leave` before. What revokes a patch is learnt again from those.
+pub(super) fn keep_only(
     directory: &RoleDir,
-    keep: u64,
+    entries: &[Vec<u8>],
     leave: impl Fn(&Published) -> Result<(), PublishError>,
 ) -> Result<(), CollectionError> {
+    let is_kept = |patch: &Published| {
+        let entry = usize::try_from(patch.index).ok().and_then(|index| entries.get(index));
+        let entry = entry.and_then(|bytes| PatchEntry::parse(bytes).ok());
+        entry.is_some_and(|entry| entry.archive.sha256 == patch.archive)
+    };
     for mut patch in all(directory)? {
-        if patch.index >= keep {
+        if !is_kept(&patch) {
             leave(&patch)?;
             let path = patch.path();
             durable::remove(directory.path(), &path)
                 .map_err(CollectionError::io("remove", &directory.path().join(&path)))?;
-        } else if patch.revoked.is_some_and(|index| index >= keep) {
-            patch.revoked = None;
+        } else if patch.revoked.take().is_some() {
             patch.save(directory)?;
         }
     }

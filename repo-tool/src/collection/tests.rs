@@ -354,7 +354,10 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
     fs::remove_file(lab.path("repo/collection/public/authority/2")).expect("removed");
     let collection = lab.collection();
     let error = collection.session(&unencrypted()).expect_err("an older version");
-    assert!(matches!(error, CollectionError::Authority(KnownAuthorityError::Older { held: 1, .. })));
+    assert!(matches!(
+        error,
+        CollectionError::Authority(KnownAuthorityError::Older { held: 1, .. })
+    ));
 }
 
 #[test]

@@ -143,13 +143,22 @@ impl HeldHead {
         Ok((self.note.clone().with(lines).with(others.iter().cloned()), time))
     }
 
-    /// Takes the published head for the newest that was ever cosigned, since a person says so.
+    /// Takes the published head for the newest that was ever cosigned, since a person says so. What
+    /// is recorded of this log must lead to the held head all the same.
     pub(super) fn adopt(&self, distribution: &Distribution) -> Result<(), DistributionError> {
         let Some(published) = read_head(&distribution.public_sink(), LOG)? else { return Ok(()) };
-        self.check_tree(&distribution.copy_sink(), &published)?;
+        let copy = distribution.copy_sink();
+        self.check_tree(&copy, &published)?;
         let mut record = HeadRecord::open(&distribution.directory.state(), RECORD)?;
-        let newest = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
-        Ok(record.replace(&SignedHead::new(&published, newest))?)
+        let newest = record.newest().filter(|signed| signed.origin == published.origin);
+        if let Some(signed) = newest {
+            self.check_tree(&copy, &signed.checkpoint())?;
+            if signed.size > published.size {
+                return Ok(());
+            }
+        }
+        let time = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
+        Ok(record.replace(&SignedHead::new(&published, time))?)
     }
 
     /// Checks that this head's tree goes on from what is published and from what was cosigned.

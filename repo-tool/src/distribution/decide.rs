@@ -130,14 +130,15 @@ impl Distribution {
         Ok(repeated)
     }
 
-    /// What stood in the logs that were left; of several the last.
+    /// What stood in the logs that were left, but for what was revoked there; of several the last.
     fn stood(&self) -> Result<Stood, DistributionError> {
         let mut stood = Stood::new();
         for copy in left_copies(&self.directory.state())? {
             let sink = DirectoryWriter::new(&copy);
             let Some(head) = read_head(&sink, Log::Collection)? else { continue };
             let standings = Standings::read(&self.public_sink(), &head.origin)?;
-            for patch in Catalogue::read(&sink, head.size)?.patches() {
+            let catalogue = Catalogue::read(&sink, head.size)?;
+            for patch in catalogue.patches().filter(|patch| patch.revoked.is_none()) {
                 for (ring, standing) in standings.of_patch(patch.index) {
                     let key = (patch.entry.archive.sha256, ring.clone());
                     let last = stood.entry(key).or_insert_with(|| standing.clone());

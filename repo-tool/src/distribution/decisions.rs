@@ -248,7 +248,7 @@ impl Terms {
 }
 
 /// Indexes as ranges, ascending and apart.
-fn ranges(indexes: &BTreeSet<u64>) -> Vec<IndexRange> {
+pub(super) fn ranges(indexes: &BTreeSet<u64>) -> Vec<IndexRange> {
     let mut ranges: Vec<IndexRange> = Vec::new();
     for index in indexes {
         match ranges.last_mut() {

@@ -26,6 +26,7 @@ use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink, durable};
 
 use super::collection_head::HeldHead;
+use super::standing::withdrawn_since;
 use super::{Decisions, Distribution, DistributionError, archive};
 use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
@@ -237,26 +238,32 @@ impl Session<'_> {
     /// Takes the published heads for the newest, since a person says so.
     pub fn adopt_public_heads(&self) -> Result<(), DistributionError> {
         let state = self.distribution.directory.state();
-        let keys: Vec<_> = self.role()?.log.keys.iter().map(|key| key.vkey.clone()).collect();
-        Publisher::adopt(&self.distribution.public_sink(), &state, Log::Distribution, &keys)?;
+        let (sink, role) = (self.distribution.public_sink(), &self.role()?.log);
+        Publisher::adopt(&sink, &state, Log::Distribution, role)?;
         self.held_head()?.adopt(self.distribution)
     }
 
     /// Begins the distribution's own log under the origin that the authority gave it, with the first
-    /// `keep` entries of the one that is left, to the byte (SPEC §5.3, new origin). An interrupted
-    /// run is completed, with what that one kept. Returns how many were kept.
+    /// `keep` entries of the one that is left, to the byte, and with what withdrew patches of them
+    /// later (SPEC §5.2, new origin). An interrupted run is completed, with what that one kept.
+    /// Returns how many were kept.
     pub fn restart(&mut self, keep: u64) -> Result<(u64, Publication), DistributionError> {
         let Distribution { directory, .. } = self.distribution;
         let (origin, log) = (self.role()?.log.origin.clone(), Log::Distribution);
         let (state, public) = (directory.state(), directory.public());
         self.held_head()?;
         self.watch(&Checkpoint { origin: origin.clone(), size: 0, root: empty_root() })?;
-        let keep = begin_anew(&public, &state, log, &origin, (keep, self.now))?;
+        let repeat = |kept: &[Vec<u8>], left: &[Vec<u8>]| {
+            let withdrawn = withdrawn_since(kept, left);
+            let bytes = withdrawn.iter().map(DistributionEntry::to_bytes);
+            Ok::<_, DistributionError>(bytes.collect::<Result<_, _>>()?)
+        };
+        let begun = begin_anew(&public, &state, log, &origin, (keep, self.now), repeat)?;
         Gathered::clear(directory)?;
         forget_announced(directory)?;
         leave_record(&state, log, &origin)?;
         leave(&public, &state, log, &origin, Which::Public)?;
-        Ok((keep, self.publish()?))
+        Ok((begun.kept, self.publish()?))
     }
 
     /// Gives up a publication that has begun and waits for signatures, or was interrupted. What was
@@ -502,7 +509,7 @@ impl Session<'_> {
         for note in self.published_heads(publisher)? {
             round.items.iter().for_each(|item| gathered.add_published(item, &note));
         }
-        gathered.add_cosigned(&round.quorums, &head.fetched);
+        gathered.add_cosigned(&round.quorums, &head.fetched, self.now);
         Ok(gathered)
     }
 

@@ -27,6 +27,7 @@ use crate::patch_selector::PatchSelector;
 mod attacks;
 mod faults;
 mod flow;
+mod restart;
 
 pub(super) struct Lab {
     base: TempDir,

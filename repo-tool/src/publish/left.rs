@@ -42,43 +42,55 @@ impl Which {
     }
 }
 
+/// With what a log begins anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beginning {
+    /// How many entries of the log that was left are kept. Where an interrupted run wrote the
+    /// journal, how many entries that has.
+    pub kept: u64,
+    /// The kept entries, and what of those behind them is said again.
+    pub entries: Vec<Vec<u8>>,
+}
+
 /// Journals that the log called `origin` begins with the first `keep` entries of the log that lies
-/// below the public directory under another name. Returns how many are kept: those of the journal,
-/// if an interrupted run wrote it.
-pub fn begin_anew(
+/// below the public directory under another name, and then with what `repeat` makes of the kept ones
+/// and of those behind them. An interrupted run's journal stands.
+pub fn begin_anew<E: From<PublishError>>(
     public: &Path,
     state: &Path,
     log: Log,
     origin: &KeyName,
     (keep, now): (u64, Timestamp),
-) -> Result<u64, PublishError> {
+    repeat: impl FnOnce(&[Vec<u8>], &[Vec<u8>]) -> Result<Vec<Vec<u8>>, E>,
+) -> Result<Beginning, E> {
     let journal = Journal::new(state, format!("{log}-pending"));
     let begun = journal.read()?.filter(|batch| batch.base.origin == *origin);
     let sink = DirectoryWriter::new(public);
     let head = read_head(&sink, log)?;
-    match (&begun, &head) {
+    let head = match (begun, head) {
         // all of the new log's that was ever published is in the journal, until that is completed
-        (Some(batch), _) if batch.base.size == 0 => return Ok(batch.entries.len() as u64),
-        (_, Some(head)) if head.origin != *origin => {}
-        _ => return Err(PublishError::NotLeft(origin.clone())),
-    }
-    let head = head.expect("matched above");
+        (Some(batch), _) if batch.base.size == 0 => {
+            return Ok(Beginning { kept: batch.entries.len() as u64, entries: batch.entries });
+        }
+        (_, Some(head)) if head.origin != *origin => head,
+        _ => return Err(PublishError::NotLeft(origin.clone()).into()),
+    };
     if keep > head.size {
-        return Err(PublishError::KeepsTooMany { keep, size: head.size });
+        return Err(PublishError::KeepsTooMany { keep, size: head.size }.into());
+    }
+    if keep == 0 {
+        return Err(PublishError::KeepsNothing.into());
     }
     let mut entries = Vec::new();
-    read_entries(&sink, log, head.size, |index, entry| {
-        if index < keep {
-            entries.push(entry.to_vec());
-        }
-    })?;
-    if entries.is_empty() {
-        return Err(PublishError::KeepsNothing);
-    }
+    read_entries(&sink, log, head.size, |_, entry| entries.push(entry.to_vec()))?;
+    let behind = entries.split_off(usize::try_from(keep).expect("they are in memory"));
+    let repeated = repeat(&entries, &behind)?;
+    entries.extend(repeated);
     let base = Checkpoint { origin: origin.clone(), size: 0, root: empty_root() };
-    journal.write(&Batch { base, time: now, entries })?;
+    let batch = Batch { base, time: now, entries };
+    journal.write(&batch)?;
     crash_point("restart.journal");
-    Ok(keep)
+    Ok(Beginning { kept: keep, entries: batch.entries })
 }
 
 /// Sets aside the files of `log` below `root` if they are of another log than the one called

@@ -3,9 +3,9 @@ use std::fs;
 use std::fs::File;
 use std::io;
 
+use countersign_format::key::Vkey;
 use countersign_format::layout::RepoPath;
 use countersign_format::limits::{MAX_BUNDLE, MAX_PACK_INFLATED};
-use countersign_format::merkle::{Frontier, leaf_hash};
 use countersign_format::pack;
 use countersign_format::signature::{SeedSigner, cosignature_message};
 use countersign_format::tile;
@@ -242,16 +242,49 @@ fn a_restored_backup_signs_nothing() {
 
     // a person may say that public/ is the newest: only of what this server signed
     let stranger = SeedSigner::new(origin(), &[4; 32]);
-    let key = |signer: &SeedSigner| Vkey::server(origin(), signer.public_key().clone());
-    let unsigned = Publisher::adopt(&sink, state, LOG, &[key(&stranger)]);
+    let adopt = |sink: &MemoryRepository, keys: &[(&SeedSigner, Option<u64>)]| {
+        Publisher::adopt(sink, state, LOG, &role(keys))
+    };
+    let unsigned = adopt(&sink, &[(&stranger, None)]);
     assert!(matches!(unsigned, Err(PublishError::Unsigned { .. })));
-    let adopted = Publisher::adopt(&sink, state, LOG, &[key(&stranger), key(&signer())]);
+    let retired = adopt(&sink, &[(&signer(), Some(4)), (&stranger, None)]);
+    assert!(matches!(retired, Err(PublishError::Unsigned { .. })), "it counted up to 4 entries");
+    let adopted = adopt(&sink, &[(&stranger, None), (&signer(), Some(5))]);
     assert_eq!(adopted.expect("adopted").size, 5);
     publish(&mut sink, state, 5..9, 1_000_200).expect("published");
     assert_eq!(check_readable(&sink.files()), 9);
     sink.replace_all(old_files);
-    let older = Publisher::adopt(&sink, state, LOG, &[key(&signer())]);
+    let older = adopt(&sink, &[(&signer(), None)]);
     assert!(matches!(older, Err(PublishError::PublicOlder { .. })));
+}
+
+/// A role with these keys.
+fn role(keys: &[(&SeedSigner, Option<u64>)]) -> LogRole {
+    let key = |(signer, until): &(&SeedSigner, Option<u64>)| ServerKey {
+        id: origin(),
+        epoch: 1,
+        kgc: None,
+        reconstruction: None,
+        vkey: Vkey::server(origin(), signer.public_key().clone()),
+        until: *until,
+    };
+    LogRole { origin: origin(), threshold: 1, max_age: 1, keys: keys.iter().map(key).collect() }
+}
+
+#[test]
+fn nobodys_word_makes_a_server_go_on_from_another_tree() {
+    for fork_size in [3, 4] {
+        let (one, other) = (tempfile::tempdir().expect("made"), tempfile::tempdir().expect("made"));
+        let (mut sink, mut fork) = (MemoryRepository::new(), MemoryRepository::new());
+        publish(&mut sink, one.path(), 0..3, 1_000_000).expect("published");
+        publish(&mut fork, other.path(), 0..2, 1_000_000).expect("published");
+        publish(&mut fork, other.path(), 9..7 + fork_size, 1_000_000).expect("published");
+        sink.replace_all(fork.files());
+        let adopted = Publisher::adopt(&sink, one.path(), LOG, &role(&[(&signer(), None)]));
+        let error = adopted.expect_err("the record does not lead there");
+        assert!(matches!(error, PublishError::OtherTree { size: 3, .. }), "{error:?}");
+        assert!(publish(&mut sink, one.path(), 3..4, 1_000_100).is_err());
+    }
 }
 
 #[test]

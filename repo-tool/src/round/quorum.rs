@@ -199,10 +199,14 @@ impl Gathered<'_> {
         lines
     }
 
-    /// Takes the lines of witnesses that came along with a head, where none are held.
-    pub fn add_cosigned(&mut self, quorums: &[Quorum], fetched: &Note) {
+    /// Takes the lines of witnesses that came along with a head and count, where none are held. Who
+    /// served it may have added others, which are to stop nobody.
+    pub fn add_cosigned(&mut self, quorums: &[Quorum], fetched: &Note, now: Timestamp) {
         for quorum in quorums {
-            self.add_published(&quorum.item, fetched);
+            let mut lines = fetched.signatures().to_vec();
+            lines.retain(|line| quorum.judge(line, now).is_ok());
+            let counted = Note::new(fetched.text().to_owned(), lines);
+            self.add_published(&quorum.item, &counted);
         }
     }
 }

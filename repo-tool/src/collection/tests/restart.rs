@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use countersign_format::key::KeyName;
+use countersign_format::layout::Log;
 use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
-use crate::authority::LogChange;
+use crate::authority::{Admission, LogChange, Retirement};
+use crate::server;
 
 /// Gives the collection's log a new origin, in the next version of the authority.
 fn new_origin(lab: &Lab) {
@@ -60,10 +63,37 @@ fn a_log_begins_anew_only_under_a_new_origin_and_keeps_what_there_is() {
     // the same archive can be taken in again
     lab.add(&lab.path("two"), &addition(ACME_2, None)).expect("taken in");
     lab.publish().expect("published");
-    let expected = ["authority 1", "acme@1.0.0", "authority 2", "acme@1.1.0"];
+    // what was revoked stays revoked, wherever the log that was left said so
+    let expected = ["authority 1", "acme@1.0.0", "revoke 1", "authority 2", "acme@1.1.0"];
     assert_eq!(names(&lab.entries()), expected);
     let published = lab.collection().published().expect("listed");
-    assert!(published.iter().all(|patch| patch.revoked.is_none()));
+    let revoked: Vec<_> = published.iter().map(|patch| patch.revoked).collect();
+    assert_eq!(revoked, [Some(2), None]);
+}
+
+#[test]
+fn no_key_at_hand_signs_what_only_a_retired_one_signed() {
+    let lab = forked();
+    let authority = Authority::open(&lab.path("repo/authority")).expect("opened");
+    let id: KeyName = "example.org/collection".parse().expect("a name");
+    let (directory, role) = (lab.collection().directory().clone(), Log::Collection);
+    let asked = server::renew(&directory, &id, role, None, &unencrypted()).expect("asked");
+    let grant = authority.issue(&asked.to_bytes(), &unencrypted(), now()).expect("issued").grant;
+    let (told, grant) = (authority.config().kgc, grant.to_bytes());
+    let accepted = server::accept(&directory, &id, role, &grant, told, &unencrypted());
+    let acceptance = accepted.expect("accepted").to_bytes();
+    authority.admit(&acceptance, "acceptance", &Admission::default(), now()).expect("admitted");
+    // from entry 2 on it may be the thief who signed
+    let retirement = Retirement { id, epoch: Some(1), until: 2, reason: "stolen".into() };
+    authority.retire(&retirement, now()).expect("retired");
+    new_origin(&lab);
+    match restart(&lab, 4) {
+        Err(CollectionError::KeptUnsigned { index: 2, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(restart(&lab, 2).expect("begun").0, 2);
+    let expected = ["authority 1", "acme@1.0.0", "revoke 1", "authority 2"];
+    assert_eq!(names(&lab.entries()), expected);
 }
 
 #[test]
@@ -90,8 +120,9 @@ fn a_restart_that_fails_anywhere_is_completed_by_the_next() {
             lab.publish().expect("goes on");
             let entries = lab.entries();
             assert_eq!(entries[..2], kept, "{step}");
-            assert_eq!(names(&entries)[2..], ["authority 2"], "{step}");
-            assert_eq!(lab.collection().published().expect("listed").len(), 1, "{step}");
+            assert_eq!(names(&entries)[2..], ["revoke 1", "authority 2"], "{step}");
+            let published = lab.collection().published().expect("listed");
+            assert_eq!((published.len(), published[0].revoked), (1, Some(2)), "{step}");
         }
     }
     assert!(failed.len() > 5 && failed.contains("left.rename"), "{failed:?}");

@@ -114,8 +114,7 @@ impl Thief {
         let scratch = self.host.join("scratch");
         fs::create_dir_all(&scratch)?;
         let mut writer = DirectoryWriter::new(&self.public());
-        let keys: Vec<_> = role.active().map(|key| key.vkey.clone()).collect();
-        Publisher::adopt(&writer, &scratch, Log::Collection, &keys)?;
+        Publisher::adopt(&writer, &scratch, Log::Collection, role)?;
         let mut publisher = Publisher::open(&mut writer, &scratch, Log::Collection, &role.origin)?;
         publisher.prepare(vec![malware.entry_bytes()?], now()?)?;
         publisher.commit(&[&self.key])?;
