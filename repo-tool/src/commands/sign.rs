@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use countersign_format::authority::AuthorityNote;
+use countersign_format::layout::Log;
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::policy::Chain;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
@@ -13,7 +14,7 @@ use super::{Delivered, DestinationArgs, now};
 use crate::commands::trust::exit_of;
 use crate::key_store::{FoundKey, KeyLocation, PassphraseArgs, Passphrases};
 use crate::role_dir;
-use crate::round::{self, Holder, MAX_ROUND_FILE, SigningRequest};
+use crate::round::{self, Holder, Item, MAX_ROUND_FILE, SigningRequest};
 
 /// Sign what a server asks for, on a machine that needs no network
 #[derive(Args, Debug)]
@@ -63,6 +64,7 @@ pub fn run(arguments: &SignArgs, output: &Output) -> Result<ExitStatus, Failure>
     let request = SigningRequest::parse(&role_dir::read_file(&arguments.request, MAX_ROUND_FILE)?)?;
     let record = record(arguments)?;
     let authority = arguments.authority.as_deref().map(read_authority).transpose()?;
+    request.check_heads()?;
     show(&request, output);
     if !output.confirm("Sign this?", arguments.yes)? {
         return Err(Failure::new(ExitStatus::Failed, "nothing was signed"));
@@ -91,7 +93,21 @@ fn show(request: &SigningRequest, output: &Output) {
         }
         if let Some(head) = item.checkpoint() {
             output.note(format!("    root     {}", head.root.to_base64()));
+            show_growth(item, request.role, output);
         }
+    }
+}
+
+/// What a head adds to a log of the role's own.
+fn show_growth(item: &Item, role: Log, output: &Output) {
+    match &item.growth {
+        Some(growth) if item.own => {
+            for (index, entry) in growth.describe(role) {
+                output.note(format!("    adds     entry {index}: {entry}"));
+            }
+        }
+        None if item.own => output.note("    adds     what this file does not show"),
+        _ => {}
     }
 }
 

@@ -44,7 +44,7 @@ impl Distribution {
                     let cosigned = cosigned.map_or(0, |head| head.size);
                     let since = since.collection.unwrap_or(cosigned);
                     let size = head.checkpoint.size;
-                    grow(&self.copy_sink(), Log::Collection, size, &[], since)?
+                    grow(&self.copy_sink(), Log::Collection, size, &[], since)?.proof_only()
                 });
             }
             Ok(round.request(&gathered, own, now)?)

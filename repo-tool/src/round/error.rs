@@ -125,6 +125,9 @@ pub enum RoundError {
     /// Two heads of one log in one file.
     #[error("the request asks for two heads of {0}")]
     TwoHeads(KeyName),
+    /// The entries in the request are not what the head adds.
+    #[error("the request does not show what the head of {0} adds to its log")]
+    NotShown(KeyName),
     /// A countersignature says that the first signatures were verified.
     #[error("countersignatures are given only on first signatures that were verified")]
     NoAuthority,
@@ -195,7 +198,7 @@ impl RoundError {
             Self::OtherSince { signed, .. } => {
                 format!("let the server export again with --since {signed}")
             }
-            Self::Fork { .. } | Self::TwoHeads(_) => {
+            Self::Fork { .. } | Self::TwoHeads(_) | Self::NotShown(_) => {
                 "sign nothing, and keep the file: no honest server makes it, or its log was forked"
                     .into()
             }
@@ -213,9 +216,10 @@ impl From<RoundError> for Failure {
             RoundError::Policy(_) | RoundError::Waiting { .. } | RoundError::Unwitnessed { .. } => {
                 ExitStatus::Signature
             }
-            RoundError::Fork { .. } | RoundError::TwoHeads(_) | RoundError::HeadSigned(_) => {
-                ExitStatus::RollbackOrFork
-            }
+            RoundError::Fork { .. }
+            | RoundError::TwoHeads(_)
+            | RoundError::NotShown(_)
+            | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };
         Self::new(exit, error).maybe_hint(hint)

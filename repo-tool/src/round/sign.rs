@@ -38,6 +38,24 @@ impl SigningRequest {
         let key = key.ok_or_else(|| RoundError::NotMine(names().join(", ")))?;
         Ok(found.named(&key.name))
     }
+
+    /// Refuses a request with two heads of one log, since each would be judged by what was signed
+    /// before both, and one that does not show what a head adds to a log of the role's own: nobody
+    /// signs what is not seen.
+    pub fn check_heads(&self) -> Result<(), RoundError> {
+        let mut origins = BTreeSet::new();
+        for item in &self.items {
+            let Some(head) = item.checkpoint() else { continue };
+            let growth = item.growth.as_ref().filter(|_| item.own);
+            if growth.is_some_and(|growth| !growth.shows(&head)) {
+                return Err(RoundError::NotShown(head.origin));
+            }
+            if let Some(twice) = origins.replace(head.origin) {
+                return Err(RoundError::TwoHeads(twice));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Signs all that a request asks for, or nothing: first every item is looked at, then the record
@@ -48,7 +66,7 @@ pub fn sign(
     now: Timestamp,
 ) -> Result<Signatures, RoundError> {
     let _lock = holder.lock(now)?;
-    check_one_head_a_log(request)?;
+    request.check_heads()?;
     let mut heads = Vec::new();
     for (place, item) in request.items.iter().enumerate() {
         if !is_signed_by(item, request.role) {
@@ -88,17 +106,6 @@ fn is_signed_by(item: &Item, role: Log) -> bool {
         (Kind::Head, _) => item.checkpoint().is_some(),
         _ => false,
     }
-}
-
-/// Refuses a request with two heads of one log: each would be judged by what was signed before both.
-fn check_one_head_a_log(request: &SigningRequest) -> Result<(), RoundError> {
-    let mut origins = BTreeSet::new();
-    for head in request.items.iter().filter_map(Item::checkpoint) {
-        if let Some(twice) = origins.replace(head.origin) {
-            return Err(RoundError::TwoHeads(twice));
-        }
-    }
-    Ok(())
 }
 
 /// Which record is of a key and a log. The key's name is no part of it: requests say how a key is
@@ -144,6 +151,9 @@ impl Holder<'_> {
             let Some(growth) = item.growth.as_ref().filter(|growth| growth.size == size) else {
                 return Err(RoundError::OtherSince { origin, signed: size, since });
             };
+            if growth.root != signed.root {
+                return Err(RoundError::Fork { origin, signed: size, source: None });
+            }
             let proof = &growth.proof;
             if let Err(error) = verify_consistency(size, &signed.root, head.size, &head.root, proof)
             {

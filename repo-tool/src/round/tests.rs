@@ -229,6 +229,26 @@ fn nothing_is_signed_that_is_not_the_roles() {
 }
 
 #[test]
+fn what_a_head_adds_is_said_in_words() {
+    let growth = |entries: &[&str]| Growth {
+        size: 7,
+        root: head(7, 0).root,
+        proof: Vec::new(),
+        frontier: Vec::new(),
+        entries: entries.iter().map(|entry| format!("{entry}\n")).collect(),
+    };
+    let revoke = r#"{"type":"revoke/v1","patch":3,"reason":"breaks the spooler"}"#;
+    let collection: Vec<_> = growth(&[revoke, "{}"]).describe(Log::Collection).collect();
+    let expected = ["revokes entry 3: breaks the spooler", "nothing that readers understand"];
+    assert_eq!(collection, [(7, expected[0].to_owned()), (8, expected[1].to_owned())]);
+    let of = r#""of":{"origin":"example.org/c","size":9,"root":"CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="}"#;
+    let release =
+        format!(r#"{{"type":"release/v1",{of},"patches":[[1,2],[4,9]],"ring":"all","percent":5}}"#);
+    let distribution: Vec<_> = growth(&[&release]).describe(Log::Distribution).collect();
+    assert_eq!(distribution, [(7, "releases 1, 4–8 of example.org/c to all, 5 %".to_owned())]);
+}
+
+#[test]
 fn no_request_brings_a_key_to_sign_two_trees() {
     let lab = Lab::new();
     let ask = |name: &str, kinds: &[u64]| {
@@ -245,6 +265,20 @@ fn no_request_brings_a_key_to_sign_two_trees() {
     ask("example.org/2", &[0]).expect("one tree");
     let renamed = ask("example.org/another", &[1]).expect_err("under another name");
     assert!(matches!(renamed, RoundError::Publish(PublishError::Fork { .. })), "{renamed}");
+
+    // a head whose entries are others than those that are shown
+    for change in [
+        |growth: &mut Growth| growth.entries[1] = growth.entries[0].clone(),
+        |growth: &mut Growth| _ = growth.entries.pop(),
+        |growth: &mut Growth| growth.root.0[0] ^= 1,
+    ] {
+        let mut request = asked(&lab, 0);
+        let mut shown = growth(1, 3, 0);
+        change(&mut shown);
+        request.items[0].growth = Some(shown);
+        let error = sign(&request, &lab.holder(2), at(10)).expect_err("not what is shown");
+        assert!(matches!(error, RoundError::NotShown(_)), "{error}");
+    }
 
     // somebody else signs with the same record at this moment
     let record = lab.directory.path();
