@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use countersign_format::authority::fingerprint;
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
@@ -39,6 +39,14 @@ pub enum FirstBootError {
     /// The image has a state: machines made from it would share an identity.
     #[error("{} is there: this is a machine that was enrolled, or an image that was booted", .0.display())]
     HasState(PathBuf),
+    /// A directory of the image leads out of it, as by a symbolic link that is meant for the machine.
+    #[error("{} leads to {}, outside of the image", path.display(), real.display())]
+    Outside {
+        /// The directory.
+        path: PathBuf,
+        /// Where it is.
+        real: PathBuf,
+    },
     /// The note in a mark is not the one that the source's file names.
     #[error("{} is not the authority note that source {name} begins with", path.display())]
     OtherNote {
@@ -61,8 +69,12 @@ pub enum FirstBootError {
     Database(#[from] DatabaseError),
 }
 
-/// Puts an enrolment into an image: the mark, then the source's file.
+/// Puts an enrolment into an image: the mark, then the source's file. The image's own directories
+/// may not lead out of it: what is written there would be this machine's.
 pub fn prepare(places: &Places, config: &SourceConfig, note: &[u8]) -> Result<(), FirstBootError> {
+    for directory in [places.first_boot(), places.sources()] {
+        check_inside(&places.root, directory)?;
+    }
     let database = places.database();
     if database.exists() {
         return Err(FirstBootError::HasState(database));
@@ -76,6 +88,20 @@ pub fn prepare(places: &Places, config: &SourceConfig, note: &[u8]) -> Result<()
     let file = PathBuf::from(config.name.as_str());
     write_atomic(&directory, &file, note, Access::Public).map_err(failed("write in"))?;
     Ok(config.write(places)?)
+}
+
+fn check_inside(root: &Path, directory: PathBuf) -> Result<(), FirstBootError> {
+    let there = directory.ancestors().find(|path| path.symlink_metadata().is_ok());
+    let real = there.unwrap_or(root).canonicalize().map_err(|source| FirstBootError::File {
+        doing: "find",
+        path: directory.clone(),
+        source,
+    })?;
+    if real.starts_with(root) {
+        Ok(())
+    } else {
+        Err(FirstBootError::Outside { path: directory, real })
+    }
 }
 
 /// Whether this machine was made from an image, and nothing opened its state yet.
@@ -143,7 +169,7 @@ fn take_one(
     Ok(())
 }
 
-fn read_bounded(path: &std::path::Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_AUTHORITY_NOTE as u64 + 1).read_to_end(&mut bytes)?;

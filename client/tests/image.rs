@@ -81,3 +81,24 @@ fn an_altered_image_enrols_nobody() {
     let again = machine.run_anywhere(&["--root", &root, "update"]);
     again.code(10).says("authority note");
 }
+
+#[test]
+fn an_image_that_leads_out_of_itself_is_not_written_to() {
+    let machine = Machine::new();
+    let repository = two_versions();
+    machine.publish(&repository);
+    std::fs::write(machine.path("authority.note"), repository.enrolment()).expect("written");
+    std::fs::create_dir_all(machine.path("hosts/patchctl")).expect("made");
+    for link in ["etc", "var"] {
+        let image = machine.path(&format!("image-{link}"));
+        std::fs::create_dir(&image).expect("made");
+        std::os::unix::fs::symlink(machine.path("hosts"), image.join(link)).expect("linked");
+        let words = [image, machine.path("public"), machine.path("authority.note")]
+            .map(|path| path.to_str().expect("UTF-8").to_owned());
+        let [image, public, note] = words;
+        let enroll = ["enroll", "--image", &image, &public, "--authority", &note];
+        machine.run_anywhere(&enroll).code(1).says("outside of the image");
+    }
+    let written = std::fs::read_dir(machine.path("hosts/patchctl")).expect("listed").count();
+    assert_eq!(written, 0);
+}

@@ -110,7 +110,7 @@ impl Explain for FirstBootError {
     fn exit(&self) -> ExitStatus {
         match self {
             Self::File { source, .. } => io_exit(source),
-            Self::HasState(_) | Self::Random(_) => ExitStatus::Failed,
+            Self::HasState(_) | Self::Outside { .. } | Self::Random(_) => ExitStatus::Failed,
             Self::OtherNote { .. } => ExitStatus::Signature,
             Self::Policy(error) => error.exit(),
             Self::Config(error) => error.exit(),
@@ -121,6 +121,9 @@ impl Explain for FirstBootError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::HasState(_) => "prepare an image that was never booted",
+            Self::Outside { .. } => {
+                "make the link a relative one, or enrol in the image's own root"
+            }
             Self::OtherNote { .. } | Self::Policy(_) => {
                 "the image was altered or is incomplete: make it anew with patchctl enroll --image"
             }
