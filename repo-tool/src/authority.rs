@@ -28,6 +28,7 @@ mod draft;
 mod error;
 mod grants;
 mod publish;
+mod request;
 mod selector;
 mod summary;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use draft::Draft;
 pub use error::AuthorityError;
 pub use grants::Issued;
 pub use publish::Standing;
+pub use request::{DraftRequest, MAX_REQUEST, Merged};
 pub use selector::KeySelector;
 pub use summary::summary;
 

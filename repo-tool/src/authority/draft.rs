@@ -72,7 +72,12 @@ impl Draft {
         let Some(bytes) = directory.read(Path::new(FILE), MAX_AUTHORITY_NOTE)? else {
             return Ok(None);
         };
-        let (text, signatures) = match Note::parse(&bytes, MAX_AUTHORITY_NOTE) {
+        Self::parse(&bytes).map(Some)
+    }
+
+    /// Reads the file `next`, wherever it was signed.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, AuthorityError> {
+        let (text, signatures) = match Note::parse(bytes, MAX_AUTHORITY_NOTE) {
             Ok(note) => (note.text().to_owned(), note.signatures().to_vec()),
             Err(NoteError::NoSignatures) => {
                 let text = String::from_utf8_lossy(&bytes[..bytes.len() - 1]).into_owned();
@@ -82,7 +87,7 @@ impl Draft {
         };
         // not `AuthorityNote::parse`: a draft may lack what a note must have
         let note = json::parse(text.as_bytes(), TYPE).map_err(AuthorityError::DraftText)?;
-        Ok(Some(Self { note, text, signatures }))
+        Ok(Self { note, text, signatures })
     }
 
     pub(super) fn save(&self, directory: &RoleDir) -> Result<(), RoleDirError> {

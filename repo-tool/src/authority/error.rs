@@ -1,6 +1,7 @@
 //! What can go wrong with an authority, and what a person can do about it.
 
 use countersign_format::authority::{self, PointText};
+use countersign_format::hash::Hash32;
 use countersign_format::implicit_key::ImplicitKeyError;
 use countersign_format::issue::IssueError;
 use countersign_format::json::JsonError;
@@ -69,6 +70,20 @@ pub enum AuthorityError {
     /// The text of `next` is no authority note.
     #[error("the prepared version (next) is no authority note")]
     DraftText(#[source] JsonError),
+    /// A file for those who are to sign is malformed.
+    #[error("this is no file of a version that is to be signed")]
+    RequestFile(#[source] JsonError),
+    /// What came back is of another text than the one that is prepared.
+    #[error("the file is of the text sha256:{found}, prepared is sha256:{expected}")]
+    OtherDraft {
+        /// Of the text that came.
+        found: Hash32,
+        /// Of the text that is prepared.
+        expected: Hash32,
+    },
+    /// A signature is of nobody who is to sign.
+    #[error("{0} is none of the authority's keys, by the published version or the next")]
+    ForeignLine(KeyName),
     /// There is no next version.
     #[error("no next version is prepared")]
     NothingPrepared,
@@ -189,6 +204,9 @@ impl AuthorityError {
             }
             Self::OlderEpoch { .. } => Some("take the acceptance of the server's newest request"),
             Self::SeveralKeys(_) => Some("say which one with --epoch"),
+            Self::OtherDraft { .. } => Some(
+                "it was changed since: export it again, and let everybody sign what is prepared now",
+            ),
             Self::SameName(_) => Some("say which one: NAME+ID, as authority show begins it"),
             Self::TooFewLeft { .. } => {
                 Some("admit the key that replaces it first; both changes go into the same version")

@@ -1,7 +1,6 @@
 //! Signing the next version, key by key, and publishing it once enough have signed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::key::{KeyName, SignatureType, Vkey};
@@ -16,6 +15,7 @@ use serde::Serialize;
 use super::{Authority, AuthorityError, Draft};
 use crate::history;
 use crate::key_store::{FoundKey, KeyLocation, Passphrases, SigningKey};
+use crate::role_dir;
 
 /// Which of the keys that must sign have signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,6 +51,12 @@ impl Standing {
         }
     }
 
+    /// By the published version's keys, and by the next one's.
+    pub(super) fn all(newest: Option<&AuthorityNote>, draft: &Draft) -> Vec<Self> {
+        let notes = newest.into_iter().chain([draft.note()]);
+        notes.map(|note| Self::of(note, draft)).collect()
+    }
+
     /// Whether as many have signed as must.
     pub fn is_met(&self) -> bool {
         self.signed.len() >= self.threshold as usize
@@ -68,7 +74,7 @@ impl Authority {
     ) -> Result<(KeyName, Draft), AuthorityError> {
         let mut draft = self.draft(now)?;
         draft.note().check().map_err(AuthorityError::Incomplete)?;
-        let signer = self.open_signer(location, &draft, passphrases)?;
+        let signer = open_signer(self.newest(), &draft, location, passphrases)?;
         draft.add(sign_note(&signer, draft.text())?);
         self.save(&draft)?;
         Ok((signer.name().clone(), draft))
@@ -104,8 +110,7 @@ impl Authority {
     /// Who has signed the draft and who is still to, by the published version's keys and by its
     /// own. Both thresholds must be met.
     pub fn standing(&self, draft: &Draft) -> Vec<Standing> {
-        let notes = self.newest().into_iter().chain([draft.note()]);
-        notes.map(|note| Standing::of(note, draft)).collect()
+        Standing::all(self.newest(), draft)
     }
 
     /// Publishes the next version if both thresholds are met, and returns it.
@@ -140,23 +145,28 @@ impl Authority {
 
     /// The file of the first version: what every chain can begin with.
     pub fn first_version(&self) -> Result<Option<Vec<u8>>, AuthorityError> {
-        let path = Path::new("public").join(layout::authority(1));
-        Ok(self.directory().read(&path, MAX_AUTHORITY_NOTE)?)
+        self.chain().map(|_| self.published_file(1)).transpose()
     }
 
-    /// Opens a key, and finds by the public key under which name it is listed.
-    fn open_signer(
-        &self,
-        location: &KeyLocation,
-        draft: &Draft,
-        passphrases: &Passphrases,
-    ) -> Result<SigningKey, AuthorityError> {
-        let found = FoundKey::open(location, passphrases)?;
-        let listed = self.newest().into_iter().chain([draft.note()]);
-        let listed = listed
-            .flat_map(|note| &note.authority.keys)
-            .find(|vkey| vkey.key == *found.public_key())
-            .ok_or_else(|| AuthorityError::ForeignKey(location.clone()))?;
-        Ok(found.named(&listed.name))
+    /// The file of a published version.
+    pub(super) fn published_file(&self, version: u64) -> Result<Vec<u8>, AuthorityError> {
+        let path = self.directory().public().join(layout::authority(version));
+        Ok(role_dir::read_file(&path, MAX_AUTHORITY_NOTE)?)
     }
+}
+
+/// Opens a key, and finds by the public key under which name it is listed.
+pub(super) fn open_signer(
+    newest: Option<&AuthorityNote>,
+    draft: &Draft,
+    location: &KeyLocation,
+    passphrases: &Passphrases,
+) -> Result<SigningKey, AuthorityError> {
+    let found = FoundKey::open(location, passphrases)?;
+    let listed = newest.into_iter().chain([draft.note()]);
+    let listed = listed
+        .flat_map(|note| &note.authority.keys)
+        .find(|vkey| vkey.key == *found.public_key())
+        .ok_or_else(|| AuthorityError::ForeignKey(location.clone()))?;
+    Ok(found.named(&listed.name))
 }

@@ -455,3 +455,46 @@ fn an_acceptance_shows_who_holds_the_key() {
     assert_eq!(draft.note().distributions[0].name.as_str(), "north");
     assert_eq!(draft.note().distributions[0].log.max_age, DISTRIBUTION_MAX_AGE);
 }
+
+#[test]
+fn holders_sign_side_by_side_and_nothing_foreign_is_taken() {
+    let lab = Lab::published(3, 2);
+    let renewed = NoteChange { valid_for: Some(Span(86_400)), ..NoteChange::default() };
+    lab.authority.change(&renewed, now()).expect("prepared");
+    let request = lab.authority.export().expect("written").to_bytes();
+    let signed_by = |number: u32| {
+        let mut copy = DraftRequest::parse(&request, "file").expect("read");
+        let key = KeyLocation::File(key_path(lab.authority.directory(), number));
+        copy.sign(&key, &unencrypted()).expect("signed");
+        copy.to_bytes()
+    };
+    let take = |bytes: &[u8]| lab.authority.import(bytes, "file", now());
+    let (first, second) = (signed_by(1), signed_by(2));
+    assert_eq!(take(&first).expect("taken").0.new, [name("example.org/authority/1")]);
+    let again = take(&first).expect("taken").0;
+    assert_eq!((again.new.len(), again.known.len()), (0, 1));
+    let (_, draft) = take(&second).expect("taken");
+    assert!(lab.authority.standing(&draft).iter().all(Standing::is_met));
+
+    // nothing that is wrong gets in, nor takes the place of what is good
+    let mut wrong = String::from_utf8(second).expect("JSON");
+    let place = wrong.rfind("\\n\"").expect("the end of the line") - 20;
+    let other = if wrong.as_bytes()[place] == b'A' { "B" } else { "A" };
+    wrong.replace_range(place..=place, other);
+    assert!(matches!(take(wrong.as_bytes()), Err(AuthorityError::Policy(_))));
+    let stranger = Lab::published(1, 1);
+    stranger.authority.change(&renewed, now()).expect("prepared");
+    let theirs = stranger.authority.export().expect("written").to_bytes();
+    assert!(matches!(take(&theirs), Err(AuthorityError::OtherDraft { .. })));
+    let key = KeyLocation::File(key_path(stranger.authority.directory(), 1));
+    let mut copy = DraftRequest::parse(&request, "file").expect("read");
+    let foreign = copy.sign(&key, &unencrypted());
+    assert!(matches!(foreign, Err(AuthorityError::ForeignKey(_))));
+    let kept = lab.authority.prepared().expect("read").expect("a draft");
+    assert_eq!(kept.signatures(), draft.signatures());
+
+    // what was signed before the version changed is worth nothing
+    let longer = NoteChange { valid_for: Some(Span(2 * 86_400)), ..NoteChange::default() };
+    lab.authority.change(&longer, now()).expect("changed");
+    assert!(matches!(take(&first), Err(AuthorityError::OtherDraft { .. })));
+}

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use crate::commands::authority::{
-    admit, change, check, init, issue, publish, retire, rotate, show, sign, status,
+    admit, change, check, export, import, init, issue, publish, retire, rotate, show, sign, status,
 };
 
 /// The commands of an authority.
@@ -16,6 +16,8 @@ pub(super) enum AuthorityCommand {
     Retire(retire::RetireArgs),
     Change(Box<change::ChangeArgs>),
     Sign(sign::SignArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Publish(publish::PublishArgs),
     Rotate(rotate::RotateArgs),
     Show(show::ShowArgs),
@@ -32,6 +34,8 @@ impl AuthorityCommand {
             Self::Retire(arguments) => retire::run(arguments, output),
             Self::Change(arguments) => change::run(*arguments, output),
             Self::Sign(arguments) => sign::run(arguments, output),
+            Self::Export(arguments) => export::run(&arguments, output),
+            Self::Import(arguments) => import::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),
             Self::Rotate(arguments) => rotate::run(&arguments, output),
             Self::Show(arguments) => show::run(&arguments, output),

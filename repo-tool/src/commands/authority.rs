@@ -15,6 +15,8 @@ use crate::role_dir::{self, Role, RoleDir};
 pub mod admit;
 pub mod change;
 pub mod check;
+pub mod export;
+pub mod import;
 pub mod init;
 pub mod issue;
 mod place;

@@ -11,16 +11,18 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
 use super::{Delivered, DestinationArgs, now};
+use crate::authority::{DraftRequest, MAX_REQUEST, summary};
 use crate::commands::trust::exit_of;
 use crate::key_store::{FoundKey, KeyLocation, PassphraseArgs, Passphrases};
 use crate::role_dir;
 use crate::round::{self, Holder, Item, MAX_ROUND_FILE, SigningRequest};
 
-/// Sign what a server asks for, on a machine that needs no network
+/// Sign what a server or the authority asks for, on a machine that needs no network
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo sign to-sign.json --signer file:alice.pem -o signatures.json\n  \
-    patchrepo sign to-sign.json --signer pkcs11:object=key --record heads --authority authority.note\n\n\
+    patchrepo sign to-sign.json --signer pkcs11:object=key --record heads --authority authority.note\n  \
+    patchrepo sign version.json --signer file:alice.pem -o alice.json\n\n\
     Shows what is signed before it asks. Of each log the heads that a key signed are recorded, and\n\
     it never signs two that contradict each other: keep the record with the key.")]
 pub struct SignArgs {
@@ -61,7 +63,11 @@ impl Report for Signed {
 
 /// Shows what is asked for, asks, and signs.
 pub fn run(arguments: &SignArgs, output: &Output) -> Result<ExitStatus, Failure> {
-    let request = SigningRequest::parse(&role_dir::read_file(&arguments.request, MAX_ROUND_FILE)?)?;
+    let bytes = role_dir::read_file(&arguments.request, MAX_ROUND_FILE.max(MAX_REQUEST))?;
+    if DraftRequest::is_one(&bytes) {
+        return sign_version(arguments, &bytes, output);
+    }
+    let request = SigningRequest::parse(&bytes)?;
     let record = record(arguments)?;
     let authority = arguments.authority.as_deref().map(read_authority).transpose()?;
     request.check_heads()?;
@@ -76,6 +82,32 @@ pub fn run(arguments: &SignArgs, output: &Output) -> Result<ExitStatus, Failure>
     let signatures = round::sign(&request, &holder, now()?)?;
     let delivered = arguments.destination.deliver(&signatures.to_bytes(), output)?;
     let items = request.items.iter().map(ToString::to_string).collect();
+    output.report(&Signed { key, items, delivered });
+    Ok(ExitStatus::Done)
+}
+
+/// Signs a version of the authority note. No record is kept: which version follows is for the others
+/// who sign, and for readers, who accept but one after each.
+fn sign_version(
+    arguments: &SignArgs,
+    bytes: &[u8],
+    output: &Output,
+) -> Result<ExitStatus, Failure> {
+    let mut request = DraftRequest::parse(bytes, &arguments.request.display().to_string())?;
+    output.note("As a key of the authority:");
+    for line in summary(request.newest(), request.draft().note()) {
+        output.note(format!("  {line}"));
+    }
+    if let (Some(newest), Some(sha256)) = (request.newest(), request.fingerprint()) {
+        output.note(format!("It follows version {}, sha256:{sha256}", newest.version));
+    }
+    if !output.confirm("Sign this?", arguments.yes)? {
+        return Err(Failure::new(ExitStatus::Failed, "nothing was signed"));
+    }
+    let passphrases = Passphrases::new(&arguments.passphrase);
+    let key = request.sign(&arguments.signer, &passphrases)?.to_string();
+    let delivered = arguments.destination.deliver(&request.to_bytes(), output)?;
+    let items = summary(request.newest(), request.draft().note());
     output.report(&Signed { key, items, delivered });
     Ok(ExitStatus::Done)
 }
