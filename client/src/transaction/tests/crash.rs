@@ -19,7 +19,7 @@ const RUNNING: &str = "read -r agent < /opt/acme/bin/agent; echo \"runs $agent\"
 
 fn first() -> Patch {
     Patch::new("acme", "1.0.0")
-        .program("opt/acme/bin/agent", "agent one")
+        .program("opt/acme/bin/agent", "agent one\nwith much that stays")
         .file("opt/acme/lib/one.so", "library")
         .file("opt/acme/becomes-directory", "file")
         .file("opt/acme/becomes-file/inner/deep", "deep")
@@ -31,7 +31,7 @@ fn first() -> Patch {
 fn second() -> Patch {
     first()
         .next("1.1.0")
-        .program("opt/acme/bin/agent", "agent two")
+        .program("opt/acme/bin/agent", "agent two\nwith much that stays")
         .without("opt/acme/lib/one.so")
         .file("opt/acme/lib2/two.so", "library")
         .without("opt/acme/becomes-directory")
@@ -44,7 +44,10 @@ fn second() -> Patch {
 }
 
 fn third() -> Patch {
-    second().next("1.2.0").file("opt/acme/third", "third").program("opt/acme/bin/agent", "three")
+    second()
+        .next("1.2.0")
+        .file("opt/acme/third", "third")
+        .program("opt/acme/bin/agent", "agent III\nwith much that stays")
 }
 
 /// What a machine goes through, and what it is then asked to do.
@@ -99,8 +102,11 @@ impl Scenario {
             Self::Install => drop(machine.install(first().full())),
             Self::Upgrade => drop(machine.install(second().full())),
             Self::Chain => {
-                let chain = vec![second().since(&first()), third().since(&second())];
-                machine.try_install(chain).expect("applied");
+                // the first link's changes are to what is installed, the second's to what is staged
+                let agent = [("opt/acme/bin/agent", "opt/acme/bin/agent")];
+                let one = second().changes_since(&first(), &agent);
+                let other = third().changes_since(&second(), &agent);
+                machine.try_install(vec![one, other]).expect("applied");
             }
             Self::Remove => drop(machine.remove("acme")),
             Self::Rollback => drop(machine.rollback(None)),

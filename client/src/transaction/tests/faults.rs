@@ -10,7 +10,7 @@ const ERRORS: [i32; 5] = [28, 5, 30, 24, 13];
 
 fn first() -> Patch {
     Patch::new("acme", "1.0.0")
-        .file("opt/acme/replaced", "one")
+        .file("opt/acme/replaced", "one, and much that stays")
         .file("opt/acme/removed/file", "one")
         .file("opt/acme/becomes-directory", "one")
         .directory("opt/acme/var", 0o750)
@@ -19,7 +19,7 @@ fn first() -> Patch {
 fn second() -> Patch {
     first()
         .next("1.1.0")
-        .file("opt/acme/replaced", "two")
+        .file("opt/acme/replaced", "two, and much that stays")
         .without("opt/acme/removed/file")
         .without("opt/acme/becomes-directory")
         .file("opt/acme/becomes-directory/inner", "two")
@@ -40,7 +40,8 @@ fn install(machine: &mut Machine) -> Result<(), String> {
 }
 
 fn upgrade(machine: &mut Machine) -> Result<(), String> {
-    finish(machine.prepare(vec![second().since(&first())]))
+    let changes = [("opt/acme/replaced", "opt/acme/replaced")];
+    finish(machine.prepare(vec![second().changes_since(&first(), &changes)]))
 }
 
 fn remove(machine: &mut Machine) -> Result<(), String> {
