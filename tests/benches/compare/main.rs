@@ -4,7 +4,7 @@
 //! its own equivalent of each piece of work, checks that the result is right, and prints the tables of
 //! `docs/performance.md` with ratios, the machine and the versions. Peers that are not installed are
 //! named and left out. Options: `--sizes 1000,10000,100000` (entries), `--runs 5`, `--keep` (leave
-//! the data), and the names of tables (`update`, `list`, `install`, `verify`, `start`; all unless
+//! the data), and the names of tables (`update`, `list`, `install`, `verify`, `start`, `delta`; all unless
 //! named).
 //!
 //! A tree is never deleted just before another is extracted, since recently freed inodes slow down
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod delta;
 mod install;
 mod items;
 mod list;
@@ -49,6 +50,7 @@ const TABLES: &[(&str, Run)] = &[
     ("list", list::run),
     ("install", install::run),
     ("verify", verify::run),
+    ("delta", delta::run),
 ];
 
 fn main() {
