@@ -112,13 +112,6 @@ impl fmt::Write for Hasher {
     }
 }
 
-/// One record of a bucket.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    key: Key,
-    leaf: u32,
-}
-
 /// Adds records within a transaction.
 #[derive(Debug)]
 pub(super) struct LookupWriter<'t> {
@@ -129,10 +122,53 @@ pub(super) struct LookupWriter<'t> {
     buckets: BTreeMap<u32, Bucket>,
 }
 
+/// The records of a bucket by columns: what is looked through is the first of them, many numbers at
+/// once.
 #[derive(Debug, Default)]
 struct Bucket {
-    records: Vec<Record>,
+    first: Vec<u32>,
+    second: Vec<u32>,
+    leaf: Vec<u32>,
     is_changed: bool,
+}
+
+impl Bucket {
+    fn parse(bytes: &[u8]) -> Result<Self, DatabaseError> {
+        let (records, rest) = bytes.as_chunks::<RECORD>();
+        if !rest.is_empty() {
+            return Err(bad_value("patch_key.records", &"not a whole number of records"));
+        }
+        let column = |at: usize| {
+            let number = |record: &[u8; RECORD]| {
+                u32::from_be_bytes([0, 1, 2, 3].map(|byte| record[4 * at + byte]))
+            };
+            records.iter().map(number).collect()
+        };
+        Ok(Self { first: column(0), second: column(1), leaf: column(2), is_changed: false })
+    }
+
+    fn push(&mut self, [first, second]: Key, leaf: u32) {
+        self.first.push(first);
+        self.second.push(second);
+        self.leaf.push(leaf);
+        self.is_changed = true;
+    }
+
+    fn records(&self) -> impl Iterator<Item = (Key, u32)> {
+        let keys = self.first.iter().zip(&self.second);
+        keys.zip(&self.leaf).map(|((first, second), leaf)| ([*first, *second], *leaf))
+    }
+
+    /// Leaf indexes of what has this first key, and the second one if one is given.
+    fn find(&self, first: u32, second: Option<u32>) -> Vec<u64> {
+        // looks at all of it without stopping: most often there is nothing
+        if self.first.iter().filter(|other| **other == first).count() == 0 {
+            return Vec::new();
+        }
+        let is_it =
+            |(key, _): &(Key, u32)| key[0] == first && second.is_none_or(|second| key[1] == second);
+        self.records().filter(is_it).map(|(_, leaf)| u64::from(leaf)).collect()
+    }
 }
 
 impl<'t> LookupWriter<'t> {
@@ -159,10 +195,9 @@ impl<'t> LookupWriter<'t> {
         )?;
         let mut rows = statement.query(params![self.source.0, self.kind.as_str()])?;
         while let Some(row) = rows.next()? {
-            for record in records(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)? {
-                let bucket = self.buckets.entry(bucket(record.key, self.bits)).or_default();
-                bucket.records.push(record);
-                bucket.is_changed = true;
+            let held = Bucket::parse(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            for (key, leaf) in held.records() {
+                self.buckets.entry(bucket(key, self.bits)).or_default().push(key, leaf);
             }
         }
         let delete = "DELETE FROM patch_key WHERE source = ?1 AND kind = ?2";
@@ -176,17 +211,13 @@ impl<'t> LookupWriter<'t> {
 
     /// Leaf indexes of the patches that have both keys, and perhaps of others.
     pub(super) fn find(&mut self, key: Key) -> Result<Vec<u64>, DatabaseError> {
-        let bucket = self.bucket(key)?;
-        let found = bucket.records.iter().filter(|record| record.key == key);
-        Ok(found.map(|record| u64::from(record.leaf)).collect())
+        Ok(self.bucket(key)?.find(key[0], Some(key[1])))
     }
 
     /// Adds a patch.
     pub(super) fn add(&mut self, key: Key, leaf: u64) -> Result<(), DatabaseError> {
         let leaf = u32::try_from(leaf).map_err(|error| bad_value("patch_key.records", &error))?;
-        let bucket = self.bucket(key)?;
-        bucket.records.push(Record { key, leaf });
-        bucket.is_changed = true;
+        self.bucket(key)?.push(key, leaf);
         Ok(())
     }
 
@@ -196,8 +227,7 @@ impl<'t> LookupWriter<'t> {
         Ok(match buckets.entry(number) {
             std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                let records = read(transaction, *source, *kind, number)?;
-                vacant.insert(Bucket { records, is_changed: false })
+                vacant.insert(read(transaction, *source, *kind, number)?)
             }
         })
     }
@@ -210,8 +240,7 @@ impl<'t> LookupWriter<'t> {
         )?;
         let changed = self.buckets.iter().filter(|(_, bucket)| bucket.is_changed);
         for (number, bucket) in changed {
-            let parts = |record: &Record| [record.key[0], record.key[1], record.leaf];
-            let numbers = bucket.records.iter().flat_map(parts);
+            let numbers = bucket.records().flat_map(|(key, leaf)| [key[0], key[1], leaf]);
             let bytes: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
             statement.execute(params![self.source.0, self.kind.as_str(), number, bytes])?;
         }
@@ -235,11 +264,7 @@ impl Database {
         let size: Option<i64> = statement.query_row([source.0], |row| row.get(0)).optional()?;
         let bits = bits(size.unwrap_or_default().unsigned_abs());
         let bucket = bucket([key, 0], bits);
-        let records = read(self.connection(), source, kind, bucket)?.into_iter();
-        let is_it = |record: &Record| {
-            record.key[0] == key && second.is_none_or(|second| record.key[1] == second)
-        };
-        Ok(records.filter(is_it).map(|record| u64::from(record.leaf)).collect())
+        Ok(read(self.connection(), source, kind, bucket)?.find(key, second))
     }
 }
 
@@ -266,26 +291,11 @@ fn read(
     source: SourceId,
     kind: Kind,
     bucket: u32,
-) -> Result<Vec<Record>, DatabaseError> {
+) -> Result<Bucket, DatabaseError> {
     let mut statement = connection.prepare_cached(
         "SELECT records FROM patch_key WHERE source = ?1 AND kind = ?2 AND bucket = ?3",
     )?;
     let mut rows = statement.query(params![source.0, kind.as_str(), signed(bucket.into())])?;
-    let Some(row) = rows.next()? else { return Ok(Vec::new()) };
-    records(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
-}
-
-fn records(bytes: &[u8]) -> Result<Vec<Record>, DatabaseError> {
-    let (records, rest) = bytes.as_chunks::<RECORD>();
-    if !rest.is_empty() {
-        return Err(bad_value("patch_key.records", &"not a whole number of records"));
-    }
-    let number = |bytes: &[u8; RECORD], at: usize| {
-        u32::from_be_bytes([0, 1, 2, 3].map(|byte| bytes[4 * at + byte]))
-    };
-    let record = |bytes: &[u8; RECORD]| Record {
-        key: [number(bytes, 0), number(bytes, 1)],
-        leaf: number(bytes, 2),
-    };
-    Ok(records.iter().map(record).collect())
+    let Some(row) = rows.next()? else { return Ok(Bucket::default()) };
+    Bucket::parse(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
 }
