@@ -6,20 +6,17 @@
 //!   `entry.json` (its log entry to be, byte for byte) and `draft.json` (what only the collection
 //!   needs to know);
 //! - `evidence/`: the documents of tests, and what the tests printed;
-//! - `state/published/<name>/<version>/`: a file for each published patch with its index, so that
-//!   neither a repeated identity nor `NAME@VERSION` needs a look at the whole log.
+//! - `state/index.db`: where the log says what, so that neither a repeated identity nor
+//!   `NAME@VERSION` needs a look at all of it: a cache that is made anew where it is missing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use countersign_format::entry::PatchEntry;
-use countersign_format::layout::{self, Log};
-use countersign_format::limits::MAX_NOTE;
-use countersign_format::note::Note;
-use countersign_store::durable;
+use countersign_format::layout::Log;
+use countersign_store::{DirectoryWriter, durable};
 
 use crate::config::ServerConfig;
 use crate::patch_selector::PatchSelector;
-use crate::role_dir::{self, RoleDir, RoleDirError};
+use crate::role_dir::{RoleDir, RoleDirError};
 use crate::server;
 
 mod add;
@@ -40,7 +37,6 @@ pub use draft::Draft;
 pub use error::CollectionError;
 pub use evidence::{Outcome, TestLimits, TestOutput, TestRecord, TestRun};
 pub use publish::{Publication, Revocation, Session};
-pub use published::Published;
 pub use spec::{HookFiles, PatchSpec};
 
 /// A collection's directory and settings.
@@ -91,37 +87,13 @@ impl Collection {
         }
     }
 
-    /// The published patches that `selector` means.
-    pub fn select_published(
-        &self,
-        selector: &PatchSelector,
-    ) -> Result<Vec<Published>, CollectionError> {
-        published::find(&self.directory, selector)
-    }
-
-    /// All published patches.
-    pub fn published(&self) -> Result<Vec<Published>, CollectionError> {
-        published::all(&self.directory)
-    }
-
-    /// What the patch note of a published patch says, and where its archive is.
-    pub fn published_entry(
-        &self,
-        published: &Published,
-    ) -> Result<(PatchEntry, PathBuf), CollectionError> {
-        let public = self.directory.public();
-        let path = public.join(layout::patch_note(&published.archive));
-        let bytes = role_dir::read_file(&path, MAX_NOTE)?;
-        let entry = Note::parse(&bytes, MAX_NOTE)
-            .ok()
-            .and_then(|note| PatchEntry::parse(note.text().as_bytes()).ok())
-            .ok_or(CollectionError::Damaged(path))?;
-        Ok((entry, public.join(layout::archive(&published.archive))))
-    }
-
     /// Gives up a patch that is not published yet.
     pub fn discard(&self, draft: &Draft) -> Result<(), CollectionError> {
         draft.remove()
+    }
+
+    fn public_sink(&self) -> DirectoryWriter {
+        DirectoryWriter::new(&self.directory.public())
     }
 
     /// Removes what killed runs left. Whoever does holds the role's lock.

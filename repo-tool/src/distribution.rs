@@ -8,6 +8,7 @@
 //! - `state/collection-times`: the newest time seen of each signer of the collection's log;
 //! - `state/collection-head`: the newest head of the collection's log that was cosigned;
 //! - `state/decisions`: what is to be released and withdrawn with the next publication;
+//! - `state/index.db`: where both logs say what, as a cache that is made anew where it is missing;
 //! - `evidence/`: heads that contradict each other, should the collection ever sign such.
 
 use std::fs::DirBuilder;
@@ -29,11 +30,12 @@ use crate::role_dir::{RoleDir, RoleDirError};
 use crate::server;
 
 mod archive;
-mod catalogue;
 mod collection_head;
 mod decide;
 mod decisions;
 mod error;
+mod held;
+mod notes;
 mod publish;
 mod rounds;
 mod standing;
@@ -42,10 +44,11 @@ mod sync;
 mod tests;
 mod times;
 
-pub use catalogue::{Catalogue, PassedOver, Patch};
+pub use crate::catalogue::{Catalogue, PassedOver, Patch};
 pub use decide::{Decided, Repeated, Selection};
 pub use decisions::{Action, Decision, Decisions, Terms};
 pub use error::DistributionError;
+pub use held::Held;
 pub use publish::{Publication, Refreshed, Session};
 pub use rounds::Since;
 pub use standing::{Standing, Standings};

@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod blocking;
+pub mod catalogue;
 pub mod cli;
 pub mod collection;
 pub mod commands;
@@ -17,6 +18,7 @@ pub mod directory;
 pub mod directory_copy;
 pub mod distribution;
 pub mod history;
+pub mod index;
 pub mod inspect;
 pub mod key_store;
 pub mod known_authority;
@@ -33,6 +35,7 @@ pub mod rotation;
 pub mod round;
 pub mod serve;
 pub mod server;
+mod side_by_side;
 mod tree;
 pub mod tree_scan;
 pub mod verify;

@@ -5,17 +5,14 @@ use countersign_format::checkpoint::{Checkpoint, CheckpointError};
 use countersign_format::entry::{CollectionEntry, PatchEntry};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::limits::{MAX_NOTE, TILE_WIDTH};
-use countersign_format::merkle::{
-    MerkleError, NodeReader, leaf_hash, prove_inclusion, verify_inclusion,
-};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::merkle::{MerkleError, leaf_hash, prove_inclusion, verify_inclusion};
 use countersign_format::note::{Note, NoteError};
 use countersign_format::proof::Proof;
-use countersign_format::tile::{TILE_HEIGHT, TileError, parse_tile, perfect_root, tile_width};
 use countersign_store::{Sink, WriteError};
 
 use crate::patch_selector::PatchSelector;
-use crate::publish::{PublishError, read_entries};
+use crate::publish::{PublishError, TreeNodes, read_entries};
 
 /// A proof, and the patch that it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,14 +41,6 @@ pub enum ProveError {
     /// The head is no checkpoint.
     #[error("collection/checkpoint is no checkpoint")]
     Checkpoint(#[from] CheckpointError),
-    /// A tile is malformed.
-    #[error("{path} is malformed")]
-    Tile {
-        /// The tile.
-        path: RepoPath,
-        /// What is wrong.
-        source: TileError,
-    },
     /// The tiles do not lead from the entry to the root.
     #[error("the tiles do not lead from entry {index} to the root of collection/checkpoint")]
     Tree {
@@ -80,7 +69,8 @@ pub fn prove(public: &dyn Sink, selector: &PatchSelector) -> Result<Proven, Prov
     let note = Note::parse(&bytes, MAX_NOTE)?;
     let head = Checkpoint::parse(note.text())?;
     let (index, leaf, entry) = find(public, head.size, selector)?;
-    let hashes = prove_inclusion(index, head.size, &mut Tiles { public, size: head.size })?;
+    let mut nodes = TreeNodes::of(public, Log::Collection, head.size);
+    let hashes = prove_inclusion(index, head.size, &mut nodes)?;
     verify_inclusion(leaf, index, head.size, &hashes, &head.root)
         .map_err(|source| ProveError::Tree { index, source })?;
     Ok(Proven { entry, proof: Proof { index, hashes, checkpoint: note } })
@@ -111,32 +101,6 @@ fn find(
             let (selector, found) = (Box::new(selector.clone()), names.join(", "));
             Err(ProveError::Several { selector, found })
         }
-    }
-}
-
-/// The nodes of a tree of `size` entries, from its tiles.
-struct Tiles<'a> {
-    public: &'a dyn Sink,
-    size: u64,
-}
-
-impl NodeReader for Tiles<'_> {
-    type Error = ProveError;
-
-    fn node(&mut self, level: u8, index: u64) -> Result<Hash32, ProveError> {
-        let (row, height) = (u32::from(level) / TILE_HEIGHT, u32::from(level) % TILE_HEIGHT);
-        let row = u8::try_from(row).expect("below the level");
-        let first = index << height;
-        let place = first / TILE_WIDTH as u64;
-        let width = tile_width(self.size, row, place);
-        let path = layout::tile(Log::Collection, row, place, width);
-        let bytes = self.public.read(&path, TILE_WIDTH as u64 * 32)?;
-        let bytes = bytes.ok_or_else(|| ProveError::Missing(path.clone()))?;
-        let hashes = parse_tile(&bytes, width)
-            .map_err(|source| ProveError::Tile { path: path.clone(), source })?;
-        let start = usize::try_from(first % TILE_WIDTH as u64).expect("below 256");
-        let range = hashes.get(start..start + (1 << height));
-        range.map(perfect_root).ok_or(ProveError::Missing(path))
     }
 }
 
@@ -206,6 +170,6 @@ mod tests {
         assert!(matches!(refused, Err(ProveError::Tree { index: 2, .. })));
         memory.replace(&tile, &bytes[..64]);
         let refused = prove(&memory, &selector("history@0.0.2"));
-        assert!(matches!(refused, Err(ProveError::Tile { .. })));
+        assert!(matches!(refused, Err(ProveError::Log(PublishError::Damaged { .. }))));
     }
 }

@@ -3,14 +3,16 @@
 //! In scope: appending entries to the log below a public directory, signing its head, and all that
 //! keeps a server from ever signing two trees of one size. Out of scope: what the entries say.
 //!
-//! A publication goes like this, every step durable before the next:
+//! A publication goes like this. What one step wrote is durable before the next begins:
 //!
-//! 1. `state/<log>-pending`: the journal with the exact entries and the time;
-//! 2. whatever else the entries speak of, such as archives and notes (the caller's work);
-//! 3. the new tiles, bundles and packs;
-//! 4. `state/<log>-head`: the head that is about to be signed;
-//! 5. `<log>/checkpoint`;
-//! 6. what follows from the publication (the caller's work); the journal goes.
+//! 1. under names that nobody reads: archives and notes that the entries speak of (the caller's
+//!    work), new tiles, bundles and packs, `state/<log>-head` with the head that is about to be
+//!    signed, and the journal with the exact entries and the time: one `syncfs` for all;
+//! 2. `state/<log>-pending`: the journal gets its name, and from here on the publication is
+//!    completed, by this run or the next;
+//! 3. all the others get theirs: one `syncfs` for all;
+//! 4. `<log>/checkpoint`;
+//! 5. what follows from the publication (the caller's work); the journal goes.
 //!
 //! Killed anywhere, readers see the old head or the new one, and the next run completes what the
 //! journal says, with the same bytes: Ed25519 is deterministic. Whoever publishes holds the role's
@@ -21,7 +23,7 @@ use std::path::Path;
 use countersign_format::authority::{LogRole, ServerKey};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::key::KeyName;
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_TREE_SIZE, TILE_WIDTH};
 use countersign_format::merkle::{Frontier, empty_root, leaf_hash};
 use countersign_format::note::{Note, SignatureLine};
@@ -38,24 +40,24 @@ mod growth;
 mod head;
 mod journal;
 mod left;
+mod nodes;
 mod packs;
 mod superseded;
 #[cfg(test)]
 mod tests;
 
 pub use copy::{LogCopy, copy_files, note_superseded, refresh_copy};
-pub use entries::{read_entries, read_entry, root_at};
+pub use entries::{EntryReader, read_entries, read_entries_from, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead, is_old};
 pub use journal::Batch;
 pub use left::{Beginning, Which, begin_anew, leave, leave_patch, leave_record, left_copies};
+pub use nodes::TreeNodes;
 
 use growth::Tail;
 use journal::Journal;
 use superseded::Superseded;
 
-/// zstd level of packs: they are made once and read by everybody.
-const LEVEL: i32 = 19;
 /// The width of full tiles, bundles and packs, as paths take it.
 const FULL: u16 = 256;
 const _: () = assert!(FULL as usize == TILE_WIDTH, "tiles of another width");
@@ -71,7 +73,20 @@ pub struct Publisher<'a> {
     /// The head that readers see; that of the empty log before the first.
     published: Checkpoint,
     pending: Option<Batch>,
+    /// How much of what is pending is in the journal.
+    kept: Kept,
     gathered: Option<Gathered>,
+}
+
+/// How much of what is pending is in the journal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Kept {
+    /// Nothing: it ends with this process.
+    No,
+    /// The entries, which wait for signatures of others and may be given up.
+    Waiting,
+    /// The entries, whose head may have been signed.
+    Sealed,
 }
 
 /// What others have signed of the head that is signed next, and the moment of signing it.
@@ -111,7 +126,12 @@ impl<'a> Publisher<'a> {
     ) -> Result<Self, PublishError> {
         let record = HeadRecord::open(state, &record_name(log))?;
         let journal = Journal::new(state, format!("{log}-pending"));
-        let pending = journal.read()?;
+        let (pending, is_sealed) = journal.read()?.unzip();
+        let kept = match is_sealed {
+            None => Kept::No,
+            Some(false) => Kept::Waiting,
+            Some(true) => Kept::Sealed,
+        };
         let published = read_checkpoint(sink, log)?.map(|(_, checkpoint)| checkpoint);
         let recorded = record.newest().map(|head| &head.origin);
         for found in published.iter().map(|head| &head.origin).chain(recorded) {
@@ -141,6 +161,7 @@ impl<'a> Publisher<'a> {
             tail,
             published,
             pending,
+            kept,
             gathered: None,
         })
     }
@@ -233,8 +254,8 @@ impl<'a> Publisher<'a> {
         self.pending.as_ref()
     }
 
-    /// Begins a publication: keeps `entries` in the journal, to be signed at `now`. From here on
-    /// the publication is completed, by this run or the next. Nothing happens without entries.
+    /// Begins a publication of `entries`, to be signed at `now`. It ends with this process before
+    /// [`Self::keep`] or [`Self::commit`]. Nothing happens without entries.
     pub fn prepare(&mut self, entries: Vec<Vec<u8>>, now: Timestamp) -> Result<(), PublishError> {
         if let Some(batch) = &self.pending {
             return Err(PublishError::Pending(batch.entries.len()));
@@ -250,27 +271,66 @@ impl<'a> Publisher<'a> {
         if batch.new_size() > MAX_TREE_SIZE {
             return Err(PublishError::TooLarge);
         }
-        self.journal.write(&batch)?;
         self.pending = Some(batch);
-        crash_point("publish.journal");
         Ok(())
     }
 
-    /// Publishes what is pending: tiles, bundles and packs, then the head with the signatures of
-    /// `signers`. Nothing happens if that was done before the interruption.
+    /// Keeps what is pending in the journal, where it waits for signatures of others: it is for a
+    /// later run to complete, unless it is given up.
+    pub fn keep(&mut self) -> Result<(), PublishError> {
+        if let Some(batch) = &self.pending
+            && self.kept == Kept::No
+        {
+            self.journal.write(batch)?;
+            self.kept = Kept::Waiting;
+            crash_point("publish.journal");
+        }
+        Ok(())
+    }
+
+    /// Publishes what is pending, along with what the sink has staged: tiles, bundles and packs,
+    /// then the head with the signatures of `signers`. Nothing happens if that was done before the
+    /// interruption.
     pub fn commit(&mut self, signers: &[&dyn Signer]) -> Result<(), PublishError> {
+        self.commit_after(Vec::new(), signers)
+    }
+
+    /// As [`Self::commit`], and writes the files `before`, which change, just before the head.
+    pub fn commit_after(
+        &mut self,
+        before: Vec<(RepoPath, Vec<u8>)>,
+        signers: &[&dyn Signer],
+    ) -> Result<(), PublishError> {
         let Some(batch) = self.pending.clone().filter(|batch| batch.base == self.published) else {
-            return Ok(());
+            return Ok(self.sink.put_heads(&before)?);
         };
         let time = match &self.gathered {
             Some(gathered) => self.record.time(gathered.now)?.max(batch.time),
             // a candidate may have been signed since
             None => self.signed().map_or(batch.time, |signed| signed.max(batch.time)),
         };
-        let (next, tail) = self.put_growth(&batch, time)?;
+        let (next, tail) = self.stage_growth(&batch, time)?;
+        let note = self.signed_note(&next, signers)?;
+        self.seal(&batch)?;
         self.superseded.note(batch.base.size, next.size, batch.time)?;
-        self.sign(&next, signers)?;
+        self.show(before, &next, &note)?;
         self.tail = tail;
+        Ok(())
+    }
+
+    /// Makes the bytes of all that is staged durable, then the journal: from here on the publication
+    /// is completed, by this run or the next.
+    fn seal(&mut self, batch: &Batch) -> Result<(), PublishError> {
+        crash_point("publish.staged");
+        if self.kept == Kept::Sealed {
+            return Ok(());
+        }
+        let journal = self.journal.prepare(batch)?;
+        self.sink.flush(std::slice::from_ref(&journal))?;
+        crash_point("publish.flushed");
+        self.journal.name(journal)?;
+        self.kept = Kept::Sealed;
+        crash_point("publish.sealed");
         Ok(())
     }
 
@@ -282,10 +342,11 @@ impl<'a> Publisher<'a> {
         now: Timestamp,
         assurances: Assurances,
     ) -> Result<(), PublishError> {
+        self.keep()?;
         self.record.assure(now, assurances)?;
         let time = self.record.time(now)?;
         let next = match self.pending.clone().filter(|batch| batch.base == self.published) {
-            Some(batch) => self.put_growth(&batch, time.max(batch.time))?.0,
+            Some(batch) => self.stage_growth(&batch, time.max(batch.time))?.0,
             None => SignedHead::new(&self.published, time),
         };
         let note = self.signed_note(&next, signers)?;
@@ -294,8 +355,8 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Puts the new tiles, bundles and packs, durably, and returns the head that they lead to.
-    fn put_growth(
+    /// Stages the new tiles, bundles and packs, and returns the head that they lead to.
+    fn stage_growth(
         &mut self,
         batch: &Batch,
         time: Timestamp,
@@ -311,12 +372,8 @@ impl<'a> Publisher<'a> {
         }
         for bundle in &growth.bundles {
             self.sink.put_immutable(&bundle.path(self.log), &bundle.bytes)?;
-            packs::add_single(self.sink, self.log, bundle)?;
         }
-        crash_point("publish.staged");
-        self.sink.sync()?;
-        crash_point("publish.files");
-        packs::add_completed(self.sink, self.log, batch.base.size, next.size)?;
+        packs::add_singles(self.sink, self.log, &growth.bundles)?;
         Ok((next, tail))
     }
 
@@ -325,7 +382,8 @@ impl<'a> Publisher<'a> {
     pub fn abandon(&mut self) -> Result<usize, PublishError> {
         let Some(batch) = self.pending.clone() else { return Ok(0) };
         let signed = self.record.newest().map_or(0, |head| head.size);
-        if batch.base != self.published || signed > batch.base.size {
+        let is_signed = self.kept == Kept::Sealed || signed > batch.base.size;
+        if batch.base != self.published || is_signed {
             return Err(PublishError::Signed { size: batch.new_size() });
         }
         // what readers never saw would be in the way of other files of the same size
@@ -337,7 +395,7 @@ impl<'a> Publisher<'a> {
             self.sink.remove(&bundle.path(self.log))?;
             self.sink.remove(&bundle.pack_path(self.log))?;
         }
-        packs::remove_completed(self.sink, self.log, batch.base.size, batch.new_size())?;
+        self.sink.sync()?;
         crash_point("publish.abandoned");
         self.finish()?;
         Ok(batch.entries.len())
@@ -345,32 +403,35 @@ impl<'a> Publisher<'a> {
 
     /// Ends the publication after the caller's own last step.
     pub fn finish(&mut self) -> Result<(), PublishError> {
-        if self.pending.is_some() {
+        if self.pending.take().is_some() && self.kept != Kept::No {
             self.journal.remove()?;
-            self.pending = None;
+            self.kept = Kept::No;
             crash_point("publish.finished");
         }
         Ok(())
     }
 
-    /// Signs the published head anew at `now`, makes the packs that are missing and removes what
-    /// was superseded. The log itself stays as it is.
+    /// Signs the published head anew at `now`, writes it after the files `before`, makes the packs
+    /// that are missing and removes what was superseded. The log itself stays as it is.
     pub fn refresh(
         &mut self,
+        before: Vec<(RepoPath, Vec<u8>)>,
         signers: &[&dyn Signer],
         now: Timestamp,
         assurances: Assurances,
     ) -> Result<Refreshed, PublishError> {
-        let time = self.sign_anew(signers, now, assurances)?;
+        let time = self.sign_anew(before, signers, now, assurances)?;
         let packs = packs::add_missing(self.sink, self.log, self.published.size)?;
         self.sink.sync()?;
         let removed = self.superseded.remove(self.sink, self.log, now)?;
         Ok(Refreshed { time, packs, removed })
     }
 
-    /// Signs the published head anew at `now`, and returns the time that is signed.
+    /// Signs the published head anew at `now`, writes it after the files `before`, and returns the
+    /// time that is signed.
     pub fn sign_anew(
         &mut self,
+        before: Vec<(RepoPath, Vec<u8>)>,
         signers: &[&dyn Signer],
         now: Timestamp,
         assurances: Assurances,
@@ -380,21 +441,29 @@ impl<'a> Publisher<'a> {
         }
         self.record.assure(now, assurances)?;
         let time = self.record.time(now)?;
-        self.sign(&SignedHead::new(&self.published, time), signers)?;
+        let next = SignedHead::new(&self.published, time);
+        let note = self.signed_note(&next, signers)?;
+        self.show(before, &next, &note)?;
         Ok(time)
     }
 
-    /// Records `next`, then signs and publishes it: never the other way round.
-    fn sign(&mut self, next: &SignedHead, signers: &[&dyn Signer]) -> Result<(), PublishError> {
-        let note = self.signed_note(next, signers)?;
-        self.sink.put_mutable(&layout::checkpoint(self.log), &note.to_bytes())?;
+    /// Makes all that is staged visible, the record of `next` with it, then the files `before`, and
+    /// then its checkpoint.
+    fn show(
+        &mut self,
+        mut before: Vec<(RepoPath, Vec<u8>)>,
+        next: &SignedHead,
+        note: &Note,
+    ) -> Result<(), PublishError> {
+        before.push((layout::checkpoint(self.log), note.to_bytes()));
+        self.sink.put_heads(&before)?;
         crash_point("publish.checkpoint");
         self.published = next.checkpoint();
         drop_candidate(self.sink, self.log)
     }
 
-    /// The head `next` with the signatures of `signers` and what others signed. It is recorded when
-    /// this returns.
+    /// The head `next` with the signatures of `signers` and what others signed. That it was signed
+    /// is staged, so it is recorded before any checkpoint is written.
     fn signed_note(
         &mut self,
         next: &SignedHead,
@@ -402,8 +471,7 @@ impl<'a> Publisher<'a> {
     ) -> Result<Note, PublishError> {
         let note = sign_checkpoint(&next.checkpoint(), next.time, signers)?;
         let others = self.gathered.take().map(|gathered| gathered.lines).unwrap_or_default();
-        self.sink.sync()?;
-        self.record.advance(next)?;
+        self.record.put_along(next, self.sink)?;
         crash_point("publish.head");
         Ok(note.with(others))
     }

@@ -141,7 +141,7 @@ fn killed_at_every_named_point_the_rerun_completes() {
         *reached.entry(name.to_owned()).or_default() += 1;
     }
     for point in
-        ["journal", "patches", "staged", "files", "head", "checkpoint", "marked", "cleaned"]
+        ["patches", "head", "staged", "flushed", "sealed", "checkpoint", "marked", "cleaned"]
     {
         assert!(reached.contains_key(&format!("publish.{point}")), "{point} of {reached:?}");
     }

@@ -6,15 +6,18 @@
 //!   `open(O_CREAT|O_EXCL)` of a temporary beside the target, `write`, `fchmod`, `fsync`,
 //!   `rename`, `fsync` of the directory.
 //! - [`Temporary::create`] and the writes to it: `mkdir`, `open`, `write`, `fchmod`.
-//! - [`commit_all`]: `syncfs` of each file system involved, then `rename` for each temporary, then
-//!   `syncfs` again. The first makes every byte durable before any name points at it; the second
-//!   makes the names durable.
+//!   [`Temporary::link`]: `mkdir`, `link`, `chmod`; no byte is copied.
+//! - [`FileSystems::sync_bytes`]: `syncfs` of each file system involved. Afterwards every byte that
+//!   was written is durable, so names may point at it.
+//! - [`name_all`]: `rename` for each temporary, `fsync` of each directory once.
+//! - [`commit_all`]: `rename` for each temporary, then `syncfs`, which makes the names durable, and
+//!   the bytes of whatever else was written in between.
 //!
 //! A temporary is removed by `unlink` when an error comes before its `rename`; one that a killed
 //! process left is removed by [`clean_temporaries`]. Each call is a named step (see
 //! [`crate::crash`]). Whoever writes holds the directory's lock (see [`crate::lock`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -76,14 +79,31 @@ pub fn write_atomic(root: &Path, path: &Path, bytes: &[u8], access: Access) -> i
 }
 
 /// The file systems that some directories are on, each with one of them.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct FileSystems(BTreeMap<u64, PathBuf>);
 
 impl FileSystems {
+    /// That of a directory that is there.
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        let mut file_systems = Self::default();
+        file_systems.add(directory)?;
+        Ok(file_systems)
+    }
+
     /// Adds the file system of a directory that is there.
     pub fn add(&mut self, directory: &Path) -> io::Result<()> {
         self.0.entry(fs::metadata(directory)?.dev()).or_insert_with(|| directory.to_owned());
         Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Makes all bytes durable that were written to these file systems.
+    pub fn sync_bytes(&self) -> io::Result<()> {
+        self.sync("durable.syncfs-bytes")
     }
 
     fn sync(&self, name: &'static str) -> io::Result<()> {
@@ -92,15 +112,21 @@ impl FileSystems {
     }
 }
 
-/// Gives all of `temporaries` their names, after their bytes are durable, and makes the names
-/// durable, along with all else on `file_systems`, which are at least those of the temporaries.
-/// After an error some have their names and the others are gone.
+/// Gives all of `temporaries`, whose bytes are durable, their names and makes the names durable,
+/// along with all else on `file_systems`, which are at least those of the temporaries. After an
+/// error some have their names and the others are gone.
 pub fn commit_all(mut temporaries: Vec<Temporary>, file_systems: &FileSystems) -> io::Result<()> {
-    if !temporaries.is_empty() {
-        file_systems.sync("durable.syncfs-bytes")?;
-        temporaries.iter_mut().try_for_each(Temporary::rename)?;
-    }
+    temporaries.iter_mut().try_for_each(Temporary::rename)?;
     file_systems.sync("durable.syncfs-names")
+}
+
+/// Gives a few temporaries, whose bytes are durable, their names and makes the names durable.
+/// After an error some have their names and the others are gone.
+pub fn name_all(mut temporaries: Vec<Temporary>) -> io::Result<()> {
+    temporaries.iter_mut().try_for_each(Temporary::rename)?;
+    let directories: BTreeSet<&Path> =
+        temporaries.iter().map(|temporary| parent(&temporary.target)).collect();
+    directories.into_iter().try_for_each(sync_directory)
 }
 
 /// Removes what killed writers left below `root`, and returns how many files that were. Only for
@@ -128,17 +154,22 @@ pub fn is_temporary(name: &OsStr) -> bool {
 /// Removes `path` below `root`; that it is gone is durable on return. Nothing happens if it is
 /// not there.
 pub fn remove(root: &Path, path: &Path) -> io::Result<()> {
-    let target = root.join(path);
-    match step("durable.unlink", || fs::remove_file(&target)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_directory(parent(&target)),
+    if unlink(root, path)? { sync_directory(parent(&root.join(path))) } else { Ok(()) }
+}
+
+/// As [`remove`], but that it is gone is durable only with what is made durable next. Returns
+/// whether it was there.
+pub fn unlink(root: &Path, path: &Path) -> io::Result<bool> {
+    match step("durable.unlink", || fs::remove_file(root.join(path))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }
 
 impl Temporary {
     /// Makes a temporary for `path` below `root`, with missing directories, and lets `write` fill
-    /// it. It has neither its name nor durable bytes before [`commit_all`].
+    /// it. Its bytes become durable with [`FileSystems::sync_bytes`], its name with [`commit_all`]
+    /// or [`name_all`].
     pub fn create(
         root: &Path,
         path: &Path,
@@ -151,21 +182,50 @@ impl Temporary {
         Ok(temporary)
     }
 
+    /// As [`Self::create`], without writing: another name of the file `from`, which nobody writes to
+    /// any more. An error where the file system cannot do that, such as between two of them.
+    pub fn link(root: &Path, path: &Path, access: Access, from: &Path) -> io::Result<Self> {
+        make_directories(root, path, access, Durability::Later)?;
+        let target = root.join(path);
+        loop {
+            let temporary = Self::unnamed(&target);
+            match step("durable.link", || fs::hard_link(from, &temporary.path)) {
+                Ok(()) => {
+                    let permissions = Permissions::from_mode(access.file_mode());
+                    let chmod = || fs::set_permissions(&temporary.path, permissions);
+                    step("durable.chmod", chmod)?;
+                    return Ok(temporary);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Where the bytes are as long as they have no name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn open(target: &Path, access: Access) -> io::Result<(Self, File)> {
+    /// The directory that it is in and stays in.
+    pub fn directory(&self) -> &Path {
+        parent(&self.target)
+    }
+
+    /// A path beside `target` that no other temporary of this process has.
+    fn unnamed(target: &Path) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id());
+        Self { path: parent(target).join(name), target: target.to_owned(), is_named: false }
+    }
+
+    fn open(target: &Path, access: Access) -> io::Result<(Self, File)> {
         loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id());
-            let path = parent(target).join(name);
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600);
             // made before the file is, so that it is removed even if opening fails once done
-            let temporary = Self { path, target: target.to_owned(), is_named: false };
+            let temporary = Self::unnamed(target);
             match step("durable.open", || options.open(&temporary.path)) {
                 Ok(file) => {
                     let permissions = Permissions::from_mode(access.file_mode());

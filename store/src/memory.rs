@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::RepoPath;
 
 use crate::directory::present;
+use crate::durable::{self, FileSystems, Temporary};
 use crate::error::Cause;
 use crate::sink::{Put, Sink, WriteError};
 use crate::source::{Download, Get, Got, Validator};
@@ -61,7 +62,10 @@ pub enum ReadFault {
 
 /// What one writer has staged. A clone of a repository is another writer.
 #[derive(Debug, Default)]
-struct Staged(Files);
+struct Staged {
+    files: Files,
+    along: Vec<Temporary>,
+}
 
 impl Clone for Staged {
     fn clone(&self) -> Self {
@@ -237,14 +241,14 @@ impl Sink for MemoryRepository {
     fn put_immutable(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<Put, WriteError> {
         let mut disk = self.disk();
         disk.check_power().map_err(failed("write", path))?;
-        match self.staged.0.get(path).or(disk.visible.get(path)) {
+        match self.staged.files.get(path).or(disk.visible.get(path)) {
             Some(present) if present == bytes => return Ok(Put::Unchanged),
             Some(_) => return Err(WriteError::Conflict(shown(path))),
             None => {}
         }
         disk.write(Change::Stage).map_err(failed("write", path))?;
         drop(disk);
-        self.staged.0.insert(path.clone(), bytes.to_vec());
+        self.staged.files.insert(path.clone(), bytes.to_vec());
         Ok(Put::Written)
     }
 
@@ -255,22 +259,35 @@ impl Sink for MemoryRepository {
         self.put_immutable(path, &bytes)
     }
 
-    fn sync(&mut self) -> Result<(), WriteError> {
-        let staged = std::mem::take(&mut self.staged).0;
+    fn put_immutable_link(&mut self, path: &RepoPath, from: &Path) -> Result<Put, WriteError> {
+        let mut file = File::open(from).map_err(failed("read what becomes", path))?;
+        self.put_immutable_file(path, &mut file)
+    }
+
+    fn put_along(&mut self, file: Temporary) -> Result<(), WriteError> {
+        self.staged.along.push(file);
+        Ok(())
+    }
+
+    fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError> {
+        // what is not of the repository is on a real disk
+        let sync = |other: &Temporary| FileSystems::of(other.directory())?.sync_bytes();
+        let flushed = others.iter().chain(&self.staged.along).try_for_each(sync);
+        flushed.and_then(|()| self.disk().check_power()).map_err(incomplete)
+    }
+
+    fn put_heads(&mut self, heads: &[(RepoPath, Vec<u8>)]) -> Result<(), WriteError> {
+        let Staged { files: staged, along } = std::mem::take(&mut self.staged);
         let mut disk = self.disk();
         for (path, bytes) in staged {
             disk.write(Change::Show(&path, &bytes)).map_err(failed("write", &path))?;
         }
-        disk.write(Change::Settle).map_err(|source| WriteError::System {
-            doing: "complete writing to",
-            path: "memory:".into(),
-            source,
-        })
-    }
-
-    fn put_mutable(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), WriteError> {
-        self.sync()?;
-        self.disk().write(Change::Place(path, Some(bytes))).map_err(failed("write", path))
+        disk.write(Change::Settle).map_err(incomplete)?;
+        durable::name_all(along).map_err(incomplete)?;
+        for (path, bytes) in heads {
+            disk.write(Change::Place(path, Some(bytes))).map_err(failed("write", path))?;
+        }
+        Ok(())
     }
 
     fn remove(&mut self, path: &RepoPath) -> Result<(), WriteError> {
@@ -392,6 +409,10 @@ fn index(position: u64) -> usize {
 
 fn shown(path: &RepoPath) -> PathBuf {
     format!("memory:{path}").into()
+}
+
+fn incomplete(source: io::Error) -> WriteError {
+    WriteError::System { doing: "complete writing to", path: "memory:".into(), source }
 }
 
 fn failed<'a>(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use countersign_format::layout::RepoPath;
@@ -30,15 +30,35 @@ pub trait Sink {
     /// As [`Self::put_immutable`], with all the bytes of an open file, whatever its position.
     fn put_immutable_file(&mut self, path: &RepoPath, file: &mut File) -> Result<Put, WriteError>;
 
+    /// As [`Self::put_immutable`], with all the bytes of the file `from`, which nobody writes to any
+    /// more: where the file system can, it gets another name and no byte is copied.
+    fn put_immutable_link(&mut self, path: &RepoPath, from: &Path) -> Result<Put, WriteError>;
+
+    /// Stages a file of the writer's own, outside the repository: it gets its name, durably, with
+    /// the next [`Self::sync`], after all else that is staged.
+    fn put_along(&mut self, file: Temporary) -> Result<(), WriteError>;
+
+    /// Makes the bytes of all that was staged durable, and those of `others`, which are the
+    /// writer's own files outside the repository and have no names yet. Nothing becomes visible.
+    fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError>;
+
     /// Makes all that was staged visible and durable. After an error, part of it is visible, and
     /// what is not is staged no longer.
-    fn sync(&mut self) -> Result<(), WriteError>;
+    fn sync(&mut self) -> Result<(), WriteError> {
+        self.put_heads(&[])
+    }
+
+    /// Writes files that change: after all that was staged is visible and durable, the first one,
+    /// durably, then the next.
+    fn put_heads(&mut self, heads: &[(RepoPath, Vec<u8>)]) -> Result<(), WriteError>;
 
     /// Writes a file that changes, after a [`Self::sync`].
-    fn put_mutable(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), WriteError>;
+    fn put_mutable(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), WriteError> {
+        self.put_heads(&[(path.clone(), bytes.to_vec())])
+    }
 
-    /// Removes a file that is no longer of use, such as the pack of a tail. Nothing happens if it
-    /// is not there.
+    /// Removes a file that is no longer of use, such as the pack of a tail; that it is gone is
+    /// durable with the next [`Self::sync`]. Nothing happens if it is not there.
     fn remove(&mut self, path: &RepoPath) -> Result<(), WriteError>;
 }
 
@@ -83,13 +103,28 @@ pub enum WriteError {
 pub struct DirectoryWriter {
     root: PathBuf,
     staged: BTreeMap<RepoPath, Temporary>,
+    along: Vec<Temporary>,
+    /// Whether the bytes of all that is staged are durable.
+    is_flushed: bool,
     touched: FileSystems,
 }
 
 impl DirectoryWriter {
     /// A writer below `root`, which is there.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), staged: BTreeMap::new(), touched: FileSystems::default() }
+        Self {
+            root: root.to_owned(),
+            staged: BTreeMap::new(),
+            along: Vec::new(),
+            is_flushed: true,
+            touched: FileSystems::default(),
+        }
+    }
+
+    /// Another one below the same root, which has staged nothing: to read with.
+    #[must_use]
+    pub fn reader(&self) -> Self {
+        Self::new(&self.root)
     }
 
     fn failed<'a>(
@@ -100,34 +135,61 @@ impl DirectoryWriter {
         move |source| WriteError::System { doing, path: self.root.join(path), source }
     }
 
+    fn incomplete(&self, source: io::Error) -> WriteError {
+        WriteError::System { doing: "complete writing to", path: self.root.clone(), source }
+    }
+
     fn open(&self, path: &RepoPath) -> Result<Option<File>, WriteError> {
         let staged = self.staged.get(path).map(|temporary| temporary.path().to_owned());
         open(&staged.unwrap_or_else(|| self.root.join(path))).map_err(self.failed("open", path))
     }
 
-    /// Compares with what is there or staged, and stages `write` if there is nothing.
+    /// Compares with what is there or staged, and stages what `make` makes if there is nothing.
     fn stage(
         &mut self,
         path: &RepoPath,
         bytes: &mut dyn Read,
-        write: impl FnOnce(&mut File, &mut dyn Read) -> io::Result<()>,
+        make: impl FnOnce(&Path, &mut dyn Read) -> io::Result<Temporary>,
     ) -> Result<Put, WriteError> {
         if let Some(mut present) = self.open(path)? {
             if !equal(&mut present, bytes).map_err(self.failed("compare", path))? {
                 return Err(WriteError::Conflict(self.root.join(path)));
             }
             // a writer that was killed may have left it visible and not yet durable
-            let touched = self.touched.add(durable::parent(&self.root.join(path)));
-            touched.map_err(self.failed("look at", path))?;
+            self.touch(path)?;
             return Ok(Put::Unchanged);
         }
-        let fill = |file: &mut File| write(file, bytes);
-        let temporary = Temporary::create(&self.root, path.as_ref(), Access::Public, fill)
-            .map_err(self.failed("write", path))?;
-        let touched = self.touched.add(durable::parent(&self.root.join(path)));
-        touched.map_err(self.failed("look at", path))?;
+        let temporary = make(&self.root, bytes).map_err(self.failed("write", path))?;
+        self.touch(path)?;
         self.staged.insert(path.clone(), temporary);
+        self.is_flushed = false;
         Ok(Put::Written)
+    }
+
+    /// Remembers the file system of a path, which is to be synced.
+    fn touch(&mut self, path: &RepoPath) -> Result<(), WriteError> {
+        let touched = self.touched.add(durable::parent(&self.root.join(path)));
+        touched.map_err(self.failed("look at", path))
+    }
+
+    /// Gives all that is staged its name, durably, and makes the bytes of `heads` durable.
+    fn show(&mut self, heads: &[Temporary]) -> io::Result<()> {
+        if !self.is_flushed {
+            self.touched.sync_bytes()?;
+        }
+        for head in heads {
+            self.touched.add(head.directory())?;
+        }
+        let mut staged: Vec<Temporary> = std::mem::take(&mut self.staged).into_values().collect();
+        staged.append(&mut self.along);
+        durable::commit_all(staged, &self.touched)?;
+        (self.touched, self.is_flushed) = (FileSystems::default(), true);
+        Ok(())
+    }
+
+    /// Whether a [`Sink::sync`] has something to do.
+    fn is_clean(&self) -> bool {
+        self.along.is_empty() && self.touched.is_empty()
     }
 }
 
@@ -154,36 +216,88 @@ impl Sink for DirectoryWriter {
     }
 
     fn put_immutable(&mut self, path: &RepoPath, mut bytes: &[u8]) -> Result<Put, WriteError> {
-        self.stage(path, &mut bytes, |file, bytes| io::copy(bytes, file).map(drop))
+        self.stage(path, &mut bytes, |root, bytes| {
+            let write = |file: &mut File| io::copy(bytes, file).map(drop);
+            Temporary::create(root, path.as_ref(), Access::Public, write)
+        })
     }
 
     fn put_immutable_file(&mut self, path: &RepoPath, file: &mut File) -> Result<Put, WriteError> {
         file.rewind().map_err(self.failed("read what becomes", path))?;
         let mut source = file.try_clone().map_err(self.failed("read what becomes", path))?;
         // from file to file the system copies, and where it can shares the blocks
-        self.stage(path, file, |into, _| io::copy(&mut source, into).map(drop))
+        self.stage(path, file, |root, _| copy_to(root, path, &mut source))
     }
 
-    fn sync(&mut self) -> Result<(), WriteError> {
-        let staged = std::mem::take(&mut self.staged).into_values().collect();
-        durable::commit_all(staged, &self.touched).map_err(|source| WriteError::System {
-            doing: "complete writing to",
-            path: self.root.clone(),
-            source,
-        })?;
-        self.touched = FileSystems::default();
+    fn put_immutable_link(&mut self, path: &RepoPath, from: &Path) -> Result<Put, WriteError> {
+        let mut file = File::open(from).map_err(self.failed("read what becomes", path))?;
+        let mut source = file.try_clone().map_err(self.failed("read what becomes", path))?;
+        self.stage(path, &mut file, |root, _| {
+            match Temporary::link(root, path.as_ref(), Access::Public, from) {
+                Err(error) if cannot_link(&error) => copy_to(root, path, &mut source),
+                linked => linked,
+            }
+        })
+    }
+
+    fn put_along(&mut self, file: Temporary) -> Result<(), WriteError> {
+        let touched = self.touched.add(file.directory());
+        let path = file.path().to_owned();
+        touched.map_err(|source| WriteError::System { doing: "look at", path, source })?;
+        self.along.push(file);
+        self.is_flushed = false;
         Ok(())
     }
 
-    fn put_mutable(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), WriteError> {
-        self.sync()?;
-        durable::write_atomic(&self.root, path.as_ref(), bytes, Access::Public)
-            .map_err(self.failed("write", path))
+    fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError> {
+        let flush = || {
+            let mut file_systems = self.touched.clone();
+            others.iter().try_for_each(|other| file_systems.add(other.directory()))?;
+            file_systems.sync_bytes()
+        };
+        flush().map_err(|source| self.incomplete(source))?;
+        self.is_flushed = true;
+        Ok(())
+    }
+
+    fn put_heads(&mut self, heads: &[(RepoPath, Vec<u8>)]) -> Result<(), WriteError> {
+        if self.is_clean() {
+            for (path, bytes) in heads {
+                durable::write_atomic(&self.root, path.as_ref(), bytes, Access::Public)
+                    .map_err(self.failed("write", path))?;
+            }
+            return Ok(());
+        }
+        let mut waiting = Vec::new();
+        for (path, bytes) in heads {
+            let write = |file: &mut File| file.write_all(bytes);
+            let head = Temporary::create(&self.root, path.as_ref(), Access::Public, write);
+            waiting.push(head.map_err(self.failed("write", path))?);
+        }
+        self.show(&waiting).map_err(|source| self.incomplete(source))?;
+        for (head, (path, _)) in waiting.into_iter().zip(heads) {
+            durable::name_all(vec![head]).map_err(self.failed("write", path))?;
+        }
+        Ok(())
     }
 
     fn remove(&mut self, path: &RepoPath) -> Result<(), WriteError> {
-        durable::remove(&self.root, path.as_ref()).map_err(self.failed("remove", path))
+        if durable::unlink(&self.root, path.as_ref()).map_err(self.failed("remove", path))? {
+            self.touch(path)?;
+        }
+        Ok(())
     }
+}
+
+/// Whether an error says that a file cannot have another name there, rather than that something
+/// is wrong.
+fn cannot_link(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
+}
+
+fn copy_to(root: &Path, path: &RepoPath, source: &mut File) -> io::Result<Temporary> {
+    Temporary::create(root, path.as_ref(), Access::Public, |into| io::copy(source, into).map(drop))
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use countersign_format::archive::{ArchiveReader, WriteOptions, write_archive};
 use countersign_format::entry::{ArchiveReference, PatchEntry};
+use countersign_format::hash::Hash32;
 use countersign_format::limits::MAX_HOOK;
 use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest, ManifestParts};
 use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
@@ -18,7 +19,8 @@ use countersign_format::{archive::Announced, layout};
 
 use super::deltas::{Made, OldFiles};
 use super::draft::Staging;
-use super::{Collection, CollectionError, Draft, PatchSpec, published};
+use super::{Collection, CollectionError, Draft, PatchSpec};
+use crate::index::PatchIndex;
 use crate::patch_selector::PatchSelector;
 use crate::role_dir;
 use crate::tree_scan::{self, Settings};
@@ -52,13 +54,13 @@ pub enum Against {
     Patch(PatchSelector),
 }
 
-/// Who is told how far packing is, in bytes of the tree. The first is told by several threads.
+/// Who is told how far packing is, in bytes of the tree. Both are told by several threads.
 #[derive(Clone, Copy)]
 pub struct PackProgress<'a> {
     /// So many more bytes were hashed.
     pub hashed: &'a (dyn Fn(u64) + Sync),
     /// So many more bytes were packed.
-    pub packed: &'a dyn Fn(u64),
+    pub packed: &'a (dyn Fn(u64) + Sync),
 }
 
 /// A patch that is packed and checked, and that nobody sees yet. Dropped, it is gone.
@@ -108,13 +110,26 @@ impl Collection {
         Ok(Packed { staging, entry, manifest })
     }
 
-    /// Takes a prepared patch in. Whoever does holds the role's lock.
-    pub fn add(&self, packed: Packed) -> Result<Draft, CollectionError> {
-        let Packed { staging, entry, manifest } = packed;
+    /// Takes prepared patches in, all or none. Whoever does holds the role's lock.
+    pub fn add(&self, packed: &[Packed]) -> Result<Vec<Draft>, CollectionError> {
         let incoming = self.directory.incoming();
         Draft::clean(&incoming)?;
-        self.check_new(&entry, &manifest)?;
-        Draft::create(staging.path(), &incoming, entry, manifest.tree)
+        let published = self.published_index()?;
+        let drafts = self.drafts()?;
+        let waiting = drafts.iter().map(|draft| (&draft.entry, draft.tree()));
+        let mut held: BTreeMap<(&PatchName, &PatchVersion), Vec<(&PatchEntry, Hash32)>> =
+            BTreeMap::new();
+        for (entry, tree) in waiting {
+            held.entry((&entry.name, &entry.version)).or_default().push((entry, tree));
+        }
+        for Packed { entry, manifest, .. } in packed {
+            let same = held.entry((&entry.name, &entry.version)).or_default();
+            self.check_new(&published, same, entry, manifest)?;
+            same.push((entry, manifest.tree));
+        }
+        let staged =
+            packed.iter().map(|it| (it.staging.path(), it.entry.clone(), it.manifest.tree));
+        Draft::create_all(staged.collect(), &incoming)
     }
 
     fn pack_tree(
@@ -239,8 +254,7 @@ impl Collection {
         let (None, Some(base)) = (spec.deltas, base) else {
             return Ok(spec.deltas == Some(true));
         };
-        let published = published::of(&self.directory, name)?;
-        let published = published.into_iter().map(|patch| patch.version);
+        let published = self.published_of(name)?.into_iter().map(|patch| patch.entry.version);
         let drafts = self.drafts()?.into_iter().filter(|draft| draft.entry.name == *name);
         let versions = published.chain(drafts.map(|draft| draft.entry.version));
         let meant: BTreeSet<PatchVersion> =
@@ -268,8 +282,8 @@ impl Collection {
             base.is_none() && (of == &any || of == platform.unwrap_or(&any))
         };
         for patch in self.select_published(selector)? {
-            if is_meant(patch.base.as_ref(), &patch.platform) {
-                return Ok(self.directory.public().join(layout::archive(&patch.archive)));
+            if is_meant(patch.entry.base.as_ref(), &patch.entry.platform) {
+                return Ok(self.published_archive(&patch));
             }
         }
         for draft in self.drafts()?.iter().filter(|draft| draft.is_meant(selector)) {
@@ -281,28 +295,32 @@ impl Collection {
     }
 
     /// Refuses what readers would pass over, and what contradicts another patch to that version.
-    fn check_new(&self, entry: &PatchEntry, manifest: &Manifest) -> Result<(), CollectionError> {
+    /// `waiting` are those to it that were taken in.
+    fn check_new(
+        &self,
+        published: &PatchIndex,
+        waiting: &[(&PatchEntry, Hash32)],
+        entry: &PatchEntry,
+        manifest: &Manifest,
+    ) -> Result<(), CollectionError> {
         let identity = entry.identity();
-        if let Some(patch) = published::get(&self.directory, entry)? {
+        let same = published.named(&entry.name, &entry.version)?;
+        if let Some(patch) = same.iter().find(|patch| patch.entry.identity() == identity) {
             return Err(CollectionError::Published { identity, index: patch.index });
         }
         let archive = layout::archive(&entry.archive.sha256);
         if self.directory.public().join(&archive).exists() {
             return Err(CollectionError::ArchivePublished(archive));
         }
-        let drafts = self.drafts()?;
-        if drafts.iter().any(|draft| draft.entry.identity() == identity) {
+        if waiting.iter().any(|(waiting, _)| waiting.identity() == identity) {
             return Err(CollectionError::Incoming(identity));
         }
-        let selector = PatchSelector {
-            name: entry.name.clone(),
-            version: entry.version.clone(),
-            platform: Some(entry.platform.clone()),
-            base: None,
-        };
-        let published = self.select_published(&selector)?.into_iter().map(|patch| patch.tree);
-        let incoming = drafts.iter().filter(|draft| draft.is_meant(&selector)).map(Draft::tree);
-        match published.chain(incoming).find(|tree| *tree != manifest.tree) {
+        let on_it = waiting.iter().filter(|(waiting, _)| waiting.platform == entry.platform);
+        let mut trees: Vec<Hash32> = on_it.map(|(_, tree)| *tree).collect();
+        for patch in same.iter().filter(|patch| patch.entry.platform == entry.platform) {
+            trees.push(self.published_tree(patch)?);
+        }
+        match trees.into_iter().find(|tree| *tree != manifest.tree) {
             Some(other) => Err(CollectionError::OtherTree { made: manifest.tree, other }),
             None => Ok(()),
         }

@@ -9,7 +9,7 @@ use countersign_format::entry::{CollectionEntry, PatchEntry};
 use countersign_format::hash::Hash32;
 use countersign_format::json;
 use countersign_format::limits::MAX_ENTRY;
-use countersign_store::durable::{self, Access, TEMPORARY_PREFIX};
+use countersign_store::durable::{self, Access, FileSystems, TEMPORARY_PREFIX};
 use serde::{Deserialize, Serialize};
 
 use super::CollectionError;
@@ -43,25 +43,31 @@ struct Notes {
 }
 
 impl Draft {
-    /// Takes a patch in: `staged` is a directory below `incoming` that holds the archive, and
-    /// becomes the draft's.
-    pub(super) fn create(
-        staged: &Path,
+    /// Takes patches in, all of them or, after an error, some: `staged` are directories below
+    /// `incoming` that hold the archives, and become the drafts'.
+    pub(super) fn create_all(
+        staged: Vec<(&Path, PatchEntry, Hash32)>,
         incoming: &Path,
-        entry: PatchEntry,
-        tree: Hash32,
-    ) -> Result<Self, CollectionError> {
-        let directory = directory(incoming, &entry);
-        let draft =
-            Self { directory: staged.to_owned(), entry, notes: Notes { tree, failed: None } };
-        draft.save()?;
-        let rename = || {
-            File::open(draft.archive())?.sync_all()?;
-            fs::rename(staged, &directory)?;
-            File::open(incoming)?.sync_all()
-        };
-        rename().map_err(CollectionError::io("take in", &directory))?;
-        Ok(Self { directory, ..draft })
+    ) -> Result<Vec<Self>, CollectionError> {
+        let mut drafts = Vec::new();
+        for (staged, entry, tree) in staged {
+            let notes = Notes { tree, failed: None };
+            let draft = Self { directory: directory(incoming, &entry), entry, notes };
+            for (name, bytes) in draft.files()? {
+                let path = staged.join(name);
+                fs::write(&path, bytes).map_err(CollectionError::io("write", &path))?;
+            }
+            drafts.push((staged, draft));
+        }
+        let synced = FileSystems::of(incoming).and_then(|of| of.sync_bytes());
+        synced.map_err(CollectionError::io("sync", incoming))?;
+        for (staged, draft) in &drafts {
+            let failed = CollectionError::io("take in", &draft.directory);
+            fs::rename(staged, &draft.directory).map_err(failed)?;
+        }
+        let named = File::open(incoming).and_then(|incoming| incoming.sync_all());
+        named.map_err(CollectionError::io("take in below", incoming))?;
+        Ok(drafts.into_iter().map(|(_, draft)| draft).collect())
     }
 
     /// The draft of a published or soon to be published `entry`, if it is still there.
@@ -163,8 +169,12 @@ impl Draft {
             durable::write_atomic(&self.directory, name.as_ref(), bytes, Access::Public)
                 .map_err(CollectionError::io("write", &self.directory.join(name)))
         };
-        write(NOTES, &json::print_line(TYPE, &self.notes))?;
-        write(ENTRY, &self.entry_bytes()?)
+        self.files()?.iter().try_for_each(|(name, bytes)| write(name, bytes))
+    }
+
+    /// What may change, by name.
+    fn files(&self) -> Result<[(&'static str, Vec<u8>); 2], CollectionError> {
+        Ok([(NOTES, json::print_line(TYPE, &self.notes)), (ENTRY, self.entry_bytes()?)])
     }
 
     /// Removes it.

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 use super::unpack::unpack;
-use super::{Collection, CollectionError, Draft, published};
+use super::{Collection, CollectionError, Draft};
 
 const TYPE: &str = "test/v1";
 /// How often a running test is looked at.
@@ -194,15 +194,14 @@ impl Collection {
     ) -> Result<Option<Hash32>, CollectionError> {
         let Some(base) = &draft.entry.base else { return Ok(None) };
         let manifest = super::add::read_manifest(&draft.archive())?;
-        let mut candidates = published::of(&self.directory, &draft.entry.name)?;
+        let mut candidates = self.published_of(&draft.entry.name)?;
         candidates.retain(|patch| {
-            let is_full = patch.base.is_none() && patch.platform == draft.entry.platform;
-            is_full && base.matches(&patch.version)
+            let PatchEntry { base: of, platform, version, .. } = &patch.entry;
+            of.is_none() && *platform == draft.entry.platform && base.matches(version)
         });
-        candidates.sort_by(|left, right| right.version.cmp(&left.version));
+        candidates.sort_by(|left, right| right.entry.version.cmp(&left.entry.version));
         for patch in candidates {
-            let archive = countersign_format::layout::archive(&patch.archive);
-            let archive = self.directory.public().join(archive);
+            let archive = self.published_archive(&patch);
             let before = Tree::of(&super::add::read_manifest(&archive)?)?;
             if before.apply(&manifest).is_ok() {
                 unpack(&archive, root, hooks)?;
@@ -210,7 +209,7 @@ impl Collection {
                 fs::remove_dir_all(hooks)
                     .and_then(|()| fs::create_dir(hooks))
                     .map_err(CollectionError::io("empty", hooks))?;
-                return Ok(Some(patch.archive));
+                return Ok(Some(patch.entry.archive.sha256));
             }
         }
         Ok(None)

@@ -1,7 +1,6 @@
 //! Publishing: patch notes with the first signature, the log, its head.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::checkpoint::Checkpoint;
@@ -11,13 +10,14 @@ use countersign_format::limits::MAX_NOTE;
 use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{PatchContext, PolicyError, Refusal, Role, verify_first_patch};
-use countersign_format::signature::Signer;
+use countersign_format::signature::{Signer, sign_note};
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink};
 
-use super::{Collection, CollectionError, Draft, Published, published};
+use super::{Collection, CollectionError, Draft};
+use crate::catalogue::Patch;
 use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::patch_selector::PatchSelector;
@@ -25,7 +25,7 @@ use crate::publish::{
     Assurances, Batch, Publisher, Refreshed, Which, begin_anew, is_old, leave, leave_patch,
     leave_record,
 };
-use crate::round::{Gathered, Item, Round};
+use crate::round::{Gathered, Item, Kind, Round};
 use crate::server;
 use crate::watch::{Unwatched, watch};
 
@@ -116,15 +116,10 @@ impl Session<'_> {
         if let Some(draft) = drafts.iter().find(|draft| draft.failed().is_some()) {
             return Err(CollectionError::TestFailed(draft.entry.identity()));
         }
-        self.append(now, |collection| {
-            let mut entries = Vec::new();
-            for draft in drafts {
-                // one that the interrupted run published is done
-                if published::get(&collection.directory, &draft.entry)?.is_none() {
-                    entries.push(draft.entry_bytes()?);
-                }
-            }
-            Ok(entries)
+        self.append(now, |_, done| {
+            // what the interrupted run published is done
+            let is_done = |draft: &&Draft| done.patches.iter().any(|(_, it)| *it == draft.entry);
+            drafts.iter().filter(|draft| !is_done(draft)).map(Draft::entry_bytes).collect()
         })
     }
 
@@ -135,18 +130,18 @@ impl Session<'_> {
         now: Timestamp,
     ) -> Result<Publication, CollectionError> {
         let Revocation { patches, reason } = revocation;
-        self.append(now, |collection| {
+        self.append(now, |collection, _| {
             let meant = collection.select_published(patches)?;
             if meant.is_empty() {
                 return Err(CollectionError::NotPublished(patches.clone()));
             }
-            let revoke = |patch: &Published| {
+            let revoke = |patch: &Patch| {
                 let revoke = Revoke { patch: patch.index, reason: reason.clone() };
                 CollectionEntry::Revoke(revoke).to_bytes()
             };
             let entries: Vec<_> = meant
                 .iter()
-                .filter(|patch| patch.revoked.is_none())
+                .filter(|patch| patch.revoked_by.is_none())
                 .map(revoke)
                 .collect::<Result<_, _>>()?;
             if entries.is_empty() {
@@ -174,12 +169,12 @@ impl Session<'_> {
         now: Timestamp,
         assurances: Assurances,
     ) -> Result<(Publication, Refreshed), CollectionError> {
-        let publication = self.append(now, |_| Ok(Vec::new()))?;
+        let publication = self.append(now, |_, _| Ok(Vec::new()))?;
         let mut writer = self.writer();
         let mut publisher = self.open(&mut writer)?;
         let gathered = self.gather(&publisher, now)?;
         publisher.with_others(self.others(&gathered, publisher.head()), now);
-        let refreshed = publisher.refresh(&self.signers(), now, assurances)?;
+        let refreshed = publisher.refresh(Vec::new(), &self.signers(), now, assurances)?;
         Gathered::clear(&self.collection.directory)?;
         self.collection.clean()?;
         Ok((publication, refreshed))
@@ -205,13 +200,18 @@ impl Session<'_> {
         };
         let begun = begin_anew(&public, &state, log, origin, (keep, now), repeat)?;
         Gathered::clear(directory)?;
-        published::keep_only(directory, &begun.entries, |patch| {
-            leave_patch(&public, &state, log, &patch.archive)
-        })?;
+        let is_kept = |patch: &Patch| {
+            let entry = usize::try_from(patch.index).ok().and_then(|it| begun.entries.get(it));
+            let entry = entry.and_then(|bytes| PatchEntry::parse(bytes).ok());
+            entry.is_some_and(|entry| entry.archive.sha256 == patch.entry.archive.sha256)
+        };
+        for patch in self.collection.published()?.iter().filter(|patch| !is_kept(patch)) {
+            leave_patch(&public, &state, log, &patch.entry.archive.sha256)?;
+        }
         forget_announced(directory)?;
         leave_record(&state, log, origin)?;
         leave(&public, &state, log, origin, Which::Public)?;
-        Ok((begun.kept, self.append(now, |_| Ok(Vec::new()))?))
+        Ok((begun.kept, self.append(now, |_, _| Ok(Vec::new()))?))
     }
 
     /// Refuses to keep a patch of whose signatures none counts, unless it is revoked: the keys at
@@ -257,7 +257,7 @@ impl Session<'_> {
     fn append(
         &mut self,
         now: Timestamp,
-        entries: impl FnOnce(&Collection) -> Result<Vec<Vec<u8>>, CollectionError>,
+        entries: impl FnOnce(&Collection, &Publication) -> Result<Vec<Vec<u8>>, CollectionError>,
     ) -> Result<Publication, CollectionError> {
         let mut writer = self.writer();
         let mut publisher = self.open(&mut writer)?;
@@ -272,7 +272,7 @@ impl Session<'_> {
         for reference in self.authority.unannounced(&self.collection.directory)? {
             all.push(CollectionEntry::Authority(reference).to_bytes()?);
         }
-        all.extend(entries(self.collection)?);
+        all.extend(entries(self.collection, &publication)?);
         publisher.prepare(all, now)?;
         self.complete(&mut publisher, &mut publication, now)?;
         publication.size = publisher.size();
@@ -288,6 +288,10 @@ impl Session<'_> {
     ) -> Result<(), CollectionError> {
         let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
         let entries = parse(&batch)?;
+        if !self.signs_alone() {
+            // what others signed is of no use without what they signed
+            publisher.keep()?;
+        }
         // nothing is published before all that must sign have signed
         let gathered = self.gather(publisher, now)?;
         for pending in &entries {
@@ -300,17 +304,15 @@ impl Session<'_> {
             publisher.with_others(self.others(&gathered, &next), now);
         }
         publisher.commit(&self.signers())?;
-        for Pending { index, entry, .. } in &entries {
-            self.mark(*index, entry, publisher, publication)?;
-        }
-        crash_point("publish.marked");
-        for pending in &entries {
-            if let CollectionEntry::Patch(patch) = &pending.entry
+        for Pending { index, entry, .. } in entries {
+            if let CollectionEntry::Patch(patch) = &entry
                 && let Some(draft) = self.draft(patch)?
             {
                 draft.remove()?;
             }
+            self.mark(index, entry, publication)?;
         }
+        crash_point("publish.marked");
         Gathered::clear(&self.collection.directory)?;
         crash_point("publish.cleaned");
         Ok(publisher.finish()?)
@@ -327,9 +329,7 @@ impl Session<'_> {
         let archive = layout::archive(&patch.archive.sha256);
         match self.draft(patch)? {
             Some(draft) => {
-                let source = draft.archive();
-                let failed = CollectionError::io("read", &source);
-                sink.put_immutable_file(&archive, &mut File::open(&source).map_err(failed)?)?;
+                sink.put_immutable_link(&archive, &draft.archive())?;
             }
             // the interrupted run came as far as removing the draft
             None if sink.size(&archive)? == Some(patch.archive.size) => {}
@@ -343,7 +343,13 @@ impl Session<'_> {
         let bytes = match sink.read(&note, MAX_NOTE as u64)? {
             Some(bytes) if self.is_good(&bytes, note.as_str(), pending) => bytes,
             present => {
-                let lines = gathered.lines(&Item::patch(text.clone(), pending.index));
+                let mut lines = gathered.lines(&Item::patch(text.clone(), pending.index));
+                if lines.is_empty() {
+                    // nobody else is to sign
+                    for signer in &self.signers {
+                        lines.push(sign_note(signer, &text)?);
+                    }
+                }
                 let bytes = Note::new(text, lines).to_bytes();
                 if present.is_some() {
                     // signed before an interruption, with a key that was retired since
@@ -362,37 +368,18 @@ impl Session<'_> {
         verify_first_patch(note, &PatchContext { file, authority, entry, index }).is_ok()
     }
 
-    /// Remembers what was published, for all that asks for it by name.
+    /// Says what was published, and remembers which authority notes were named.
     fn mark(
         &self,
         index: u64,
-        entry: &CollectionEntry,
-        publisher: &mut Publisher<'_>,
+        entry: CollectionEntry,
         publication: &mut Publication,
     ) -> Result<(), CollectionError> {
-        let directory = &self.collection.directory;
         match entry {
-            CollectionEntry::Patch(patch) => {
-                if published::get(directory, patch)?.is_none() {
-                    let draft = self.draft(patch)?;
-                    let draft =
-                        draft.ok_or_else(|| CollectionError::Damaged(directory.incoming()))?;
-                    Published::new(patch, index, draft.tree()).save(directory)?;
-                }
-                publication.patches.push((index, (**patch).clone()));
-            }
-            CollectionEntry::Revoke(revoke) => {
-                let bytes = publisher.entry(revoke.patch)?;
-                if let CollectionEntry::Patch(patch) = CollectionEntry::parse(&bytes)?
-                    && let Some(mut patch) = published::get(directory, &patch)?
-                {
-                    patch.revoked = Some(index);
-                    patch.save(directory)?;
-                }
-                publication.revoked.push(revoke.patch);
-            }
+            CollectionEntry::Patch(patch) => publication.patches.push((index, *patch)),
+            CollectionEntry::Revoke(revoke) => publication.revoked.push(revoke.patch),
             CollectionEntry::Authority(reference) => {
-                mark_announced(directory, reference.version)?;
+                mark_announced(&self.collection.directory, reference.version)?;
                 publication.authority.push(reference.version);
             }
         }
@@ -426,12 +413,21 @@ impl Session<'_> {
         publisher: &Publisher<'_>,
         now: Timestamp,
     ) -> Result<Gathered<'_>, CollectionError> {
-        let round = self.round(publisher)?;
+        let mut round = self.round(publisher)?;
+        if self.signs_alone() {
+            // patches are signed when they are published
+            round.items.retain(|item| item.kind == Kind::Head);
+        }
         let mut gathered = self.gathered(publisher, &round)?;
         gathered.sign(&round, &self.signers)?;
         let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
         round.check(&gathered, &own, now)?;
         Ok(gathered)
+    }
+
+    /// Whether the keys at hand suffice.
+    fn signs_alone(&self) -> bool {
+        self.signers.len() >= self.note().collection.threshold as usize
     }
 
     /// What was gathered, along with what stands on the published head.

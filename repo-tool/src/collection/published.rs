@@ -1,177 +1,53 @@
-//! The index of what is published: one small file a patch.
+//! What is published: found by the index, read from the log.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use countersign_format::entry::PatchEntry;
 use countersign_format::hash::Hash32;
-use countersign_format::json;
-use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
-use countersign_store::durable::{self, Access};
-use serde::{Deserialize, Serialize};
+use countersign_format::layout::{self, Log};
+use countersign_format::name::PatchName;
 
-use super::CollectionError;
+use super::add::read_manifest;
+use super::{Collection, CollectionError};
+use crate::catalogue::{Catalogue, Patch};
+use crate::index::PatchIndex;
 use crate::patch_selector::PatchSelector;
-use crate::publish::PublishError;
-use crate::role_dir::RoleDir;
+use crate::publish::{PublishError, read_head};
 
-const TYPE: &str = "published/v1";
-/// Below the collection's directory.
-const FOLDER: &str = "state/published";
-/// Largest of the files: a few short members.
-const MAX_FILE: usize = 8 * 1024;
-
-/// A published patch.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Published {
-    /// The component.
-    pub name: PatchName,
-    /// The version.
-    pub version: PatchVersion,
-    /// What must be installed for an incremental patch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<Requirement>,
-    /// The machines that it is for.
-    pub platform: Platform,
-    /// Leaf index of its entry.
-    pub index: u64,
-    /// SHA-256 of its archive.
-    pub archive: Hash32,
-    /// Hash of the tree that it leads to.
-    pub tree: Hash32,
-    /// Leaf index of the entry that revokes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked: Option<u64>,
-}
-
-impl Published {
-    pub(super) fn new(entry: &PatchEntry, index: u64, tree: Hash32) -> Self {
-        Self {
-            name: entry.name.clone(),
-            version: entry.version.clone(),
-            base: entry.base.clone(),
-            platform: entry.platform.clone(),
-            index,
-            archive: entry.archive.sha256,
-            tree,
-            revoked: None,
-        }
+impl Collection {
+    /// The published patches that `selector` means.
+    pub fn select_published(
+        &self,
+        selector: &PatchSelector,
+    ) -> Result<Vec<Patch>, CollectionError> {
+        let mut found = self.published_index()?.named(&selector.name, &selector.version)?;
+        found.retain(|patch| selector.admits(&patch.entry.platform, patch.entry.base.as_ref()));
+        Ok(found)
     }
 
-    fn path(&self) -> PathBuf {
-        let folder = folder(&self.name, &self.version);
-        folder.join(file_name(self.base.as_ref(), &self.platform))
+    /// All published patches.
+    pub fn published(&self) -> Result<Vec<Patch>, CollectionError> {
+        let sink = self.public_sink();
+        let size = read_head(&sink, Log::Collection)?.map_or(0, |head| head.size);
+        Ok(Catalogue::read(&sink, size)?.patches().cloned().collect())
     }
 
-    /// Writes the file, durably.
-    pub(super) fn save(&self, directory: &RoleDir) -> Result<(), CollectionError> {
-        let bytes = json::print_line(TYPE, self);
-        Ok(directory.write(&self.path(), &bytes, Access::Public)?)
+    /// The archive of a published patch.
+    pub fn published_archive(&self, patch: &Patch) -> PathBuf {
+        self.directory.public().join(layout::archive(&patch.entry.archive.sha256))
     }
-}
 
-/// Forgets what a log said that is not among the first entries of the one that begins anew, and hands
-/// each patch to `leave` before. What revokes a patch is learnt again from those.
-pub(super) fn keep_only(
-    directory: &RoleDir,
-    entries: &[Vec<u8>],
-    leave: impl Fn(&Published) -> Result<(), PublishError>,
-) -> Result<(), CollectionError> {
-    let is_kept = |patch: &Published| {
-        let entry = usize::try_from(patch.index).ok().and_then(|index| entries.get(index));
-        let entry = entry.and_then(|bytes| PatchEntry::parse(bytes).ok());
-        entry.is_some_and(|entry| entry.archive.sha256 == patch.archive)
-    };
-    for mut patch in all(directory)? {
-        if !is_kept(&patch) {
-            leave(&patch)?;
-            let path = patch.path();
-            durable::remove(directory.path(), &path)
-                .map_err(CollectionError::io("remove", &directory.path().join(&path)))?;
-        } else if patch.revoked.take().is_some() {
-            patch.save(directory)?;
-        }
+    /// All published patches of one component.
+    pub(super) fn published_of(&self, name: &PatchName) -> Result<Vec<Patch>, CollectionError> {
+        Ok(self.published_index()?.of_name(name)?)
     }
-    Ok(())
-}
 
-/// The published patch of the identity that `entry` has.
-pub(super) fn get(
-    directory: &RoleDir,
-    entry: &PatchEntry,
-) -> Result<Option<Published>, CollectionError> {
-    let folder = folder(&entry.name, &entry.version);
-    load(directory, &folder.join(file_name(entry.base.as_ref(), &entry.platform)))
-}
-
-/// The published patches that a person means.
-pub(super) fn find(
-    directory: &RoleDir,
-    selector: &PatchSelector,
-) -> Result<Vec<Published>, CollectionError> {
-    let mut found = Vec::new();
-    for file in list(directory, &folder(&selector.name, &selector.version))? {
-        found.extend(load(directory, &file)?);
+    /// The tree that a published patch leads to.
+    pub(super) fn published_tree(&self, patch: &Patch) -> Result<Hash32, CollectionError> {
+        Ok(read_manifest(&self.published_archive(patch))?.tree)
     }
-    found.retain(|patch| selector.admits(&patch.platform, patch.base.as_ref()));
-    found.sort_by_key(|patch| patch.index);
-    Ok(found)
-}
 
-/// All published patches, in the log's order.
-pub(super) fn all(directory: &RoleDir) -> Result<Vec<Published>, CollectionError> {
-    let mut found = Vec::new();
-    for name in list(directory, Path::new(FOLDER))? {
-        found.extend(below(directory, &name)?);
+    /// Where the log says what.
+    pub(super) fn published_index(&self) -> Result<PatchIndex, PublishError> {
+        PatchIndex::open(&self.directory.state(), self.public_sink())
     }
-    found.sort_by_key(|patch| patch.index);
-    Ok(found)
-}
-
-/// All published patches of one component.
-pub(super) fn of(directory: &RoleDir, name: &PatchName) -> Result<Vec<Published>, CollectionError> {
-    below(directory, &Path::new(FOLDER).join(name.as_str()))
-}
-
-fn below(directory: &RoleDir, name: &Path) -> Result<Vec<Published>, CollectionError> {
-    let mut found = Vec::new();
-    for version in list(directory, name)? {
-        for file in list(directory, &version)? {
-            found.extend(load(directory, &file)?);
-        }
-    }
-    Ok(found)
-}
-
-fn load(directory: &RoleDir, path: &Path) -> Result<Option<Published>, CollectionError> {
-    let Some(bytes) = directory.read(path, MAX_FILE)? else { return Ok(None) };
-    let damaged = |_| CollectionError::Damaged(directory.path().join(path));
-    json::parse(&bytes, TYPE).map(Some).map_err(damaged)
-}
-
-/// What is in a folder below the collection's directory; nothing if there is no folder.
-fn list(directory: &RoleDir, folder: &Path) -> Result<Vec<PathBuf>, CollectionError> {
-    let path = directory.path().join(folder);
-    let names = || -> io::Result<Vec<OsString>> {
-        fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect()
-    };
-    let names = match names() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        names => names.map_err(CollectionError::io("list", &path))?,
-    };
-    let whole = names.iter().filter(|name| !durable::is_temporary(name));
-    Ok(whole.map(|name| folder.join(name)).collect())
-}
-
-fn folder(name: &PatchName, version: &PatchVersion) -> PathBuf {
-    Path::new(FOLDER).join(name.as_str()).join(version.to_string())
-}
-
-/// Base and platform, as a file name.
-fn file_name(base: Option<&Requirement>, platform: &Platform) -> String {
-    let text = base.map(ToString::to_string).unwrap_or_default();
-    let hash = Hash32::of_parts(&[platform.as_str().as_bytes(), b"\n", text.as_bytes()]);
-    format!("{}.json", &hash.to_string()[..16])
 }

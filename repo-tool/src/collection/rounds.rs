@@ -25,7 +25,7 @@ impl Collection {
             for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
                 let since = since.unwrap_or(size);
                 let sink = publisher.sink();
-                item.growth = Some(grow(sink, Log::Collection, size, &new, since)?);
+                item.growth = Some(grow(sink, Log::Collection, &new, since)?);
             }
             Ok(round.request(&gathered, own, now)?)
         })

@@ -102,7 +102,7 @@ impl Lab {
         let progress = PackProgress { hashed: &|_| (), packed: &|_| () };
         let collection = self.collection();
         let packed = collection.pack(source, addition, now(), progress)?;
-        collection.add(packed)
+        Ok(collection.add(&[packed])?.remove(0))
     }
 
     fn publish(&self) -> Result<Publication, CollectionError> {
@@ -173,7 +173,7 @@ fn a_tree_becomes_a_published_patch() {
     assert_eq!(names(&entries), ["authority 1", "acme@1.0.0"]);
     assert_eq!(lab.collection().drafts().expect("listed"), []);
     let found = lab.collection().select_published(&selector("acme@1.0.0")).expect("found");
-    assert_eq!((found.len(), found[0].index, found[0].tree), (1, 1, draft.tree()));
+    assert_eq!((found.len(), found[0].index, &found[0].entry), (1, 1, &draft.entry));
     assert_eq!(lab.collection().published().expect("listed"), found);
     assert_eq!(names(&lab.entries()), names(&entries));
     assert_eq!(lab.publish().expect("nothing to do").size, 2);
@@ -319,7 +319,7 @@ fn a_revoked_patch_is_named_by_its_index() {
     assert_eq!(revoke("acme@1.1.0").expect("revoked").revoked, [2]);
     assert_eq!(names(&lab.entries())[3..], ["revoke 2"]);
     let found = lab.collection().select_published(&selector("acme@1.1.0")).expect("found");
-    assert_eq!(found[0].revoked, Some(3));
+    assert_eq!(found[0].revoked_by, Some(3));
     assert!(matches!(revoke("acme@1.1.0"), Err(CollectionError::Revoked(_))));
     assert!(matches!(revoke("acme@7.0.0"), Err(CollectionError::NotPublished(_))));
 }

@@ -12,6 +12,7 @@ use super::narrow::NarrowArgs;
 use super::{Delivered, DestinationArgs};
 use crate::patch_selector::PatchSelector;
 use crate::prove::{ProveError, prove};
+use crate::publish::PublishError;
 
 /// Make an offline proof that a patch is in the collection's log
 #[derive(Args, Debug)]
@@ -81,7 +82,7 @@ fn failure(error: ProveError) -> Failure {
         ProveError::Several { .. } => {
             (ExitStatus::Usage, Some("narrow it down with --platform and --base"))
         }
-        ProveError::Tree { .. } | ProveError::Tile { .. } => {
+        ProveError::Tree { .. } | ProveError::Log(PublishError::Damaged { .. }) => {
             (ExitStatus::Failed, Some("see what is wrong with: patchrepo verify"))
         }
         _ => (ExitStatus::Failed, None),

@@ -7,7 +7,7 @@
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::key::{SignatureType, Vkey};
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{CheckpointContext, Clock, verify_first_checkpoint};
 use countersign_format::signature::{Signer, cosign};
@@ -17,8 +17,8 @@ use countersign_store::{DirectoryWriter, Sink};
 
 use super::{Distribution, DistributionError, times};
 use crate::publish::{
-    Assurances, HeadRecord, LogCopy, PublishError, SignedHead, copy_files, drop_candidate,
-    note_superseded, read_head, root_at,
+    Assurances, HeadRecord, LogCopy, PublishError, SignedHead, copy_files, note_superseded,
+    read_head, root_at,
 };
 
 const LOG: Log = Log::Collection;
@@ -79,23 +79,21 @@ impl HeldHead {
         Ok(record.newest().cloned())
     }
 
-    /// Publishes it below `public` with the signatures of `signers` at `now` and what `others`
-    /// signed: tiles, bundles and packs that are new, the record, then the checkpoint.
-    pub(super) fn publish(
+    /// Stages below `public` what it gained, along with the record that it was signed at `now` by
+    /// `signers`, and returns the checkpoint with their signatures and what `others` signed: it is
+    /// to be written once all that is visible.
+    pub(super) fn stage(
         &self,
         distribution: &Distribution,
         public: &mut dyn Sink,
         signing: &(Vec<&dyn Signer>, Vec<SignatureLine>),
         (now, assurances): (Timestamp, Assurances),
-    ) -> Result<Timestamp, DistributionError> {
+    ) -> Result<(RepoPath, Vec<u8>), DistributionError> {
         let state = distribution.directory.state();
         let old = read_head(public, LOG)?.map_or(0, |head| head.size);
-        let (note, time) = self.sign(distribution, public, signing, (now, assurances))?;
+        let note = self.sign(distribution, public, signing, (now, assurances))?;
         note_superseded(LOG, (old, self.checkpoint.size), (&state, now))?;
-        public.put_mutable(&layout::checkpoint(LOG), &note.to_bytes())?;
-        crash_point("distribution.collection-checkpoint");
-        drop_candidate(public, LOG)?;
-        Ok(time)
+        Ok((layout::checkpoint(LOG), note.to_bytes()))
     }
 
     /// Puts it where witnesses read it and nobody else, after the files that it needs. What readers
@@ -107,21 +105,20 @@ impl HeldHead {
         signing: &(Vec<&dyn Signer>, Vec<SignatureLine>),
         when: (Timestamp, Assurances),
     ) -> Result<(), DistributionError> {
-        let (note, _) = self.sign(distribution, public, signing, when)?;
+        let note = self.sign(distribution, public, signing, when)?;
         public.put_mutable(&layout::candidate(LOG), &note.to_bytes())?;
         crash_point("distribution.collection-candidate");
         Ok(())
     }
 
-    /// The head with its signatures, after the new tiles, bundles and packs were put and it was
-    /// recorded.
+    /// The head with its signatures. The new tiles, bundles and packs are staged, and the record.
     fn sign(
         &self,
         distribution: &Distribution,
         public: &mut dyn Sink,
         (signers, others): &(Vec<&dyn Signer>, Vec<SignatureLine>),
         (now, assurances): (Timestamp, Assurances),
-    ) -> Result<(Note, Timestamp), DistributionError> {
+    ) -> Result<Note, DistributionError> {
         let copy = distribution.copy_sink();
         let mut record = HeadRecord::open(&distribution.directory.state(), RECORD)?;
         let published = read_head(public, LOG)?;
@@ -136,11 +133,9 @@ impl HeldHead {
         }
         let old = published.map_or(0, |head| head.size);
         copy_files(&copy, public, LOG, (old, self.checkpoint.size))?;
-        public.sync()?;
-        crash_point("distribution.collection-files");
-        record.advance(&next)?;
+        record.put_along(&next, public)?;
         crash_point("distribution.collection-head");
-        Ok((self.note.clone().with(lines).with(others.iter().cloned()), time))
+        Ok(self.note.clone().with(lines).with(others.iter().cloned()))
     }
 
     /// Takes the published head for the newest that was ever cosigned, since a person says so. What

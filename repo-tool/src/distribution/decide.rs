@@ -8,7 +8,7 @@ use countersign_format::text::RingName;
 use countersign_store::DirectoryWriter;
 
 use super::{
-    Action, Catalogue, Decision, Decisions, Distribution, DistributionError, Patch, Standing,
+    Action, Catalogue, Decision, Decisions, Distribution, DistributionError, Held, Patch, Standing,
     Standings,
 };
 use crate::patch_selector::PatchSelector;
@@ -36,17 +36,17 @@ pub struct Decided {
 
 impl Distribution {
     /// The patches that are held.
-    pub fn catalogue(&self) -> Result<Catalogue, DistributionError> {
+    pub fn catalogue(&self) -> Result<Catalogue<'static>, DistributionError> {
         let sink = self.copy_sink();
         let head = || read_head(&sink, Log::Collection)?.ok_or(DistributionError::NothingSynced);
         let before = head()?;
         match Catalogue::read(&sink, before.size) {
             Err(error) => match head()? {
-                after if after == before => Err(error),
+                after if after == before => Err(error.into()),
                 // a fetch that ended meanwhile removed what it superseded
-                after => Catalogue::read(&sink, after.size),
+                after => Ok(Catalogue::read(&sink, after.size)?),
             },
-            read => read,
+            Ok(read) => Ok(read),
         }
     }
 
@@ -65,17 +65,17 @@ impl Distribution {
         ring: &RingName,
         action: &Action,
     ) -> Result<Decided, DistributionError> {
-        let (catalogue, standings) = (self.catalogue()?, self.standings()?);
+        let mut held = self.held()?;
         let mut decisions = Decisions::read(&self.directory)?;
         let mut decided = Decided::default();
-        for patch in select(&catalogue, selection, ring, action, &standings, &decisions)? {
-            let stands = standings.of(patch.index, ring);
+        for patch in select(&mut held, selection, ring, action, &decisions)? {
+            let stands = held.standing(patch.index, ring)?;
             let list = match (action, stands) {
                 (_, Some(stands)) if stands.action == *action => &mut decided.standing,
                 (Action::Withdraw { .. }, None) => &mut decided.taken_back,
                 _ => &mut decided.waiting,
             };
-            list.push(patch.clone());
+            list.push(patch);
         }
         let indexes = |patches: &[Patch]| -> BTreeSet<u64> {
             patches.iter().map(|patch| patch.index).collect()
@@ -153,28 +153,24 @@ impl Distribution {
 }
 
 /// The patches that are meant, in the log's order.
-fn select<'c>(
-    catalogue: &'c Catalogue,
+fn select(
+    held: &mut Held,
     selection: &Selection,
     ring: &RingName,
     action: &Action,
-    standings: &Standings,
     decisions: &Decisions,
-) -> Result<Vec<&'c Patch>, DistributionError> {
+) -> Result<Vec<Patch>, DistributionError> {
     let is_release = matches!(action, Action::Release(_));
     let Selection::Patches(selectors) = selection else {
-        let is_new = |patch: &&Patch| {
-            patch.revoked.is_none()
-                && standings.of(patch.index, ring).is_none()
-                && decisions.of(patch.index, ring).is_none()
-        };
-        return Ok(catalogue.patches().filter(is_new).collect());
+        let mut found = held.undecided(ring)?;
+        found.retain(|patch| patch.revoked.is_none() && decisions.of(patch.index, ring).is_none());
+        return Ok(found);
     };
-    let mut selected = BTreeSet::new();
+    let mut selected = BTreeMap::new();
     for selector in selectors {
-        let mut found = catalogue.select(selector)?;
+        let mut found = held.select(selector)?;
         if is_release {
-            if let [Patch { entry, revoked: Some(reason), .. }, ..] = found[..]
+            if let [Patch { entry, revoked: Some(reason), .. }, ..] = &found[..]
                 && found.iter().all(|patch| patch.revoked.is_some())
             {
                 let (identity, reason) = (Box::new(entry.identity()), reason.clone());
@@ -182,16 +178,21 @@ fn select<'c>(
             }
             found.retain(|patch| patch.revoked.is_none());
         } else {
-            found.retain(|patch| {
-                standings.of(patch.index, ring).is_some()
+            let mut released = Vec::new();
+            for patch in found {
+                if held.standing(patch.index, ring)?.is_some()
                     || matches!(decisions.of(patch.index, ring), Some(Action::Release(_)))
-            });
-            if found.is_empty() {
+                {
+                    released.push(patch);
+                }
+            }
+            if released.is_empty() {
                 let (selector, ring) = (Box::new(selector.clone()), ring.clone());
                 return Err(DistributionError::NotReleased { selector, ring });
             }
+            found = released;
         }
-        selected.extend(found.iter().map(|patch| patch.index));
+        selected.extend(found.into_iter().map(|patch| (patch.index, patch)));
     }
-    Ok(selected.iter().filter_map(|index| catalogue.patch(*index)).collect())
+    Ok(selected.into_values().collect())
 }

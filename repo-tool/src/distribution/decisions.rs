@@ -4,13 +4,16 @@
 //! together, so that one decision becomes one entry of the log however many patches it covers.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use countersign_format::entry::{DistributionEntry, IndexRange, Release, TreeHead, Withdraw};
 use countersign_format::json;
 use countersign_format::text::{Line, RingName};
 use countersign_format::time::Timestamp;
-use countersign_store::durable::Access;
+use countersign_store::Sink;
+use countersign_store::durable::{Access, Temporary};
 use serde::{Deserialize, Serialize};
 
 use super::DistributionError;
@@ -99,8 +102,11 @@ impl Decisions {
 
     /// Keeps what waits, durably.
     pub(super) fn write(&self, directory: &RoleDir) -> Result<(), DistributionError> {
-        let bytes = json::print_pretty(TYPE, self);
-        Ok(directory.write(Path::new(FILE), &bytes, Access::Private)?)
+        Ok(directory.write(Path::new(FILE), &self.to_bytes(), Access::Private)?)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        json::print_pretty(TYPE, self)
     }
 
     /// The decisions, in the order in which they were made.
@@ -137,8 +143,27 @@ impl Decisions {
         self.retain(|decision, patch| decision.ring != *ring || !patches.contains(&patch));
     }
 
-    /// Drops what the entries of a publication say; a decision that was made since stays.
-    pub(super) fn drop_published(&mut self, entries: &[DistributionEntry]) {
+    /// Drops what the entries of a publication say, durably with the next files that `sink` shows; a
+    /// decision that was made since stays.
+    pub(super) fn put_published(
+        directory: &RoleDir,
+        entries: &[DistributionEntry],
+        sink: &mut dyn Sink,
+    ) -> Result<(), DistributionError> {
+        let before = Self::read(directory)?;
+        let mut after = before.clone();
+        after.drop_published(entries);
+        if after == before {
+            return Ok(());
+        }
+        let path = directory.path().join(FILE);
+        let write = |file: &mut File| file.write_all(&after.to_bytes());
+        let file = Temporary::create(directory.path(), FILE.as_ref(), Access::Private, write)
+            .map_err(DistributionError::io("write", &path))?;
+        Ok(sink.put_along(file)?)
+    }
+
+    fn drop_published(&mut self, entries: &[DistributionEntry]) {
         for published in entries.iter().filter_map(Decision::of_entry) {
             self.retain(|decision, patch| {
                 (&decision.ring, &decision.action) != (&published.ring, &published.action)

@@ -1,18 +1,16 @@
 //! Publishing: countersigned notes, the collection's log with the second signature, the
 //! distribution's own log.
 //!
-//! The order is the one that readers rely on (SPEC §2): the journal with the exact entries; archives
-//! and notes; the collection's new tiles, bundles and packs; its checkpoint; the distribution's own
-//! new files; its checkpoint. Killed anywhere, readers accept what is there and the next run
-//! completes it.
-
-use std::fs::File;
+//! The order is the one that readers rely on (SPEC §2), and each step is durable before the next:
+//! the bytes of all that is new; the journal with the exact entries; archives, notes, tiles, bundles
+//! and packs of both logs, and the records of both heads; the collection's checkpoint; the
+//! distribution's. Killed anywhere, readers accept what is there and the next run completes it.
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, Release, TreeHead};
 use countersign_format::key::KeyName;
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
@@ -26,13 +24,14 @@ use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink, durable};
 
 use super::collection_head::HeldHead;
+use super::notes::Notes;
 use super::standing::withdrawn_since;
-use super::{Decisions, Distribution, DistributionError, archive};
+use super::{Decisions, Distribution, DistributionError};
 use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::publish::{
-    Assurances, Batch, PublishError, Publisher, SignedHead, Which, begin_anew, is_old, leave,
-    leave_record, read_entry, refresh_copy,
+    Assurances, Batch, PublishError, Publisher, SignedHead, Which, begin_anew, drop_candidate,
+    is_old, leave, leave_record, read_entry, refresh_copy,
 };
 use crate::round::{Gathered, Item, Quorum, Round};
 use crate::server;
@@ -142,12 +141,10 @@ impl Session<'_> {
         if publisher.pending().is_some() {
             self.complete(&mut publisher, &head, &mut publication)?;
         } else {
-            let gathered = self.gather(&publisher, &head)?;
             let assurances = Assurances::default();
-            self.await_witnesses(&mut publisher, &head, &gathered, assurances)?;
-            self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
-            publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
-            publisher.sign_anew(&self.signers(), self.now, assurances)?;
+            let collection = self.heads_anew(&mut publisher, &head, assurances)?;
+            publisher.sign_anew(vec![collection], &self.signers(), self.now, assurances)?;
+            drop_candidate(publisher.sink(), Log::Collection)?;
             Gathered::clear(&self.distribution.directory)?;
         }
         publication.collection = head.checkpoint.size;
@@ -217,11 +214,9 @@ impl Session<'_> {
             return Err(PublishError::Pending(batch.entries.len()).into());
         }
         let unwatched = self.watch(publisher.head())?;
-        let gathered = self.gather(&publisher, &head)?;
-        self.await_witnesses(&mut publisher, &head, &gathered, assurances)?;
-        self.publish_collection(&head, &gathered, publisher.sink(), assurances)?;
-        publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
-        let own = publisher.refresh(&self.signers(), self.now, assurances)?;
+        let collection = self.heads_anew(&mut publisher, &head, assurances)?;
+        let own = publisher.refresh(vec![collection], &self.signers(), self.now, assurances)?;
+        drop_candidate(publisher.sink(), Log::Collection)?;
         Gathered::clear(&self.distribution.directory)?;
         let state = self.distribution.directory.state();
         let size = head.checkpoint.size;
@@ -298,32 +293,61 @@ impl Session<'_> {
     ) -> Result<(), DistributionError> {
         let Some(batch) = publisher.pending().cloned() else { return Ok(()) };
         let entries = parse(&batch)?;
+        if !self.signs_alone()? {
+            // what others signed is of no use without what they signed
+            publisher.keep()?;
+        }
         // nothing is published before all that must sign have signed
         let gathered = self.gather(publisher, head)?;
-        for (entry, content) in &entries {
-            if let Some(release) = release_of(content, head) {
-                for patch in release.patches.iter().flat_map(|range| range.indexes()) {
-                    let signed =
-                        self.put_patch(publisher.sink(), (head, &gathered), patch, *entry)?;
-                    publication.countersigned.extend(signed.map(|entry| (patch, entry)));
-                }
-            }
-        }
-        publisher.sink().sync()?;
+        let released = entries.iter().flat_map(|(entry, content)| {
+            let ranges = release_of(content, head).into_iter().flat_map(|it| &it.patches);
+            ranges.flat_map(|range| range.indexes()).map(|patch| (patch, *entry))
+        });
+        let notes =
+            Notes { distribution: self.distribution, authority: self.note(), role: self.role()? };
+        let countersign = |verified: &PatchNote| self.countersigned(verified, &gathered);
+        let signed = notes.put(publisher.sink(), head, released.collect(), countersign)?;
+        publication.countersigned.extend(signed);
         crash_point("distribution.patches");
         self.await_witnesses(publisher, head, &gathered, Assurances::default())?;
-        self.publish_collection(head, &gathered, publisher.sink(), Assurances::default())?;
+        let collection =
+            self.stage_collection(head, &gathered, publisher.sink(), Assurances::default())?;
+        let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+        let directory = &self.distribution.directory;
+        // once the journal says it, nothing needs to remember that it was decided
+        Decisions::put_published(directory, &entries, publisher.sink())?;
         if let Some(next) = publisher.next_head() {
             publisher.with_others(self.others(&gathered, &next, true)?, self.now);
         }
-        publisher.commit(&self.signers())?;
-        let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+        publisher.commit_after(vec![collection], &self.signers())?;
+        drop_candidate(publisher.sink(), Log::Collection)?;
         self.mark(&entries)?;
         crash_point("distribution.marked");
-        Gathered::clear(&self.distribution.directory)?;
+        Gathered::clear(directory)?;
         publisher.finish()?;
         publication.entries.extend(entries);
         Ok(())
+    }
+
+    /// Whether the keys at hand suffice, and no witness is waited for.
+    fn signs_alone(&self) -> Result<bool, DistributionError> {
+        let threshold = self.role()?.log.threshold as usize;
+        Ok(self.signers.len() >= threshold && self.note().witnesses.quorum == 0)
+    }
+
+    /// Gathers what others signed of both heads, which are signed anew, stages the collection's and
+    /// returns its checkpoint.
+    fn heads_anew(
+        &self,
+        publisher: &mut Publisher<'_>,
+        head: &HeldHead,
+        assurances: Assurances,
+    ) -> Result<(RepoPath, Vec<u8>), DistributionError> {
+        let gathered = self.gather(publisher, head)?;
+        self.await_witnesses(publisher, head, &gathered, assurances)?;
+        let collection = self.stage_collection(head, &gathered, publisher.sink(), assurances)?;
+        publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
+        Ok(collection)
     }
 
     /// The note of a patch as the collection signed it, verified.
@@ -340,56 +364,8 @@ impl Session<'_> {
         Ok(verify_first_patch(&note, &self.context(path.as_str(), &bytes, index))?)
     }
 
-    /// Puts archive and countersigned note where readers look for them; they look once the entry
-    /// with the index `released` says so. Returns the patch if its note was countersigned now.
-    fn put_patch(
-        &self,
-        public: &mut dyn Sink,
-        (head, gathered): (&HeldHead, &Gathered<'_>),
-        index: u64,
-        released: u64,
-    ) -> Result<Option<PatchEntry>, DistributionError> {
-        let verified = self.first_signed(head, index)?;
-        self.put_archive(public, &verified.entry)?;
-        let path = layout::patch_note(&verified.entry.archive.sha256);
-        let context = self.context(path.as_str(), verified.note.text().as_bytes(), index);
-        let role = self.role()?;
-        let present = public.read(&path, MAX_NOTE as u64)?;
-        if let Some(present) = &present
-            && verify_patch(present, &context, role, released).is_ok()
-        {
-            return Ok(None);
-        }
-        let note = self.countersigned(&verified, gathered)?.to_bytes();
-        // what readers would refuse is not published
-        verify_patch(&note, &context, role, released)?;
-        if present.is_some() {
-            // its signature was made with a key that was retired since
-            public.put_mutable(&path, &note)?;
-        } else {
-            public.put_immutable(&path, &note)?;
-        }
-        Ok(Some(verified.entry.clone()))
-    }
-
     fn context<'c>(&'c self, file: &'c str, entry: &'c [u8], index: u64) -> PatchContext<'c> {
         PatchContext { file, authority: self.note(), entry, index }
-    }
-
-    fn put_archive(
-        &self,
-        public: &mut dyn Sink,
-        entry: &PatchEntry,
-    ) -> Result<(), DistributionError> {
-        let path = layout::archive(&entry.archive.sha256);
-        if public.size(&path)? == Some(entry.archive.size) {
-            return Ok(());
-        }
-        let held = self.distribution.copy().join(&path);
-        let mut file = File::open(&held).map_err(DistributionError::io("read", &held))?;
-        archive::check(&mut file, &held, entry)?;
-        public.put_immutable_file(&path, &mut file)?;
-        Ok(())
     }
 
     /// The note with the collection's lines and, over exactly those, the distribution's.
@@ -403,7 +379,7 @@ impl Session<'_> {
         let item = Item::countersignature(first_note.text().to_owned(), verified.index, &first);
         let mut second = gathered.lines(&item);
         if second.is_empty() {
-            // of a publication that was interrupted, with a key that was retired since
+            // nobody else is to sign, or not any more since a key was retired
             for signer in &self.signers {
                 second.push(countersign(signer, &first_note, &first)?);
             }
@@ -416,16 +392,16 @@ impl Session<'_> {
         collection_lines(note, self.note()).into_iter().cloned().collect()
     }
 
-    fn publish_collection(
+    fn stage_collection(
         &self,
         head: &HeldHead,
         gathered: &Gathered<'_>,
         public: &mut dyn Sink,
         assurances: Assurances,
-    ) -> Result<Timestamp, DistributionError> {
+    ) -> Result<(RepoPath, Vec<u8>), DistributionError> {
         let others = self.others(gathered, &head.checkpoint, false)?;
         let signing = (self.signers(), others);
-        head.publish(self.distribution, public, &signing, (self.now, assurances))
+        head.stage(self.distribution, public, &signing, (self.now, assurances))
     }
 
     /// What is to be signed: of a publication that is pending, and both heads.
@@ -434,10 +410,21 @@ impl Session<'_> {
         publisher: &Publisher<'_>,
         head: &HeldHead,
     ) -> Result<Round, DistributionError> {
+        self.round_with(publisher, head, true)
+    }
+
+    /// As [`Self::round`]; without the patches where nobody is waited for, since they are signed
+    /// when they are published.
+    fn round_with(
+        &self,
+        publisher: &Publisher<'_>,
+        head: &HeldHead,
+        patches: bool,
+    ) -> Result<Round, DistributionError> {
         let mut items = Vec::new();
         let next = publisher.next_head();
         let pending = publisher.pending().filter(|_| next.is_some());
-        if let Some(batch) = pending {
+        if let Some(batch) = pending.filter(|_| patches) {
             for (entry, content) in parse(batch)? {
                 if let Some(release) = release_of(&content, head) {
                     for patch in release.patches.iter().flat_map(|range| range.indexes()) {
@@ -490,7 +477,7 @@ impl Session<'_> {
         publisher: &Publisher<'_>,
         head: &HeldHead,
     ) -> Result<Gathered<'_>, DistributionError> {
-        let round = self.round(publisher, head)?;
+        let round = self.round_with(publisher, head, !self.signs_alone()?)?;
         let mut gathered = self.gathered(publisher, head, &round)?;
         gathered.sign(&round, &self.signers)?;
         let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
@@ -571,17 +558,14 @@ impl Session<'_> {
         Ok(entries.iter().map(DistributionEntry::to_bytes).collect::<Result<_, _>>()?)
     }
 
-    /// Remembers what was published.
+    /// Remembers which authority notes were named.
     fn mark(&self, entries: &[DistributionEntry]) -> Result<(), DistributionError> {
-        let directory = &self.distribution.directory;
         for entry in entries {
             if let DistributionEntry::Authority(reference) = entry {
-                mark_announced(directory, reference.version)?;
+                mark_announced(&self.distribution.directory, reference.version)?;
             }
         }
-        let mut decisions = Decisions::read(directory)?;
-        decisions.drop_published(entries);
-        decisions.write(directory)
+        Ok(())
     }
 
     pub(super) fn held_head(&self) -> Result<HeldHead, DistributionError> {

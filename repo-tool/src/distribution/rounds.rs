@@ -38,13 +38,12 @@ impl Distribution {
                 item.growth = Some(if item.own {
                     let size = publisher.size();
                     let since = since.distribution.unwrap_or(size);
-                    grow(publisher.sink(), Log::Distribution, size, &new, since)?
+                    grow(publisher.sink(), Log::Distribution, &new, since)?
                 } else {
                     let cosigned = read_head(publisher.sink(), Log::Collection)?;
                     let cosigned = cosigned.map_or(0, |head| head.size);
                     let since = since.collection.unwrap_or(cosigned);
-                    let size = head.checkpoint.size;
-                    grow(&self.copy_sink(), Log::Collection, size, &[], since)?.proof_only()
+                    grow(&self.copy_sink(), Log::Collection, &[], since)?.proof_only()
                 });
             }
             Ok(round.request(&gathered, own, now)?)

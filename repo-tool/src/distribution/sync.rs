@@ -1,13 +1,16 @@
 //! Fetching from the collection: what is new, verified by the first signature on both layers.
 //!
-//! Every step is durable before the next; killed anywhere, the next run goes on:
+//! Killed anywhere, the next run goes on:
 //!
-//! 1. new authority notes, to `public/authority/`;
+//! 1. new authority notes, to `public/authority/`, durably;
 //! 2. the collection's checkpoint and the entries up to it, checked against each other;
-//! 3. note and archive of each new patch, each kept once it is verified;
-//! 4. tiles and bundles, the signers' times, what a revocation means for waiting decisions;
-//! 5. the checkpoint: only now anything counts as held.
+//! 3. note and archive of each new patch, staged once it is verified; durable whenever
+//!    [`MAX_STAGED`] bytes have come together;
+//! 4. what a revocation means for waiting decisions;
+//! 5. notes and archives, tiles and bundles, the signers' times, durable together;
+//! 6. the checkpoint: only now anything counts as held.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -28,12 +31,16 @@ use countersign_store::follow::FollowError;
 use countersign_store::{Download, Get, Got, HttpOptions, Location, Source};
 use countersign_store::{Sink, durable};
 
-use super::catalogue::{Meaning, PassedOver};
-use super::{Catalogue, Decisions, Distribution, DistributionError, archive, times};
+use super::{Decisions, Distribution, DistributionError, Patch, archive, times};
 use crate::blocking::block_on;
+use crate::catalogue::{Catalogue, Meaning, PassedOver};
 use crate::config::{Place, ServerConfig};
 use crate::known_authority::KnownAuthority;
 use crate::publish::{LogCopy, Which, leave, read_head};
+
+/// Archives of so many bytes may have to be fetched once more after a run that was killed: a sync
+/// for each would take longer than fetching them.
+const MAX_STAGED: u64 = 64 * 1024 * 1024;
 
 /// What came from the collection.
 #[derive(Debug, Default)]
@@ -139,19 +146,26 @@ impl Fetch<'_> {
         let entries = self.entries(&mut copy, &signed).await?;
         let size = signed.checkpoint.size;
         let mut synced = Synced { before, size, left, ..Synced::default() };
-        self.understand(&mut copy, &entries, &mut synced)?;
+        self.understand(&entries, &mut synced)?;
+        let revoked: BTreeSet<u64> =
+            synced.revoked.iter().map(|revocation| revocation.index).collect();
+        let mut staged = 0;
         for patch in &mut synced.patches {
             let entry = &entries[usize::try_from(patch.index - before).expect("held in memory")];
-            if !synced.revoked.iter().any(|revocation| revocation.index == patch.index) {
-                patch.signed_by = self.patch(copy.sink(), patch, entry, progress).await?;
-                crash_point("sync.patch");
+            if revoked.contains(&patch.index) {
+                continue;
+            }
+            patch.signed_by = self.patch(copy.sink(), patch, entry, progress).await?;
+            crash_point("sync.patch");
+            staged += patch.entry.archive.size;
+            if staged >= MAX_STAGED {
+                copy.sink().sync()?;
+                staged = 0;
             }
         }
-        copy.sink().sync()?;
+        Decisions::drop_revoked(&self.distribution.directory, &revoked)?;
         crash_point("sync.entries");
-        let revoked = synced.revoked.iter().map(|revocation| revocation.index);
-        Decisions::drop_revoked(&self.distribution.directory, &revoked.collect())?;
-        times::advance(&self.distribution.directory, self.times, &signed.counted)?;
+        times::put_along(&self.distribution.directory, self.times, &signed.counted, copy.sink())?;
         crash_point("sync.times");
         copy.commit(&signed.note)?;
         crash_point("sync.checkpoint");
@@ -209,34 +223,31 @@ impl Fetch<'_> {
     /// What the new entries mean.
     fn understand(
         &self,
-        copy: &mut LogCopy<'_>,
         entries: &[Vec<u8>],
         synced: &mut Synced,
     ) -> Result<(), DistributionError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let mut catalogue = Catalogue::read(copy.sink(), synced.before)?;
-        let known = catalogue.passed_over().len();
-        let mut new = Vec::new();
+        let index = self.distribution.patch_index()?;
+        let known = index.known();
+        let mut catalogue = Catalogue::above(&known);
         for (index, bytes) in (synced.before..).zip(entries) {
-            match catalogue.add(index, bytes) {
-                Meaning::Patch => new.push(index),
+            match catalogue.add(index, bytes)? {
                 Meaning::Authority(reference) => self.check_reference(index, &reference)?,
-                Meaning::Revoke(revoke) => {
-                    let patch = catalogue.patch(revoke.patch).expect("a revocation of a patch");
-                    let (index, entry) = (revoke.patch, patch.entry.clone());
-                    synced.revoked.push(Revocation { index, entry, reason: revoke.reason });
+                Meaning::Revoke { patch, reason } => {
+                    let (index, entry) = (patch.index, patch.entry);
+                    synced.revoked.push(Revocation { index, entry, reason });
                 }
-                Meaning::Nothing => {}
+                Meaning::Patch | Meaning::Nothing => {}
             }
         }
-        let patch = |index| {
-            let entry = catalogue.patch(index).expect("added above").entry.clone();
+        let patch = |patch: &Patch| {
+            let (index, entry) = (patch.index, patch.entry.clone());
             NewPatch { index, entry, signed_by: Vec::new() }
         };
-        synced.patches = new.into_iter().map(patch).collect();
-        synced.passed_over = catalogue.passed_over()[known..].to_vec();
+        synced.patches = catalogue.patches().map(patch).collect();
+        synced.passed_over = catalogue.passed_over().to_vec();
         Ok(())
     }
 
@@ -306,15 +317,14 @@ impl Fetch<'_> {
         if !self.source.download(path, &request, &mut file, told).await? {
             return Err(self.not_there(path));
         }
-        let remove = || fs::remove_file(&part).map_err(DistributionError::io("remove", &part));
         if let Err(error) = archive::check(&mut file, &part, entry) {
             // another try shall not go on from the wrong bytes
-            remove()?;
+            fs::remove_file(&part).map_err(DistributionError::io("remove", &part))?;
             return Err(error);
         }
-        sink.put_immutable_file(path, &mut file)?;
-        sink.sync()?;
-        remove()
+        // what it came in is removed in the end: until then the next run finds it whole
+        sink.put_immutable_link(path, &part)?;
+        Ok(())
     }
 
     async fn get(&self, path: &RepoPath, limit: usize) -> Result<Vec<u8>, DistributionError> {

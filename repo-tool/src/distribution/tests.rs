@@ -108,7 +108,7 @@ impl Lab {
             let addition = Addition { spec, ..Addition::default() };
             let progress = PackProgress { hashed: &|_| (), packed: &|_| () };
             let packed = collection.pack(&tree, &addition, now, progress).expect("packed");
-            collection.add(packed).expect("taken in");
+            collection.add(&[packed]).expect("taken in");
         }
         let mut session = collection.session(&unencrypted()).expect("a session");
         session.publish(&collection.drafts().expect("listed"), now).expect("published");

@@ -1,6 +1,8 @@
 //! The newest time seen of each signer of the collection's log: what keeps an older head from being
 //! taken for a newer one, also if the private copy is lost.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use countersign_format::authority::PointText;
@@ -8,7 +10,8 @@ use countersign_format::json;
 use countersign_format::key::PublicKey;
 use countersign_format::policy::{Counted, SignerTimes};
 use countersign_format::time::Timestamp;
-use countersign_store::durable::Access;
+use countersign_store::Sink;
+use countersign_store::durable::{Access, Temporary};
 use serde::{Deserialize, Serialize};
 
 use super::DistributionError;
@@ -37,11 +40,13 @@ pub(super) fn read(directory: &RoleDir) -> Result<SignerTimes, DistributionError
     times.signers.into_iter().map(parse).collect()
 }
 
-/// Keeps the times of the signatures that `counted`, where they are newer than those in `times`.
-pub(super) fn advance(
+/// Keeps the times of the signatures that `counted`, where they are newer than those in `times`,
+/// durably with the next files that `sink` shows.
+pub(super) fn put_along(
     directory: &RoleDir,
     mut times: SignerTimes,
     counted: &[Counted],
+    sink: &mut dyn Sink,
 ) -> Result<(), DistributionError> {
     let before = times.clone();
     for signature in counted {
@@ -55,5 +60,9 @@ pub(super) fn advance(
     }
     let signers = times.iter().map(|(key, time)| (PointText(*key.as_bytes()), *time)).collect();
     let bytes = json::print_line(TYPE, &Times { signers });
-    Ok(directory.write(Path::new(FILE), &bytes, Access::Private)?)
+    let path = directory.path().join(FILE);
+    let write = |file: &mut File| file.write_all(&bytes);
+    let file = Temporary::create(directory.path(), FILE.as_ref(), Access::Private, write)
+        .map_err(DistributionError::io("write", &path))?;
+    Ok(sink.put_along(file)?)
 }

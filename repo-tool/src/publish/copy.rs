@@ -174,15 +174,16 @@ impl Stage<'_> {
     }
 }
 
-/// Copies what a log gained between `old` and `new` entries from one directory to another, and
-/// makes its packs there. The work grows with what was gained, not with the log. What readers of
-/// the old head want stays.
+/// Stages in `to` what a log gained in `from` between `old` and `new` entries, and the packs of its
+/// bundles. The work grows with what was gained, not with the log. What readers of the old head
+/// want stays.
 pub fn copy_files(
     from: &dyn Sink,
     to: &mut dyn Sink,
     log: Log,
     (old, new): (u64, u64),
 ) -> Result<(), PublishError> {
+    let mut bundles = Vec::new();
     for level in 0..tile_levels(new) {
         let first = (old >> (TILE_HEIGHT * u32::from(level))) / WIDTH;
         let places = (first..).map(|index| (index, tile_width(new, level, index)));
@@ -197,12 +198,11 @@ pub fn copy_files(
                 let path = layout::bundle(log, index, width);
                 let bundle = Bundle::new(index, width, read(from, &path, MAX_BUNDLE)?);
                 to.put_immutable(&path, &bundle.bytes)?;
-                packs::add_single(to, log, &bundle)?;
+                bundles.push(bundle);
             }
         }
     }
-    to.sync()?;
-    packs::add_completed(to, log, old, new)
+    packs::add_singles(to, log, &bundles)
 }
 
 /// Remembers in `state` what the head of `new` entries superseded at `now`, once it is published.

@@ -40,6 +40,14 @@ pub enum PublishError {
         /// What is wrong, where it can be said.
         source: Option<JsonError>,
     },
+    /// The index of what is in a log could not be made.
+    #[error("cannot use the index {path}")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// The published checkpoint is no note.
     #[error("{path} is no note")]
     Note {

@@ -5,11 +5,10 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::{MAX_BUNDLE, TILE_WIDTH};
 use countersign_format::merkle::leaf_hash;
-use countersign_format::pack;
 use countersign_format::tile::{self, Edge, TILE_HEIGHT, Tile, TileError};
 use countersign_store::Sink;
 
-use super::{LEVEL, PublishError};
+use super::{FULL, PublishError};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
 
@@ -122,10 +121,8 @@ impl Bundle {
         layout::pack(log, 0, self.index, self.width)
     }
 
-    /// The pack of this bundle alone. Unlike all other files, its bytes depend on the compressor.
-    pub(super) fn pack(&self, log: Log) -> Result<Vec<u8>, PublishError> {
-        pack::compress(&self.bytes, LEVEL)
-            .map_err(|source| PublishError::Compress { path: self.pack_path(log), source })
+    pub(super) fn is_full(&self) -> bool {
+        self.width == FULL
     }
 }
 

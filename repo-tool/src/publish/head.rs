@@ -1,8 +1,8 @@
 //! The record of the newest head that was ever signed: what keeps a server from signing two trees
 //! of one size, also after a crash or from a restored backup.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use countersign_format::checkpoint::Checkpoint;
@@ -11,7 +11,8 @@ use countersign_format::json;
 use countersign_format::key::KeyName;
 use countersign_format::limits::MAX_CLOCK_AHEAD;
 use countersign_format::time::Timestamp;
-use countersign_store::durable::{self, Access};
+use countersign_store::Sink;
+use countersign_store::durable::{self, Access, Temporary};
 use serde::{Deserialize, Serialize};
 
 use super::{Assurances, PublishError};
@@ -107,6 +108,26 @@ impl HeadRecord {
     pub fn advance(&mut self, next: &SignedHead) -> Result<(), PublishError> {
         self.check(next)?;
         if self.newest.as_ref() == Some(next) { Ok(()) } else { self.write(next) }
+    }
+
+    /// As [`Self::advance`], durably with the next files that `sink` shows: before any checkpoint
+    /// that it writes.
+    pub fn put_along(
+        &mut self,
+        next: &SignedHead,
+        sink: &mut dyn Sink,
+    ) -> Result<(), PublishError> {
+        self.check(next)?;
+        if self.newest.as_ref() == Some(next) {
+            return Ok(());
+        }
+        let text = json::print_line(TYPE, next);
+        let write = |file: &mut File| file.write_all(&text);
+        let file = Temporary::create(&self.state, self.name.as_ref(), Access::Private, write);
+        let failed = |source| PublishError::State { action: "write", path: self.path(), source };
+        sink.put_along(file.map_err(failed)?)?;
+        self.newest = Some(next.clone());
+        Ok(())
     }
 
     /// Checks what [`Self::advance`] checks, without recording anything.

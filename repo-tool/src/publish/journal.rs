@@ -1,8 +1,8 @@
 //! The journal of a publication: exactly what is about to be appended, and the time it is signed
 //! at, so that a run after a crash signs the same bytes.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use countersign_format::checkpoint::Checkpoint;
@@ -11,7 +11,7 @@ use countersign_format::json;
 use countersign_format::key::KeyName;
 use countersign_format::tile;
 use countersign_format::time::Timestamp;
-use countersign_store::durable::{self, Access};
+use countersign_store::durable::{self, Access, Temporary};
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
@@ -37,6 +37,9 @@ struct Header {
     root: Hash32,
     time: Timestamp,
     entries: usize,
+    /// Whether the head that the entries lead to may have been signed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sealed: bool,
 }
 
 impl Batch {
@@ -50,21 +53,23 @@ impl Batch {
         (self.base.size..).zip(self.entries.iter().map(Vec::as_slice))
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self, sealed: bool) -> Vec<u8> {
         let Checkpoint { origin, size, root } = self.base.clone();
-        let header = Header { origin, size, root, time: self.time, entries: self.entries.len() };
+        let (time, entries) = (self.time, self.entries.len());
+        let header = Header { origin, size, root, time, entries, sealed };
         let mut bytes = json::print_line(TYPE, &header);
         self.entries.iter().for_each(|entry| tile::push_entry(&mut bytes, entry));
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// The entries, and whether their head may have been signed.
+    fn parse(bytes: &[u8]) -> Option<(Self, bool)> {
         let end = bytes.iter().position(|byte| *byte == b'\n')? + 1;
         let header: Header = json::parse_line(&bytes[..end], TYPE).ok()?;
         let entries = tile::parse_entries(&bytes[end..], header.entries).ok()?;
         let base = Checkpoint { origin: header.origin, size: header.size, root: header.root };
         let entries = entries.into_iter().map(<[u8]>::to_vec).collect();
-        Some(Self { base, time: header.time, entries })
+        Some((Self { base, time: header.time, entries }, header.sealed))
     }
 }
 
@@ -84,11 +89,12 @@ impl Journal {
         self.state.join(&self.name)
     }
 
-    pub(super) fn read(&self) -> Result<Option<Batch>, PublishError> {
+    /// What is pending, and whether its head may have been signed.
+    pub(super) fn read(&self) -> Result<Option<(Batch, bool)>, PublishError> {
         let path = self.path();
         match fs::read(&path) {
             Ok(bytes) => match Batch::parse(&bytes) {
-                Some(batch) => Ok(Some(batch)),
+                Some(found) => Ok(Some(found)),
                 None => Err(PublishError::StateDamaged { path, source: None }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -96,18 +102,33 @@ impl Journal {
         }
     }
 
+    /// Keeps what waits for signatures of others, durably.
     pub(super) fn write(&self, batch: &Batch) -> Result<(), PublishError> {
-        let bytes = batch.to_bytes();
+        let bytes = batch.to_bytes(false);
         durable::write_atomic(&self.state, self.name.as_ref(), &bytes, Access::Private)
-            .map_err(|source| PublishError::State { action: "write", path: self.path(), source })
+            .map_err(self.failed("write"))
     }
 
+    /// Writes what is about to be published, without its name: its bytes are to be made durable.
+    pub(super) fn prepare(&self, batch: &Batch) -> Result<Temporary, PublishError> {
+        let write = |file: &mut File| file.write_all(&batch.to_bytes(true));
+        Temporary::create(&self.state, self.name.as_ref(), Access::Private, write)
+            .map_err(self.failed("write"))
+    }
+
+    /// Gives what was prepared its name, durably.
+    pub(super) fn name(&self, prepared: Temporary) -> Result<(), PublishError> {
+        durable::name_all(vec![prepared]).map_err(self.failed("write"))
+    }
+
+    /// Removes it. That this is lost with the power does no harm: what is done is found done.
     pub(super) fn remove(&self) -> Result<(), PublishError> {
-        durable::remove(&self.state, self.name.as_ref()).map_err(|source| PublishError::State {
-            action: "remove",
-            path: self.path(),
-            source,
-        })
+        durable::unlink(&self.state, self.name.as_ref()).map(drop).map_err(self.failed("remove"))
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> PublishError {
+        let path = self.path();
+        move |source| PublishError::State { action, path, source }
     }
 }
 
@@ -130,7 +151,9 @@ mod tests {
             entries: vec![b"{\"type\":\"x\"}\n".to_vec(), b"\n\n".to_vec(), Vec::new()],
         };
         journal.write(&batch).expect("written");
-        assert_eq!(journal.read().expect("read"), Some(batch.clone()));
+        assert_eq!(journal.read().expect("read"), Some((batch.clone(), false)));
+        journal.name(journal.prepare(&batch).expect("written")).expect("named");
+        assert_eq!(journal.read().expect("read"), Some((batch.clone(), true)));
         assert_eq!(batch.indexed().map(|(index, _)| index).collect::<Vec<_>>(), [3, 4, 5]);
         journal.remove().expect("removed");
         assert_eq!(journal.read().expect("read"), None);

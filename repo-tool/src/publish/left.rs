@@ -64,7 +64,7 @@ pub fn begin_anew<E: From<PublishError>>(
     repeat: impl FnOnce(&[Vec<u8>], &[Vec<u8>]) -> Result<Vec<Vec<u8>>, E>,
 ) -> Result<Beginning, E> {
     let journal = Journal::new(state, format!("{log}-pending"));
-    let begun = journal.read()?.filter(|batch| batch.base.origin == *origin);
+    let begun = journal.read()?.map(|(batch, _)| batch).filter(|it| it.base.origin == *origin);
     let sink = DirectoryWriter::new(public);
     let head = read_head(&sink, log)?;
     let head = match (begun, head) {

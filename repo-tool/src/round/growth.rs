@@ -1,18 +1,15 @@
 //! The proof that a head's tree extends an earlier one, and with what: what lets the holder of a key
 //! on a machine without the log see what the head says, and sign that it does.
 
-use std::convert::Infallible;
-
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, DistributionEntry, IndexRange};
 use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
-use countersign_format::merkle::{Frontier, NodeReader, leaf_hash, prove_consistency};
-use countersign_format::tile::perfect_root;
+use countersign_format::merkle::{Frontier, leaf_hash, prove_consistency};
 use countersign_store::Sink;
 use serde::{Deserialize, Serialize};
 
-use crate::publish::{PublishError, read_entries};
+use crate::publish::{PublishError, TreeNodes, read_entries_from};
 
 /// An earlier tree, and the proof that the head's extends it (RFC 9162 §2.1.4).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -98,42 +95,62 @@ fn list(ranges: &[IndexRange]) -> String {
     ranges.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-struct Leaves(Vec<Hash32>);
-
-impl NodeReader for Leaves {
-    type Error = Infallible;
-
-    fn node(&mut self, level: u8, index: u64) -> Result<Hash32, Infallible> {
-        let place = |index: u64| usize::try_from(index << level).expect("leaves are in memory");
-        Ok(perfect_root(&self.0[place(index)..place(index + 1)]))
-    }
-}
-
-/// Proves that the log of `size` entries in `sink`, with `new` after them, extends its first
-/// `since` entries, which are no more than that.
+/// Proves that the log in `sink`, with `new` after its entries, extends its first `since` entries,
+/// of which there may be fewer. Reads hash tiles, and the entries behind those.
 pub fn grow(
     sink: &dyn Sink,
     log: Log,
-    size: u64,
     new: &[Vec<u8>],
     since: u64,
 ) -> Result<Growth, PublishError> {
-    let (mut leaves, mut entries) = (Vec::new(), Vec::new());
-    let mut take = |entry: &[u8]| {
-        if leaves.len() as u64 >= since {
-            entries.push(String::from_utf8_lossy(entry).into_owned());
+    let mut nodes = TreeNodes::open(sink, log, new)?;
+    let (held, total) = (nodes.held(), nodes.size());
+    let frontier = nodes.frontier_at(since.min(total))?;
+    let (size, root) = (frontier.size(), frontier.root());
+    let proof = prove_consistency(size, total, &mut nodes)?;
+    let mut entries = Vec::new();
+    let mut take = |entry: &[u8]| entries.push(String::from_utf8_lossy(entry).into_owned());
+    read_entries_from(sink, log, (size.min(held), held), |_, entry| take(entry))?;
+    let behind = usize::try_from(size.saturating_sub(held)).unwrap_or(usize::MAX);
+    new.iter().skip(behind).for_each(|entry| take(entry));
+    Ok(Growth { size, root, proof, frontier: frontier.roots().to_vec(), entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_fixtures::RepositoryBuilder;
+    use countersign_format::layout;
+    use countersign_format::merkle::verify_consistency;
+
+    use super::*;
+
+    #[test]
+    fn every_earlier_tree_is_proven_whatever_is_about_to_be_appended() {
+        let mut repository = RepositoryBuilder::new().build();
+        repository.collect_history(600);
+        repository.publish();
+        let note = repository.note(&layout::checkpoint(Log::Collection));
+        let Checkpoint { origin, size: held, .. } = Checkpoint::parse(note.text()).expect("a head");
+        let new: Vec<Vec<u8>> = (0..300).map(|it: u32| it.to_string().into_bytes()).collect();
+        for new in [&new[..0], &new[..1], &new[..]] {
+            let mut frontier = Frontier::empty();
+            let mut roots = vec![frontier.root()];
+            for entry in repository.collection.entries().iter().chain(new) {
+                frontier.push(leaf_hash(entry));
+                roots.push(frontier.root());
+            }
+            let total = held + new.len() as u64;
+            for since in [0, 1, 255, 256, 257, 512, 599, held, total, total + 5] {
+                let memory = repository.memory();
+                let grown = grow(&memory, Log::Collection, new, since).expect("proven");
+                let root = roots[usize::try_from(since.min(total)).expect("small")];
+                assert_eq!((grown.size, grown.root), (since.min(total), root), "{since}");
+                let newest =
+                    Checkpoint { size: total, root: frontier.root(), origin: origin.clone() };
+                assert!(grown.shows(&newest), "{since} of {total}");
+                verify_consistency(grown.size, &root, total, &frontier.root(), &grown.proof)
+                    .unwrap_or_else(|error| panic!("{since} of {total}: {error}"));
+            }
         }
-        leaves.push(leaf_hash(entry));
-    };
-    read_entries(sink, log, size, |_, entry| take(entry))?;
-    for entry in new {
-        take(entry);
     }
-    let mut frontier = Frontier::empty();
-    let old = usize::try_from(since).map_or(leaves.len(), |since| since.min(leaves.len()));
-    leaves[..old].iter().for_each(|leaf| frontier.push(*leaf));
-    let total = leaves.len() as u64;
-    let Ok(proof) = prove_consistency(old as u64, total, &mut Leaves(leaves));
-    let (size, root, frontier) = (frontier.size(), frontier.root(), frontier.roots().to_vec());
-    Ok(Growth { size, root, proof, frontier, entries })
 }

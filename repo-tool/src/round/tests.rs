@@ -105,7 +105,7 @@ fn head(size: u64, kind: u64) -> Checkpoint {
 
 fn growth(since: u64, size: u64, kind: u64) -> Growth {
     let entries: Vec<_> = (0..size).map(|number| entry(number, kind)).collect();
-    grow(&MemoryRepository::default(), Log::Collection, 0, &entries, since).expect("proven")
+    grow(&MemoryRepository::default(), Log::Collection, &entries, since).expect("proven")
 }
 
 #[test]

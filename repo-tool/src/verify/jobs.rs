@@ -102,7 +102,10 @@ fn width_of(count: u64) -> u16 {
     u16::try_from(count).expect("below 256")
 }
 
-/// Does all checks, as many at once as there are processors.
+/// Checks at once of what comes over a network: they wait for the server, not for a processor.
+const FETCHED_AT_ONCE: usize = 16;
+
+/// Does all checks: of files as many at once as there are processors.
 pub(super) async fn run(
     reader: &Arc<Reader>,
     judge: Judge,
@@ -111,7 +114,8 @@ pub(super) async fn run(
 ) -> Summary {
     let judge = Arc::new(judge);
     let task = progress.task("checking patches", Some(jobs.len() as u64), Unit::Items);
-    let at_once = available_parallelism().map_or(1, usize::from);
+    let processors = available_parallelism().map_or(1, usize::from);
+    let at_once = if reader.root().is_some() { processors } else { FETCHED_AT_ONCE };
     let mut waiting = VecDeque::from(jobs);
     let mut running = JoinSet::new();
     let mut summary = Summary::default();

@@ -4,8 +4,8 @@
 //! its own equivalent of each piece of work, checks that the result is right, and prints the tables of
 //! `docs/performance.md` with ratios, the machine and the versions. Peers that are not installed are
 //! named and left out. Options: `--sizes 1000,10000,100000` (entries), `--runs 5`, `--keep` (leave
-//! the data), and the names of tables (`update`, `list`, `install`, `verify`, `start`, `delta`; all unless
-//! named).
+//! the data), and the names of tables (`update`, `list`, `install`, `publish`, `mirror`, `verify`, `start`,
+//! `delta`; all unless named).
 //!
 //! A tree is never deleted just before another is extracted, since recently freed inodes slow down
 //! extraction on ext4 by a factor of ten: it is renamed aside and deleted at the end.
@@ -14,13 +14,16 @@
 
 mod apt;
 mod delta;
+mod grown;
 mod install;
 mod items;
 mod list;
 mod machine;
 mod measure;
+mod mirror;
 mod ours;
 mod pacman;
+mod publish;
 mod server;
 mod table;
 mod update;
@@ -49,6 +52,8 @@ const TABLES: &[(&str, Run)] = &[
     ("update", update::run),
     ("list", list::run),
     ("install", install::run),
+    ("publish", publish::run),
+    ("mirror", mirror::run),
     ("verify", verify::run),
     ("delta", delta::run),
 ];

@@ -9,12 +9,16 @@ use countersign_format::manifest::Owner;
 use countersign_format::name::{PatchName, PatchVersion, Platform, Requirement};
 use countersign_format::relpath::RelPath;
 use countersign_format::text::{AdvisoryId, Line};
+use countersign_format::time::Timestamp;
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report, Unit, bytes};
 use serde::Serialize;
 
 use super::PatchLine;
-use crate::collection::{Addition, Against, Collection, Draft, PackProgress, PatchSpec};
+use crate::collection::{
+    Addition, Against, Collection, CollectionError, Draft, PackProgress, Packed, PatchSpec,
+};
 use crate::commands::{lock, now};
+use crate::side_by_side::side_by_side;
 use crate::tree_scan;
 
 /// The file beside a tree that says what the flags say.
@@ -138,7 +142,7 @@ impl Report for Added {
 /// Takes each in and says what it is.
 pub fn run(arguments: &AddArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let collection = Collection::open(&arguments.directory)?;
-    let mut patches = Vec::new();
+    let mut additions = Vec::new();
     for source in &arguments.sources {
         let addition = Addition {
             spec: arguments.spec_of(source)?,
@@ -146,36 +150,47 @@ pub fn run(arguments: &AddArgs, output: &Output) -> Result<ExitStatus, Failure> 
             level: arguments.level,
             time: source_date_epoch()?,
         };
-        let (draft, deltas) = add(&collection, source, &addition, output)?;
-        let reference = draft.entry.archive;
-        patches.push(AddedPatch {
-            line: PatchLine::new(None, &draft.entry),
-            size: reference.size,
-            unpacked: reference.unpacked,
-            files: reference.files,
-            deltas,
-        });
+        additions.push((source.as_path(), addition));
     }
+    let now = now()?;
+    let packed = side_by_side(&additions, |(source, addition)| {
+        pack(&collection, source, addition, now, output)
+    });
+    let packed = packed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let _lock = lock(collection.directory(), output)?;
+    let drafts = collection.add(&packed)?;
+    let patches = drafts.iter().zip(&packed).map(|(draft, it)| AddedPatch::new(draft, it));
+    let patches = patches.collect();
     output.report(&Added { patches });
     Ok(ExitStatus::Done)
 }
 
-fn add(
+fn pack(
     collection: &Collection,
     source: &Path,
     addition: &Addition,
+    now: Timestamp,
     output: &Output,
-) -> Result<(Draft, u64), Failure> {
+) -> Result<Packed, CollectionError> {
     let label = source.display().to_string();
     // every file is read twice: to hash it, and to pack it
     let task = output.progress().task(&label, Some(2 * tree_scan::size(source)), Unit::Bytes);
     let advance = |bytes| task.advance(bytes);
     let progress = PackProgress { hashed: &advance, packed: &advance };
-    let packed = collection.pack(source, addition, now()?, progress)?;
-    drop(task);
-    let deltas = packed.deltas();
-    let _lock = lock(collection.directory(), output)?;
-    Ok((collection.add(packed)?, deltas))
+    collection.pack(source, addition, now, progress)
+}
+
+impl AddedPatch {
+    fn new(draft: &Draft, packed: &Packed) -> Self {
+        let reference = draft.entry.archive;
+        Self {
+            line: PatchLine::new(None, &draft.entry),
+            size: reference.size,
+            unpacked: reference.unpacked,
+            files: reference.files,
+            deltas: packed.deltas(),
+        }
+    }
 }
 
 impl AddArgs {

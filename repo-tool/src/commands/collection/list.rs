@@ -8,7 +8,8 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report, Table};
 use serde::Serialize;
 
 use super::PatchLine;
-use crate::collection::{Collection, Draft, Published};
+use crate::catalogue::Patch;
+use crate::collection::{Collection, Draft};
 
 /// What is listed.
 #[derive(Args, Debug)]
@@ -86,16 +87,9 @@ pub fn run(arguments: &ListArgs, output: &Output) -> Result<ExitStatus, Failure>
         tests: draft.entry.evidence.len(),
         failed: draft.failed().is_some(),
     };
-    let published = |patch: Published| PublishedLine {
-        line: PatchLine {
-            index: Some(patch.index),
-            name: patch.name,
-            version: patch.version,
-            base: patch.base,
-            platform: patch.platform,
-            sha256: patch.archive,
-        },
-        revoked: patch.revoked,
+    let published = |patch: Patch| PublishedLine {
+        line: PatchLine::new(Some(patch.index), &patch.entry),
+        revoked: patch.revoked_by,
     };
     let all = if arguments.published { Some(collection.published()?) } else { None };
     output.report(&Listed {

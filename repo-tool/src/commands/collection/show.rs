@@ -120,8 +120,8 @@ pub fn run(arguments: &ShowArgs, output: &Output) -> Result<ExitStatus, Failure>
     let selector = arguments.narrow.narrow(patch);
     let mut patches = Vec::new();
     for patch in collection.select_published(&selector)? {
-        let (entry, file) = collection.published_entry(&patch)?;
-        let (index, revoked) = (Some(patch.index), patch.revoked);
+        let (index, revoked) = (Some(patch.index), patch.revoked_by);
+        let (entry, file) = (patch.entry.clone(), collection.published_archive(&patch));
         patches.push(ShownPatch { index, revoked, failed: false, entry, file });
     }
     for draft in collection.drafts()?.into_iter().filter(|draft| draft.is_meant(&selector)) {

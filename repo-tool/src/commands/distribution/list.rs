@@ -9,7 +9,7 @@ use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, bytes};
 use serde::Serialize;
 
 use super::PatchReport;
-use crate::distribution::{Action, Decisions, Distribution, Patch, Standings, Terms};
+use crate::distribution::{Action, Decisions, Distribution, Patch, Standing, Terms};
 
 /// List the patches that are held, and what was decided about them
 #[derive(Args, Debug)]
@@ -62,13 +62,17 @@ pub(super) enum Details {
 }
 
 impl PatchState {
-    pub(super) fn new(patch: &Patch, standings: &Standings, decisions: &Decisions) -> Self {
-        let mut rings: BTreeSet<&RingName> =
-            standings.of_patch(patch.index).map(|(ring, _)| ring).collect();
+    pub(super) fn new(
+        patch: &Patch,
+        standings: &[(RingName, Standing)],
+        decisions: &Decisions,
+    ) -> Self {
+        let mut rings: BTreeSet<&RingName> = standings.iter().map(|(ring, _)| ring).collect();
         rings.extend(decisions.all().iter().map(|decision| &decision.ring));
         let mut states = Vec::new();
         for ring in rings {
-            let published = standings.of(patch.index, ring).map(|standing| &standing.action);
+            let published = standings.iter().find(|(of, _)| of == ring);
+            let published = published.map(|(_, standing)| &standing.action);
             let waiting = decisions.of(patch.index, ring);
             for (action, is_published) in [(published, true), (waiting, false)] {
                 states.extend(action.map(|action| RingState::new(ring, action, is_published)));
@@ -137,7 +141,11 @@ pub fn run(arguments: &ListArgs, output: &Output) -> Result<ExitStatus, Failure>
     let distribution = Distribution::open(&arguments.directory)?;
     let (catalogue, standings) = (distribution.catalogue()?, distribution.standings()?);
     let decisions = Decisions::read(distribution.directory())?;
-    let state = |patch| PatchState::new(patch, &standings, &decisions);
+    let state = |patch: &Patch| {
+        let of_patch = standings.of_patch(patch.index);
+        let of_patch: Vec<_> = of_patch.map(|(ring, it)| (ring.clone(), it.clone())).collect();
+        PatchState::new(patch, &of_patch, &decisions)
+    };
     let mut patches: Vec<_> = catalogue.patches().map(state).collect();
     if arguments.undecided {
         patches.retain(|state| state.rings.is_empty() && state.revoked.is_none());

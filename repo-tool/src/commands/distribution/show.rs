@@ -113,13 +113,13 @@ pub fn run(arguments: &ShowArgs, output: &Output) -> Result<ExitStatus, Failure>
         output.report(&StandingReport::new(None, distribution.signed_by(now()?)?));
         return Ok(ExitStatus::Done);
     };
-    let (catalogue, standings) = (distribution.catalogue()?, distribution.standings()?);
+    let mut held = distribution.held()?;
     let decisions = Decisions::read(distribution.directory())?;
     let mut patches = Vec::new();
-    for patch in catalogue.select(&arguments.narrow.narrow(patch))? {
+    for patch in held.select(&arguments.narrow.narrow(patch))? {
         let hash = &patch.entry.archive.sha256;
         patches.push(Shown {
-            state: PatchState::new(patch, &standings, &decisions),
+            state: PatchState::new(&patch, &held.standings(patch.index)?, &decisions),
             entry: patch.entry.clone(),
             archive: distribution.copy().join(layout::archive(hash)),
             note: distribution.copy().join(layout::patch_note(hash)),

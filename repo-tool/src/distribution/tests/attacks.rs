@@ -38,7 +38,8 @@ fn refused(lab: &Lab, exit: ExitStatus) -> DistributionError {
 fn newest(lab: &Lab) -> PatchEntry {
     let collection = Collection::open(&lab.path("repo/collection")).expect("opened");
     let found = collection.select_published(&selector("acme@1.1.0")).expect("found");
-    let note = lab.path("repo/collection/public").join(layout::patch_note(&found[0].archive));
+    let note =
+        lab.path("repo/collection/public").join(layout::patch_note(&found[0].entry.archive.sha256));
     let note = Note::parse(&fs::read(note).expect("read"), usize::MAX).expect("a note");
     PatchEntry::parse(note.text().as_bytes()).expect("an entry")
 }
@@ -81,7 +82,8 @@ fn a_note_of_another_entry() {
     let lab = lab();
     let public = lab.path("repo/collection/public");
     let first = Collection::open(&lab.path("repo/collection")).expect("opened");
-    let first = first.select_published(&selector("acme@1.0.0")).expect("found")[0].archive;
+    let first =
+        first.select_published(&selector("acme@1.0.0")).expect("found")[0].entry.archive.sha256;
     let second = layout::patch_note(&newest(&lab).archive.sha256);
     fs::copy(public.join(layout::patch_note(&first)), public.join(second)).expect("copied");
     refused(&lab, ExitStatus::Signature);

@@ -90,7 +90,10 @@ fn a_fetch_that_fails_anywhere_goes_on_with_the_next() {
 fn an_interrupted_download_goes_on_where_it_ended() {
     let lab = lab();
     let collection = Collection::open(&lab.path("repo/collection")).expect("opened");
-    let hash = collection.select_published(&selector("acme@1.1.0")).expect("found")[0].archive;
+    let hash = collection.select_published(&selector("acme@1.1.0")).expect("found")[0]
+        .entry
+        .archive
+        .sha256;
     let archive = fs::read(lab.path("repo/collection/public").join(layout::archive(&hash)));
     let archive = archive.expect("read");
     let part = lab.path("repo/distribution/incoming").join(format!("{hash}.part"));

@@ -110,7 +110,10 @@ fn a_revoked_patch_is_not_even_fetched() {
     lab.collect(&["1.0.0", "1.1.0"], at(1));
     lab.revoke("acme@1.0.0", at(2));
     let collection = Collection::open(&lab.path("repo/collection")).expect("opened");
-    let gone = collection.select_published(&selector("acme@1.0.0")).expect("found")[0].archive;
+    let gone = collection.select_published(&selector("acme@1.0.0")).expect("found")[0]
+        .entry
+        .archive
+        .sha256;
     let public = lab.path("repo/collection/public");
     fs::remove_file(public.join(layout::archive(&gone))).expect("removed");
     let synced = lab.sync(at(3)).expect("the rest is good");
