@@ -96,6 +96,11 @@ struct Servers<E> {
 impl<E: Explain> Servers<E> {
     /// `doing` says what could not be done.
     fn failure(doing: &str, failed: AllFailed<E>) -> Failure {
+        Self::failure_also(doing, failed, Vec::new())
+    }
+
+    /// The same with more lines to say.
+    fn failure_also(doing: &str, failed: AllFailed<E>, also: Vec<String>) -> Failure {
         let (exit, gravest) = worst(&failed);
         let hint = gravest.and_then(|error| error.hint().or_else(|| full_hint(error)));
         let at = failed.failures.iter().position(|(_, error)| error.exit() == exit);
@@ -108,6 +113,9 @@ impl<E: Explain> Servers<E> {
             } else {
                 text = format!("{text}\nnor from {server}: {}", one_line(&error));
             }
+        }
+        for line in also {
+            text = format!("{text}\n{line}");
         }
         Failure::new(exit, Self { text, gravest }).maybe_hint(hint)
     }

@@ -98,7 +98,14 @@ impl Updater<'_> {
         let attempt = Mutex::new(attempt);
         let with = async |server: &Arc<Source>| attempt.lock().await.with(server).await;
         let tried = mirrors.try_each(with).await;
-        let (mut updated, _) = tried.map_err(UpdateError::Servers)?;
+        let (mut updated, _) = match tried {
+            Ok(updated) => updated,
+            Err(failed) => {
+                // a note that is not good may be why nothing else was
+                let passed_over = attempt.into_inner().passed_over;
+                return Err(UpdateError::Servers { failed, passed_over });
+            }
+        };
         updated.authority.0 = before;
         updated.failed = mirrors.failures();
         updated.statistics = mirrors.statistics();

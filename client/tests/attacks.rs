@@ -76,7 +76,13 @@ fn a_note_that_one_party_did_not_sign_is_refused_by_name() {
             Note::new(note.text().to_owned(), vec![line])
         });
     });
-    refuses(&neither, &["the collection's signature is missing; the distribution main's"]);
+    refuses(
+        &neither,
+        &[
+            "the collection's signature is missing: none is by patches.example.org/collection (ID ",
+            "the distribution main's countersignature is missing: none is by",
+        ],
+    );
     let empty = attacked(&honest, |it| {
         it.edit(&path, |bytes| {
             let end = bytes.windows(2).rposition(|pair| pair == b"\n\n").expect("a note");

@@ -177,6 +177,7 @@ fn decide(note: &Note, requirements: &[Requirement<'_>]) -> Result<Vec<Counted>,
                 form: requirement.form.kind(),
                 needed: requirement.threshold,
                 found: u32::try_from(keys.len()).expect("at most MAX_SIGNATURE_LINES"),
+                unsigned: requirement.unsigned(&keys, &uncounted),
                 uncounted,
             });
         }
@@ -230,6 +231,21 @@ impl<'a> Requirement<'a> {
             name: line.name.clone(),
             id: line.id,
         })
+    }
+
+    /// The keys in use that have no line, each with its ID for this kind of line.
+    fn unsigned(
+        &self,
+        counted: &BTreeMap<&PublicKey, usize>,
+        uncounted: &[Uncounted],
+    ) -> Vec<(KeyName, KeyId)> {
+        let has_line = |candidate: &&Candidate<'_>| {
+            let is_theirs = |line: &Uncounted| self.claims(candidate, &line.name, line.id);
+            counted.contains_key(candidate.key) || uncounted.iter().any(is_theirs)
+        };
+        let active = self.candidates.iter().filter(|candidate| candidate.retired.is_none());
+        let id = |key: &Candidate<'_>| self.form.kind().key_id(key.name, key.key);
+        active.filter(|key| !has_line(key)).map(|key| (key.name.clone(), id(key))).collect()
     }
 
     fn claims(&self, candidate: &Candidate<'_>, name: &KeyName, id: KeyId) -> bool {

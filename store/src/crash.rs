@@ -7,7 +7,8 @@
 //! - `COUNTERSIGN_CRASH_LIST=FILE` appends the name of each point, step and done step that is
 //!   reached to FILE;
 //! - `COUNTERSIGN_CRASH_AT=NAME` or `NAME:N` kills the process with SIGKILL when that place is
-//!   reached for the first or Nth time;
+//!   reached for the first or Nth time; with `COUNTERSIGN_CRASH_WITH=stop` or `abort` it gets SIGSTOP
+//!   or SIGABRT there instead, so that a test can look at the process or at what it leaves behind;
 //! - `COUNTERSIGN_FAIL_AT=NAME` or `NAME:N` lets the step fail, with the error number of
 //!   `COUNTERSIGN_FAIL_WITH` (5, EIO, unless given), and with `COUNTERSIGN_FAIL_DONE=1` only after
 //!   it was done.
@@ -136,6 +137,7 @@ mod injected {
     struct Plan {
         list: Option<OsString>,
         crash: Option<(String, u32)>,
+        signal: Signal,
         fail: Option<(String, u32)>,
         errno: i32,
         done: bool,
@@ -152,6 +154,11 @@ mod injected {
         PLAN.get_or_init(|| Plan {
             list: env::var_os("COUNTERSIGN_CRASH_LIST"),
             crash: place("COUNTERSIGN_CRASH_AT"),
+            signal: match env::var("COUNTERSIGN_CRASH_WITH").as_deref() {
+                Ok("stop") => Signal::STOP,
+                Ok("abort") => Signal::ABORT,
+                _ => Signal::KILL,
+            },
             fail: place("COUNTERSIGN_FAIL_AT"),
             errno: env::var("COUNTERSIGN_FAIL_WITH")
                 .ok()
@@ -183,7 +190,7 @@ mod injected {
             written.expect("COUNTERSIGN_CRASH_LIST names a file that can be written");
         }
         if plan.crash.as_ref().is_some_and(|(at, nth)| *at == shown && *nth == count) {
-            kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+            kill_process(getpid(), plan.signal).expect("a process may kill itself");
         }
     }
 

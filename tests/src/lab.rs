@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use countersign_fixtures::{Repository, RepositoryBuilder};
 use countersign_format::time::Timestamp;
@@ -121,9 +120,12 @@ impl Lab {
 
 /// Fixtures that are published at the present moment, as the programs under test know no other.
 pub fn present() -> RepositoryBuilder {
-    let since =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
     // a minute ago, so that a test can publish again without a signature of the future
-    let moment = Timestamp::from_seconds(since.as_secs() - 60).expect("a moment of this century");
+    let moment = Timestamp::from_seconds(now().seconds() - 60).expect("a moment of this century");
     RepositoryBuilder::new().now(moment)
+}
+
+/// What the clock says.
+pub fn now() -> Timestamp {
+    countersign_store::clock::now().expect("a clock after 1970")
 }

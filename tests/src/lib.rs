@@ -2,7 +2,7 @@
 //!
 //! In scope: finding and running the real programs, a laboratory with all parties of a repository,
 //! a web server in the background, a proxy that counts bytes, tokens, payload trees, and comparing what
-//! lies on disk. Out of scope: anything that a unit test of a crate can say better.
+//! lies on disk, and looking there for secrets. Out of scope: anything that a unit test of a crate can say better.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod lab;
 pub mod programs;
 pub mod proxy;
 pub mod run;
+pub mod secrets;
 pub mod softhsm;
 pub mod tree;
 
@@ -21,4 +22,5 @@ pub use lab::Lab;
 pub use programs::{Program, Programs};
 pub use proxy::Proxy;
 pub use run::{Outcome, Run};
+pub use secrets::Secrets;
 pub use softhsm::SoftHsm;

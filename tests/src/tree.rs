@@ -139,6 +139,12 @@ fn attributes(path: &Path) -> String {
     text
 }
 
+/// The files below `root`, in order, but for the paths in `without` and what is below them.
+pub fn files_below(root: &Path, without: &[&str]) -> Vec<PathBuf> {
+    let found = snapshot(root, without).into_iter();
+    found.filter(|(_, what)| what.starts_with("file")).map(|(path, _)| path).collect()
+}
+
 /// Copies a tree with its modes and links.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign_fixtures::{PatchSpec, Payload, Repository};
-use countersign_tests::crash::{at_every_point, points_in_order, side_by_side};
+use countersign_tests::crash::{at_every_point, covers, kill, points_in_order, side_by_side};
 use countersign_tests::lab::{RECORDS, present};
 use countersign_tests::run::Run;
 use countersign_tests::tree::{Snapshot, snapshot};
@@ -122,8 +122,7 @@ fn killed_anywhere(lab: &Lab, command: &str) -> usize {
     side_by_side(&points, |at, point| {
         let what = format!("{command} killed at {point}");
         let machine = Machine::copy(lab, "endpoint", &format!("machine-{at}"));
-        let killed = machine.run(command).env("COUNTERSIGN_CRASH_AT", point.to_string()).outcome();
-        assert_eq!(killed.code, None, "it was not killed: {what}\n{killed}");
+        kill(machine.run(command), point);
         let (recovered, is_said) = machine.recovered(&what);
         assert_eq!(recovered, if at < ends { before.clone() } else { after.clone() }, "{what}");
         assert_eq!(is_said, (begins..ends).contains(&at), "{what}: whether recovery is said");
@@ -158,6 +157,7 @@ fn install_upgrade_rollback_and_remove_are_all_or_nothing() {
         total += killed_anywhere(&lab, command);
     }
     println!("killed at {total} points in all, just before and just after each step");
+    covers("crash_endpoint::install_upgrade_rollback_and_remove");
 }
 
 /// Recovery that is killed is recovered from, and so is the undoing of a transaction that failed.
@@ -185,9 +185,7 @@ fn killed_while_putting_things_back_the_next_command_goes_on() {
         side_by_side(&points, |at, point| {
             let what = format!("{command} killed at {point} while it puts things back");
             let machine = Machine::copy(&lab, template, &format!("machine-{at}"));
-            let run = machine.run(command).env(variable.0, variable.1);
-            let killed = run.env("COUNTERSIGN_CRASH_AT", point.to_string()).outcome();
-            assert_eq!(killed.code, None, "{what}\n{killed}");
+            kill(machine.run(command).env(variable.0, variable.1), point);
             assert_eq!(machine.recovered(&what).0, old, "{what}");
             machine.run("upgrade").done();
             machine.remove();
@@ -195,6 +193,7 @@ fn killed_while_putting_things_back_the_next_command_goes_on() {
         println!("{command}: killed at {} points while it puts things back", points.len());
         assert!(points.len() > 10, "{points:?}");
     }
+    covers("crash_endpoint::while_it_puts_things_back");
 }
 
 #[test]
@@ -225,4 +224,5 @@ fn an_update_holds_the_old_index_or_the_new_one() {
         assert_eq!(rerun, after, "update killed at {point} and run again");
     }
     println!("update: killed at {points} points");
+    covers("crash_endpoint::update");
 }

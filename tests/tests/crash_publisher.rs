@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use countersign_tests::Lab;
-use countersign_tests::crash::at_every_point;
+use countersign_tests::crash::{at_every_point, covers};
 use countersign_tests::tree::snapshot;
 
 /// What a public directory holds, but for what follows from the moment of signing.
@@ -79,4 +79,5 @@ fn publishing_is_completed_by_the_next_run() {
         let sync = format!("mirror sync {} mirror --authority authority.note", server.url());
         killed_anywhere(&lab, "mirror", "mirror", &sync);
     }
+    covers("crash_publisher");
 }

@@ -1,7 +1,7 @@
 //! Errors of enrolling, updating, and of what is trusted.
 
 use countersign_format::policy::{Layer, PolicyError, Refusal, UncountedReason, Verdict};
-use countersign_store::authority::AuthorityError;
+use countersign_store::authority::{AuthorityError, PassedOver};
 use countersign_store::error::SetupError;
 use countersign_store::follow::FollowError;
 use countersign_store::{Cause, GetError, SecretError};
@@ -10,7 +10,7 @@ use patchctl::enroll::EnrollError;
 use patchctl::trust::TrustError;
 use patchctl::update::{AttemptError, UpdateError};
 
-use super::{Explain, Servers, io_exit, privilege_hint, worst};
+use super::{Explain, Servers, io_exit, one_line, privilege_hint, worst};
 
 impl Explain for PolicyError {
     fn exit(&self) -> ExitStatus {
@@ -207,21 +207,27 @@ impl Explain for UpdateError {
     fn exit(&self) -> ExitStatus {
         match self {
             Self::Trust(error) => error.exit(),
-            Self::Servers(failed) => worst(failed).0,
+            Self::Servers { failed, .. } => worst(failed).0,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Trust(error) => error.hint(),
-            Self::Servers(failed) => worst(failed).1.and_then(Explain::hint),
+            Self::Servers { failed, .. } => worst(failed).1.and_then(Explain::hint),
         }
     }
 
     fn explain(self) -> Failure {
         match self {
             Self::Trust(error) => error.explain(),
-            Self::Servers(failed) => Servers::failure("cannot update", failed),
+            Self::Servers { failed, passed_over } => {
+                let line = |PassedOver { version, why }: &PassedOver| {
+                    format!("authority/{version} is passed over: {}", one_line(why))
+                };
+                let also = passed_over.iter().map(line).collect();
+                Servers::failure_also("cannot update", failed, also)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
-use countersign_store::authority::AuthorityError;
+use countersign_store::authority::{AuthorityError, PassedOver};
 use countersign_store::follow::FollowError;
 use countersign_store::{AllFailed, Failover, GetError};
 
@@ -22,8 +22,13 @@ pub enum UpdateError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// No server served what verifies.
-    #[error(transparent)]
-    Servers(AllFailed<AttemptError>),
+    #[error("{failed}")]
+    Servers {
+        /// Each server, and why it would not do.
+        failed: AllFailed<AttemptError>,
+        /// Versions of the authority note that could not be accepted from the last that was asked.
+        passed_over: Vec<PassedOver>,
+    },
 }
 
 /// Why one server would not do.

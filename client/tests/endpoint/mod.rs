@@ -153,7 +153,7 @@ impl Endpoint {
 #[track_caller]
 pub fn only_failure(refused: Result<Updated, UpdateError>) -> AttemptError {
     match refused {
-        Err(UpdateError::Servers(mut failed)) => {
+        Err(UpdateError::Servers { mut failed, .. }) => {
             assert_eq!(failed.failures.len(), 1, "{failed}");
             failed.failures.pop().expect("one").1
         }

@@ -120,6 +120,9 @@ pub enum Refusal {
     },
 }
 
+/// Most keys that a message names.
+const MAX_NAMED: usize = 5;
+
 /// What a requirement lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortfall {
@@ -131,6 +134,8 @@ pub struct Shortfall {
     pub needed: u32,
     /// How many counted.
     pub found: u32,
+    /// The keys in use that have no line there, each with its ID for this kind of line.
+    pub unsigned: Vec<(KeyName, KeyId)>,
     /// Lines that verified and did not count.
     pub uncounted: Vec<Uncounted>,
 }
@@ -238,18 +243,26 @@ fn join(shortfalls: &[Shortfall]) -> String {
 
 impl fmt::Display for Shortfall {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { role, form, needed, found, uncounted } = self;
+        let Self { role, form, needed, found, unsigned, uncounted } = self;
         let form = form_name(*form);
         match (needed, found, uncounted.as_slice()) {
             (1, 0, []) => write!(formatter, "the {role}'s {form} is missing"),
             (1, 0, _) => write!(formatter, "the {role}'s {form} does not count"),
             _ => write!(formatter, "{found} of {needed} {form}s of the {role} count"),
         }?;
-        for (index, line) in uncounted.iter().enumerate() {
-            let separator = if index == 0 { ": " } else { ", " };
-            write!(formatter, "{separator}{} (ID {}) {}", line.name, line.id, line.reason)?;
+        let lines = uncounted.iter();
+        let mut reasons: Vec<_> =
+            lines.map(|line| format!("{} (ID {}) {}", line.name, line.id, line.reason)).collect();
+        if !unsigned.is_empty() {
+            let name = |(name, id): &(KeyName, KeyId)| format!("{name} (ID {id})");
+            let names: Vec<_> = unsigned.iter().take(MAX_NAMED).map(name).collect();
+            let more = if unsigned.len() > MAX_NAMED { " or others" } else { "" };
+            reasons.push(format!("none is by {}{more}", names.join(" or ")));
         }
-        Ok(())
+        match reasons.as_slice() {
+            [] => Ok(()),
+            reasons => write!(formatter, ": {}", reasons.join(", ")),
+        }
     }
 }
 

@@ -63,6 +63,13 @@ fn words(error: &PolicyError) -> String {
     format!("{error}: {}", error.refusal)
 }
 
+/// A message without the key IDs that it names.
+fn without_ids(message: &str) -> String {
+    let mut parts = message.split(" (ID ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or(part, |(_, rest)| rest))
+}
+
 /// `line` with one bit of its signature turned.
 fn broken(mut line: SignatureLine) -> SignatureLine {
     *line.body.last_mut().expect("a signature") ^= 1;

@@ -24,6 +24,7 @@ use crate::key_store::{NewPassphraseArgs, Passphrases};
 use crate::lab;
 use crate::patch_selector::PatchSelector;
 
+mod anew;
 mod attacks;
 mod faults;
 mod flow;
