@@ -5,6 +5,7 @@ use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
 use crate::authority::{Authority, LogChange, NoteChange};
+use crate::publish::PublishError;
 
 /// Gives a log a new origin, in the next version of the authority.
 fn new_origin(lab: &Lab, log: Log, now: Timestamp) {
@@ -142,7 +143,8 @@ fn what_stood_is_decided_again_once_and_wherever_it_fails() {
         let (result, step) = with_failure(failure, || lab.distribution().decide_again());
         let Some(step) = step else { break };
         assert!(result.is_err(), "{step}");
-        assert_eq!(words(&lab).len(), 3, "{step}: all of it or nothing");
+        // what was written before the failure waits already
+        assert!([0, 3].contains(&words(&lab).len()), "{step}: all of it or nothing");
         lab.publish(at(11)).expect("published");
         assert_eq!(lab.view(at(12)).released, after.released, "{step}");
     }
