@@ -57,8 +57,6 @@ pub const COVERED: &[(&str, &[&str])] = &[
     (
         "crash_publisher",
         &[
-            "distribution.collection-checkpoint",
-            "distribution.collection-files",
             "distribution.collection-head",
             "distribution.marked",
             "distribution.patches",
@@ -68,12 +66,13 @@ pub const COVERED: &[(&str, &[&str])] = &[
             "mirror.staged",
             "publish.checkpoint",
             "publish.cleaned",
-            "publish.files",
+            "publish.flushed",
             "publish.finished",
             "publish.head",
             "publish.journal",
             "publish.marked",
             "publish.patches",
+            "publish.sealed",
             "publish.staged",
             "sync.checkpoint",
             "sync.entries",

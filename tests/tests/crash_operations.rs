@@ -176,7 +176,7 @@ fn a_publication_is_given_up_whole() {
     let lab = laboratory();
     collect_next(&lab, "2.0.0");
     let publish = || lab.patchrepo("collection publish repo/collection");
-    kill(publish(), &Point { name: "publish.files".into(), count: 1 });
+    kill(publish(), &Point { name: "publish.staged".into(), count: 1 });
     let public = lab.path("repo/collection/public");
     let discard = || lab.patchrepo("collection discard repo/collection --round");
     let killed = at_every_point(&lab, "repo/collection", discard, |point| {
