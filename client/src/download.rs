@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use countersign_format::hash::{Hash32, Hasher};
+use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, RepoPath};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::policy::{PatchContext, PatchNote, PolicyError, Verified, verify_patch};
@@ -16,18 +16,18 @@ use countersign_store::{
 };
 
 use crate::catalogue::{KnownSource, Offer};
+use crate::object;
 use crate::report::{Event, Reporter};
 use crate::trust::TrustError;
 
 mod cache;
 mod clear;
+mod follow;
 mod join;
 
 pub use clear::{cached, clear};
+use follow::Follower;
 use join::join_all;
-
-/// Bytes hashed at a time.
-const CHUNK: usize = 128 * 1024;
 
 /// A patch that is on this machine: its note carries both signatures, its archive is open.
 #[derive(Debug)]
@@ -279,7 +279,12 @@ impl Downloader<'_> {
         let held = file.metadata().map_err(failed("look at"))?.len();
         let request = Download { size: reference.size };
         for was_begun in [held > 0, false] {
-            match server.download(&path, &request, &mut file, tell).await {
+            let mut follower = Follower::new(&file).map_err(failed("open"))?;
+            let progress = |done| {
+                follower.go_on(done);
+                tell(done);
+            };
+            match server.download(&path, &request, &mut file, progress).await {
                 Ok(true) => {}
                 Ok(false) => {
                     return Err(ObtainError::Missing { server: server.name().to_owned(), path });
@@ -290,8 +295,7 @@ impl Downloader<'_> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let sound = is_sound(&mut file, &reference.sha256, reference.size);
-            if sound.map_err(failed("read"))? {
+            if follower.matches(&reference.sha256, reference.size).map_err(failed("read"))? {
                 cache::complete(self.cache, &path).map_err(failed("name"))?;
                 return Ok(file);
             }
@@ -342,24 +346,9 @@ fn is_sound(file: &mut File, sha256: &Hash32, size: u64) -> io::Result<bool> {
         return Ok(false);
     }
     file.rewind()?;
-    let (found, hash) = hash(file)?;
+    let (found, hash) = object::hash(file)?;
     file.rewind()?;
     Ok(found == size && hash == *sha256)
-}
-
-/// The size and the hash of what is left of a file.
-pub fn hash(file: &mut File) -> io::Result<(u64, Hash32)> {
-    let (mut hasher, mut size) = (Hasher::new(), 0);
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok((size, hasher.finish())),
-            read => {
-                hasher.update(&chunk[..read]);
-                size += read as u64;
-            }
-        }
-    }
 }
 
 impl Failover for ObtainError {

@@ -98,12 +98,31 @@ pub(crate) struct Beginning<'a> {
     pub rolled_back_to: Option<i64>,
 }
 
-/// Opens a transaction that stages. Its number is durable before anything is written to disk, so
-/// that what a crash leaves can be found.
+/// Opens a transaction that stages. Its number is durable before anything of it is on disk: that is
+/// once the first working area is noted, in one commit with it. `tidied` are finished transactions
+/// of which nothing is left in working areas but backups.
 pub(crate) fn open(
     connection: &Connection,
     beginning: &Beginning<'_>,
+    tidied: &[i64],
 ) -> Result<i64, DatabaseError> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let opened = insert(connection, beginning, tidied);
+    if opened.is_err() {
+        // the error that counts is the first
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    opened
+}
+
+fn insert(
+    connection: &Connection,
+    beginning: &Beginning<'_>,
+    tidied: &[i64],
+) -> Result<i64, DatabaseError> {
+    for txn in tidied {
+        cleaned(connection, *txn)?;
+    }
     connection.execute(
         "INSERT INTO txn (command, started, state, action, allow_stale, rolled_back_to)
          VALUES (?1, ?2, 'staging', ?3, ?4, ?5)",
@@ -118,6 +137,14 @@ pub(crate) fn open(
     Ok(connection.last_insert_rowid())
 }
 
+/// Makes a transaction durable that was just opened.
+pub(crate) fn settle(connection: &Connection) -> Result<(), DatabaseError> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("COMMIT")?;
+    }
+    Ok(())
+}
+
 /// Notes a working area before it is made.
 pub(crate) fn add_area(
     connection: &Connection,
@@ -129,7 +156,7 @@ pub(crate) fn add_area(
         "INSERT INTO txn_area (txn, area, path) VALUES (?1, ?2, ?3)",
         params![txn, db::count(area), path.as_str()],
     )?;
-    Ok(())
+    settle(connection)
 }
 
 /// The working areas of a transaction.
@@ -267,6 +294,10 @@ pub(crate) fn failed(connection: &Connection, txn: i64, error: &str) -> Result<(
 
 /// Forgets a transaction that never got beyond staging.
 pub(crate) fn discard(connection: &Connection, txn: i64) -> Result<(), DatabaseError> {
+    if !connection.is_autocommit() {
+        // it never became durable
+        return Ok(connection.execute_batch("ROLLBACK")?);
+    }
     connection.execute("DELETE FROM txn WHERE id = ?1 AND state = 'staging'", [txn])?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! System calls: `statx`, `openat` with `O_NOFOLLOW`, `readlinkat`, `mkdirat`,
 //! `symlinkat`, `fchown`, `fchmod`, `fgetxattr`, `fsetxattr`, `unlinkat`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -159,6 +160,15 @@ fn statx_fields() -> StatxFlags {
     StatxFlags::BASIC_STATS | StatxFlags::MNT_ID
 }
 
+impl Stamp {
+    /// Whether an object has been neither written to nor exchanged for another since this was its
+    /// stamp. That its status changed, as a rename changes it, does not matter.
+    pub fn is_same_content(&self, other: &Self) -> bool {
+        let content = |stamp: &Self| (stamp.inode, stamp.size, stamp.modified);
+        content(self) == content(other)
+    }
+}
+
 impl Found {
     /// Whether this and another object of the same file system are one under two names.
     pub fn is_same_object(&self, other: &Self) -> bool {
@@ -232,28 +242,40 @@ pub fn open_directory(directory: impl AsFd, name: impl Arg) -> io::Result<OwnedF
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
 }
 
-/// Size and SHA-256 of what is left to read.
-pub fn hash(file: &mut File) -> io::Result<(u64, Hash32)> {
-    let mut hasher = Hasher::new();
-    let mut size = 0;
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok((size, hasher.finish())),
-            Ok(length) => {
-                hasher.update(&chunk[..length]);
-                size += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+thread_local! {
+    /// What files are read through: made once a thread, since making it costs more than hashing a
+    /// small file.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
 }
 
-/// Makes a new regular file, closed to everyone else until its metadata is set.
-pub fn create_file(directory: impl AsFd, name: impl Arg) -> io::Result<File> {
+/// Size and SHA-256 of what is left to read.
+pub fn hash(file: &mut File) -> io::Result<(u64, Hash32)> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut hasher = Hasher::new();
+        let mut size = 0;
+        loop {
+            match file.read(buffer) {
+                Ok(0) => return Ok((size, hasher.finish())),
+                Ok(length) => {
+                    hasher.update(&buffer[..length]);
+                    size += length as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    })
+}
+
+/// The mode of a file that nobody else may read or write.
+pub const OWNER_ONLY: u32 = 0o600;
+
+/// Makes a new regular file to be written to. It has as much of `mode` as the process's mask lets
+/// it have, without set-id bits, and its owner can always write to it by what is returned.
+pub fn create_file(directory: impl AsFd, name: impl Arg, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?))
+    let mode = Mode::from_raw_mode(mode & 0o777);
+    Ok(File::from(rustix::fs::openat(directory, name, flags, mode)?))
 }
 
 /// Sets owner (none: leave it) and then mode, in this order because a new owner clears set-id.
@@ -317,7 +339,7 @@ fn copy_below(from: At<'_>, to: At<'_>, keep_owner: bool, depth: usize) -> io::R
 
 fn copy_file(from: At<'_>, to: At<'_>, owner: Option<(u32, u32)>, mode: u32) -> io::Result<()> {
     let mut source = open_file(from.0, from.1)?;
-    let mut target = create_file(to.0, to.1)?;
+    let mut target = create_file(to.0, to.1, OWNER_ONLY)?;
     io::copy(&mut source, &mut target)?;
     set_owner(&target, owner)?;
     copy_xattrs(&source, &target)?;

@@ -5,30 +5,40 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Most threads that read files: more only make a disk seek.
 const MAX_THREADS: usize = 4;
 
-/// `work` on every item, the results in the items' order.
-pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Items that a thread takes at a time: neighbours, so that they share what `begin` made for them.
+const BATCH: usize = 16;
+
+/// `work` on every item, the results in the items' order. Each thread has a value of its own from
+/// `begin`, such as the directory that it has open.
+pub(crate) fn map<T: Sync, R: Send, C>(
+    items: &[T],
+    begin: impl Fn() -> C + Sync,
+    work: impl Fn(&mut C, &T) -> R + Sync,
+) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let next = AtomicUsize::new(0);
     let run = || {
-        let mut done = Vec::new();
+        let (mut own, mut done) = (begin(), Vec::new());
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at) else { return done };
-            done.push((at, work(item)));
+            let first = next.fetch_add(BATCH, Ordering::Relaxed);
+            let Some(batch) = items.get(first..items.len().min(first + BATCH)) else { return done };
+            if batch.is_empty() {
+                return done;
+            }
+            done.push((first, batch.iter().map(|item| work(&mut own, item)).collect::<Vec<R>>()));
         }
     };
-    let mut all: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(items.len())).map(|_| scope.spawn(run)).collect();
-        let mut done = run();
+    let mut all = std::thread::scope(|scope| {
+        let others = threads.min(items.len().div_ceil(BATCH));
+        let others: Vec<_> = (1..others).map(|_| scope.spawn(run)).collect();
+        let mut all = run();
         for other in others {
-            done.extend(other.join().expect("the work does not panic"));
+            all.extend(other.join().expect("the work does not panic"));
         }
-        for (at, result) in done {
-            all[at] = Some(result);
-        }
+        all
     });
-    all.into_iter().map(|result| result.expect("every item was worked on")).collect()
+    all.sort_unstable_by_key(|(first, _)| *first);
+    all.into_iter().flat_map(|(_, results)| results).collect()
 }
 
 #[cfg(test)]
@@ -36,8 +46,8 @@ mod tests {
     #[test]
     fn keeps_the_order() {
         let items: Vec<u32> = (0..1000).collect();
-        let doubled = super::map(&items, |item| item * 2);
+        let doubled = super::map(&items, || (), |(), item| item * 2);
         assert_eq!(doubled, items.iter().map(|item| item * 2).collect::<Vec<_>>());
-        assert!(super::map(&[] as &[u32], |item| *item).is_empty());
+        assert!(super::map(&[] as &[u32], || (), |(), item| *item).is_empty());
     }
 }

@@ -20,8 +20,10 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use crate::object::{self, Found, Identity, Kind};
 use crate::owner::Owners;
 
+mod parents;
 mod resolve;
 
+pub use parents::Parents;
 pub use resolve::{Becomes, MAX_LINKS, Resolved, Resolver};
 
 /// A directory beneath the root: none is the root itself.
@@ -112,6 +114,15 @@ impl DirPath {
     /// The directory as a path; none for the root.
     pub fn as_path(&self) -> Option<&RelPath> {
         self.0.as_ref()
+    }
+
+    /// Whether `path` lies directly in this directory.
+    pub fn holds(&self, path: &RelPath) -> bool {
+        match (&self.0, path.as_str().rsplit_once('/')) {
+            (None, above) => above.is_none(),
+            (Some(directory), Some((above, _))) => directory.as_str() == above,
+            (Some(_), None) => false,
+        }
     }
 
     /// The directory above; none for the root.

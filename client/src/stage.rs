@@ -20,10 +20,12 @@ use crate::owner::{OwnerError, Owners};
 use crate::root::{DirPath, Root, RootError, io_error};
 
 mod clean;
+mod early;
 mod write;
 
 pub use clean::{Backups, clean};
-pub use write::{give_away, make_staged_directory, make_staged_link, write_file};
+use early::EarlyFlush;
+pub use write::{StagedWriter, give_away, make_staged_directory, make_staged_link};
 
 /// The directory at the root of each mount.
 pub const AREA: &str = ".patchctl";
@@ -112,6 +114,7 @@ pub struct Area {
     directory: OwnedFd,
     staging: OwnedFd,
     backup: OwnedFd,
+    early: EarlyFlush,
 }
 
 impl Area {
@@ -121,21 +124,27 @@ impl Area {
         let top = root.open_directory(at)?;
         let path = area_path(at);
         let failed = |source| StageError::from(io_error("make working area", &path, source));
-        let directory = make_directory(&top, AREA).map_err(failed)?;
+        let mut made = Vec::new();
+        let directory = make_directory(&top, AREA, &mut made).map_err(failed)?;
         must_be_closed(root, &directory, &path)?;
         let is_shared = lock(&directory, &path, known)?;
         let number = txn.to_string();
-        let part = |name: &str| {
-            let kind = make_directory(&directory, name)?;
+        let mut part = |name: &str| {
+            let kind = make_directory(&directory, name, &mut made)?;
             if !is_shared {
                 set_aside(&kind, &number)?;
             }
-            make_directory(&kind, &number)
+            make_directory(&kind, &number, &mut made)
         };
         let staging = part("staging").map_err(failed)?;
         let backup = part("backup").map_err(failed)?;
+        // all are made first: a file system then mostly has one thing to write, not five
+        let flush = |parent: &OwnedFd| Ok(rustix::fs::fsync(parent)?);
+        made.iter()
+            .try_for_each(|parent| step("transaction.area", || flush(parent)))
+            .map_err(failed)?;
         let mount = object::look_at(&top).map_err(failed)?.mount;
-        Ok(Self { at: at.clone(), mount, directory, staging, backup })
+        Ok(Self { at: at.clone(), mount, directory, staging, backup, early: EarlyFlush::default() })
     }
 
     /// Opens an area that must be there.
@@ -154,7 +163,7 @@ impl Area {
         let (staging, backup) = (part("staging").map_err(gone)?, part("backup").map_err(gone)?);
         let mount =
             object::look_at(&top).map_err(|source| io_error("look at", &path, source))?.mount;
-        Ok(Self { at: at.clone(), mount, directory, staging, backup })
+        Ok(Self { at: at.clone(), mount, directory, staging, backup, early: EarlyFlush::default() })
     }
 
     /// The root of the area's mount.
@@ -292,6 +301,21 @@ impl<'r> Areas<'r> {
         self.list.iter()
     }
 
+    /// Takes note of a file that was staged, and may begin to flush its file system early.
+    pub fn has_grown(&mut self, area: usize, bytes: u64) {
+        let Area { early, directory, .. } = &mut self.list[area];
+        if early.has_grown(bytes) {
+            early.begin(directory);
+        }
+    }
+
+    /// Begins to flush the file systems, ahead of the flush that counts.
+    pub fn begin_flush(&mut self) {
+        for Area { early, directory, .. } in &mut self.list {
+            early.begin(directory);
+        }
+    }
+
     /// A slot that is not used yet.
     pub fn slot(&mut self) -> u64 {
         self.next += 1;
@@ -309,13 +333,18 @@ pub fn area_path(at: &DirPath) -> String {
     at.join(AREA).map_or_else(|_| AREA.to_owned(), |path| path.to_string())
 }
 
-/// Makes a directory closed to others unless it is there, and makes its name durable.
-fn make_directory(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    step("transaction.area", || match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) => Ok(rustix::fs::fsync(parent)?),
-        Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
-    })?;
+/// Makes a directory closed to others unless it is there. Where it is new, its parent is added to
+/// `made`: it is to be flushed, for the name to be durable.
+fn make_directory(parent: &OwnedFd, name: &str, made: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+    let is_new =
+        step("transaction.area", || match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST) => Ok(false),
+            Err(error) => Err(error.into()),
+        })?;
+    if is_new {
+        made.push(parent.try_clone()?);
+    }
     object::open_directory(parent, name)
 }
 

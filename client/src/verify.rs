@@ -10,7 +10,7 @@ use crate::db::{Database, DatabaseError};
 use crate::object::{Identity, Kind};
 use crate::parallel;
 use crate::report::{Event, Reporter};
-use crate::root::{Root, RootError};
+use crate::root::{Parents, Root, RootError};
 use crate::stage::Ownership;
 
 /// How a path differs from its manifest.
@@ -237,13 +237,18 @@ pub(crate) fn compare(
 ) -> Vec<Vec<Deviation>> {
     let total = files.len();
     reporter.report(&Event::Verifying { done: 0, total });
-    let all = parallel::map(files, |file| compare_one(root, file, owners));
+    let begin = || Parents::new(root);
+    let all = parallel::map(files, begin, |parents, file| compare_one(parents, file, owners));
     reporter.report(&Event::Verifying { done: total, total });
     all
 }
 
-fn compare_one(root: &Root, file: &InstalledFile, owners: &Ownership) -> Vec<Deviation> {
-    match root.identify(&file.resolved) {
+fn compare_one(
+    parents: &mut Parents<'_>,
+    file: &InstalledFile,
+    owners: &Ownership,
+) -> Vec<Deviation> {
+    match parents.identify(&file.resolved) {
         Ok(found) => deviations(&file.entry.kind, found.as_ref(), owners),
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);

@@ -82,7 +82,7 @@ fn inspect_archive(path: &Path, mut file: File) -> Result<Inspected, Failure> {
     let failed =
         |error: io::Error| Failure::new(io_exit(&error), format!("{}: {error}", path.display()));
     file.rewind().map_err(failed)?;
-    let (size, sha256) = patchctl::download::hash(&mut file).map_err(failed)?;
+    let (size, sha256) = patchctl::object::hash(&mut file).map_err(failed)?;
     Ok(Inspected::archive(&manifest, size, &sha256))
 }
 

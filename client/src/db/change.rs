@@ -1,7 +1,11 @@
 //! What transactions changed, as rollbacks need it.
 
+use std::collections::HashSet;
+
+use countersign_format::manifest::FileEntry;
 use countersign_format::name::{PatchName, PatchVersion};
-use rusqlite::{Connection, params};
+use countersign_format::relpath::RelPath;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::history::{LinkRecord, Notice};
 use super::installed::{Installed, InstalledFile, InstalledHook, parse_hook};
@@ -87,9 +91,9 @@ pub(crate) fn put_link(
     Ok(())
 }
 
-/// Which side of a change a file is on.
+/// Which side of a change files are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+enum Side {
     Old,
     New,
 }
@@ -103,30 +107,71 @@ impl Side {
     }
 }
 
-pub(crate) fn put_file(
+/// Writes down which files of a component a transaction changed, in order of paths: those that it
+/// takes away or changes as they were, and of those that it brings or changes the paths.
+pub(crate) fn put_files(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+    old: &[&InstalledFile],
+    new: &[&InstalledFile],
+) -> Result<(), DatabaseError> {
+    let mut statement = connection
+        .prepare_cached("INSERT INTO txn_files (txn, name, side, files) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut put = |side: Side, files: String| {
+        statement.execute(params![id, name.as_str(), side.as_str(), files])
+    };
+    if !old.is_empty() {
+        let files: Vec<_> = old.iter().map(|file| (&file.resolved, &file.entry)).collect();
+        put(Side::Old, to_json(&files))?;
+    }
+    if !new.is_empty() {
+        let paths: Vec<_> = new.iter().map(|file| &file.entry.path).collect();
+        put(Side::New, to_json(&paths))?;
+    }
+    Ok(())
+}
+
+fn files_of(
     connection: &Connection,
     id: i64,
     name: &PatchName,
     side: Side,
-    file: &InstalledFile,
-) -> Result<(), DatabaseError> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO txn_file (txn, name, path, side, resolved, entry)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    statement.execute(params![
-        id,
-        name.as_str(),
-        file.entry.path.as_str(),
-        side.as_str(),
-        file.resolved.as_str(),
-        to_json(&file.entry),
-    ])?;
-    Ok(())
+) -> Result<Option<String>, DatabaseError> {
+    let mut statement = connection
+        .prepare_cached("SELECT files FROM txn_files WHERE txn = ?1 AND name = ?2 AND side = ?3")?;
+    let row = statement.query_row(params![id, name.as_str(), side.as_str()], |row| row.get(0));
+    Ok(row.optional()?)
 }
 
-/// The files of a component that a transaction changed, as they were on one side of it.
-pub(crate) fn changed_files(
+/// The files of a component that a transaction took away or changed, as they were before.
+pub(crate) fn old_files(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+) -> Result<Vec<InstalledFile>, DatabaseError> {
+    let Some(files) = files_of(connection, id, name, Side::Old)? else {
+        return earlier_files(connection, id, name, Side::Old);
+    };
+    let files: Vec<(RelPath, FileEntry)> = parse_json("txn_files.files", &files)?;
+    Ok(files.into_iter().map(|(resolved, entry)| InstalledFile { entry, resolved }).collect())
+}
+
+/// The paths of the files of a component that a transaction brought or changed.
+pub(crate) fn new_paths(
+    connection: &Connection,
+    id: i64,
+    name: &PatchName,
+) -> Result<HashSet<RelPath>, DatabaseError> {
+    let Some(files) = files_of(connection, id, name, Side::New)? else {
+        let files = earlier_files(connection, id, name, Side::New)?;
+        return Ok(files.into_iter().map(|file| file.entry.path).collect());
+    };
+    parse_json("txn_files.files", &files)
+}
+
+/// As transactions wrote it down before schema 7: one row a file.
+fn earlier_files(
     connection: &Connection,
     id: i64,
     name: &PatchName,

@@ -103,7 +103,9 @@ impl Database {
     /// The components that have something at a path, given as manifests have it or resolved.
     pub fn owners_of(&self, path: &RelPath) -> Result<Vec<PatchName>, DatabaseError> {
         let mut statement = self.connection().prepare_cached(
-            "SELECT DISTINCT name FROM installed_file WHERE path = ?1 OR resolved = ?1 ORDER BY name",
+            "SELECT name FROM installed_file WHERE resolved = ?1
+             UNION SELECT name FROM installed_file WHERE path = ?1 AND path <> resolved
+             ORDER BY name",
         )?;
         let rows = statement.query_map([path.as_str()], |row| row.get::<_, String>(0))?;
         rows.map(|name| parse("installed_file.name", &name?)).collect()

@@ -3,7 +3,7 @@
 //! content below `tests/schema/`; the test there says how it is made.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS, LINES];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS, LINES, FILES];
 
 /// The first schema that has patches as lines.
 pub(super) const LINES_SINCE: usize = 6;
@@ -279,3 +279,7 @@ const SIGNERS: &str = include_str!("signers.sql");
 /// Patches as lines of text, many to a value, and what finds them: `patch_lines`, `patch_key`, and
 /// the view `patch` in the place of a table. The records of `patch_key` are made by the program.
 const LINES: &str = include_str!("lines.sql");
+
+/// Files take fewer rows and indexes: a file is found by its component and by where it really is, and
+/// what a transaction changed is one row a component and side.
+const FILES: &str = include_str!("files.sql");

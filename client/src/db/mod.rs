@@ -241,6 +241,16 @@ impl Database {
         Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
+    /// Starts a transaction that only reads: many reads in one cost no locks of their own, and see the
+    /// same state. Dropped, it is over. None where a transaction is under way anyhow.
+    pub fn read(&self) -> Result<Option<Transaction<'_>>, DatabaseError> {
+        if !self.connection.is_autocommit() {
+            return Ok(None);
+        }
+        let behavior = TransactionBehavior::Deferred;
+        Ok(Some(Transaction::new_unchecked(&self.connection, behavior)?))
+    }
+
     /// Bounds what the database may grow to, or takes the bound away. Past it nothing more can be
     /// written, so it is not for transactions that install or undo.
     pub(crate) fn bound(&self, most: Option<u64>) -> Result<(), DatabaseError> {

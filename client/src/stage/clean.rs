@@ -34,11 +34,7 @@ pub fn clean<'a>(
         must_be_closed(root, &directory, &area_path(at))?;
         let failed = |source| io_error("clean", &area_path(at), source);
         let number = txn.to_string();
-        step("transaction.clean", || {
-            let Ok(parent) = object::open_directory(&directory, "staging") else { return Ok(()) };
-            object::remove_all(&parent, &number)
-        })
-        .map_err(failed)?;
+        clean_staging(&directory, &number).map_err(failed)?;
         if backups != Backups::Stay {
             step("transaction.clean", || {
                 let Ok(parent) = object::open_directory(&directory, "backup") else {
@@ -50,6 +46,15 @@ pub fn clean<'a>(
         }
     }
     Ok(())
+}
+
+/// Nothing is done where nothing is left: a finished transaction is looked at more than once.
+fn clean_staging(area: &OwnedFd, number: &str) -> io::Result<()> {
+    let Ok(parent) = object::open_directory(area, "staging") else { return Ok(()) };
+    if object::look(&parent, number)?.is_none() {
+        return Ok(());
+    }
+    step("transaction.clean", || object::remove_all(&parent, number))
 }
 
 fn clean_backups(parent: &OwnedFd, number: &str, backups: Backups) -> io::Result<()> {

@@ -1,40 +1,55 @@
 //! Writes what is to be put in place into staging.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 
 use countersign_format::manifest::{FileKind, FileMeta, LinkTarget};
 use countersign_store::crash::step;
 use rustix::fs::{Mode, XattrFlags};
 
 use super::{Area, name};
-use crate::object;
+use crate::object::{self, Found};
 
-/// Bytes written at a time.
-const CHUNK: usize = 128 * 1024;
-
-/// Writes a regular file into staging: content, owner, mode and extended attributes.
-pub fn write_file(
-    area: &Area,
-    slot: u64,
-    meta: &FileMeta,
+/// A regular file that is being written into staging.
+#[derive(Debug)]
+pub struct StagedWriter<'m> {
+    file: File,
+    meta: &'m FileMeta,
     owner: Option<(u32, u32)>,
-    content: &mut impl Read,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<()> {
-    let mut file = step("transaction.stage", || object::create_file(area.staging(), &*name(slot)))?;
-    let mut chunk = vec![0; CHUNK.min(usize::try_from(meta.size).unwrap_or(CHUNK).max(1))];
-    loop {
-        let length = match content.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        step("transaction.write", || file.write_all(&chunk[..length]))?;
-        progress(length as u64);
+}
+
+impl<'m> StagedWriter<'m> {
+    /// Makes the file, empty. Nobody else gets into the working area, so it may have its mode from
+    /// the start, unless that keeps its extended attributes from being set.
+    pub fn create(
+        area: &Area,
+        slot: u64,
+        meta: &'m FileMeta,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<Self> {
+        let is_plain = meta.xattrs.is_empty();
+        let mode = if is_plain { meta.mode.bits() } else { object::OWNER_ONLY };
+        let file =
+            step("transaction.stage", || object::create_file(area.staging(), &*name(slot), mode))?;
+        Ok(Self { file, meta, owner })
     }
-    finish_file(&file, meta, owner)
+
+    /// Writes the next bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        step("transaction.write", || self.file.write_all(bytes))
+    }
+
+    /// Sets owner, extended attributes and mode where they are not yet what they are to be, and
+    /// returns what the file is.
+    pub fn finish(self) -> io::Result<Found> {
+        let found = object::look_at(&self.file)?;
+        let is_owner = self.owner.is_none_or(|owner| owner == (found.uid, found.gid));
+        if is_owner && found.mode == self.meta.mode.bits() && self.meta.xattrs.is_empty() {
+            return Ok(found);
+        }
+        finish_file(&self.file, self.meta, self.owner)?;
+        object::look_at(&self.file)
+    }
 }
 
 /// The mode comes last: a user without privilege cannot set attributes of a read-only file. The

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use countersign_format::relpath::RelPath;
 use countersign_store::crash::{crash_point, step};
 use rustix::fs::{AtFlags, RenameFlags};
 
@@ -19,7 +18,7 @@ use crate::hooks::HookKind;
 use crate::journal::{self, Operation, Step};
 use crate::object::{self, Identity};
 use crate::report::{Event, Reporter};
-use crate::root::{DirPath, Root, RootError};
+use crate::root::Parents;
 use crate::stage::{self, Backups};
 
 impl Prepared<'_> {
@@ -37,9 +36,7 @@ impl Prepared<'_> {
         }
         crash_point("transaction.committed");
         // committed: what cannot be cleaned now is cleaned at the next start
-        if self.areas.clean(Backups::Stay).is_ok() {
-            let _ = journal::cleaned(self.connection(), transaction);
-        }
+        let _ = self.areas.clean(Backups::Stay);
         let freed = retain(self.database, self.root, self.context.retention, self.now()).ok();
         Ok(Outcome {
             transaction,
@@ -88,6 +85,7 @@ impl Prepared<'_> {
         crash_point("transaction.backed-up");
         let skipped = self.place_all(reporter)?;
         crash_point("transaction.placed");
+        self.areas.begin_flush();
         self.run_hooks(&[HookKind::PostInstall], reporter)?;
         self.run_hooks(&[HookKind::Check], reporter)?;
         crash_point("transaction.checked");
@@ -126,13 +124,13 @@ impl Prepared<'_> {
     /// since linking one name of a file changes the status of all its names.
     fn check_unchanged(&self) -> Result<(), Failure> {
         let mut parents = Parents::new(self.root);
-        for (work, stamp) in self.steps.iter().zip(&self.stamps) {
+        for (work, stamps) in self.steps.iter().zip(&self.stamps) {
             if work.old.is_none() || work.operation == Operation::Metadata {
                 continue;
             }
             let found = object::look(parents.of(&work.path)?, work.path.file_name());
             let found = found.map_err(failed("look at", work))?.map(|found| found.stamp);
-            if found != *stamp {
+            if found != stamps.found {
                 return Err(Failure::Interference(work.path.to_string()));
             }
         }
@@ -344,30 +342,5 @@ fn link_or_copy(
             }
             backup
         }
-    }
-}
-
-/// The last opened parent directory: steps come in order of paths, so most share it.
-struct Parents<'r> {
-    root: &'r Root,
-    last: Option<(DirPath, OwnedFd)>,
-}
-
-impl<'r> Parents<'r> {
-    fn new(root: &'r Root) -> Self {
-        Self { root, last: None }
-    }
-
-    fn of(&mut self, path: &RelPath) -> Result<&OwnedFd, RootError> {
-        let directory = DirPath::of(path);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != directory) {
-            let open = self.root.open_directory(&directory)?;
-            self.last = Some((directory, open));
-        }
-        Ok(&self.last.as_ref().expect("it was just set").1)
-    }
-
-    fn forget(&mut self) {
-        self.last = None;
     }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use countersign_format::manifest::FileKind;
 use countersign_format::relpath::RelPath;
 use countersign_store::crash::crash_point;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Failure;
 use super::{Component, Prepared};
-use crate::db::change::{Side, put_file, put_notice, put_old_hooks};
+use crate::db::change::{put_files, put_notice, put_old_hooks};
 use crate::db::installed::{self, InstalledFile};
 use crate::db::signers::put_signers;
 use crate::db::{DatabaseError, change};
@@ -42,7 +41,7 @@ impl Prepared<'_> {
             drop_old(&database, transaction, component)?;
         }
         for component in components {
-            put_new(&database, transaction, component)?;
+            put_new(&database, component)?;
             for link in &component.links {
                 put_signers(&database, &link.archive, &link.signers)?;
             }
@@ -87,23 +86,13 @@ fn state(connection: &Connection, transaction: i64) -> Result<Option<String>, Da
 }
 
 /// What differs between two sets of files: of the first, then of the second.
-fn difference<'f>(
-    files: &'f [InstalledFile],
-    others: &[InstalledFile],
-) -> impl Iterator<Item = &'f InstalledFile> {
-    let others: HashMap<&RelPath, (FileKind, RelPath)> = others
+fn difference<'f>(files: &'f [InstalledFile], others: &[InstalledFile]) -> Vec<&'f InstalledFile> {
+    let others: HashMap<&RelPath, &InstalledFile> =
+        others.iter().map(|file| (&file.entry.path, file)).collect();
+    files
         .iter()
-        .map(|file| (&file.entry.path, (file.entry.kind.clone(), file.resolved.clone())))
-        .collect();
-    let same: Vec<bool> = files
-        .iter()
-        .map(|file| {
-            others.get(&file.entry.path).is_some_and(|(kind, resolved)| {
-                *kind == file.entry.kind && *resolved == file.resolved
-            })
-        })
-        .collect();
-    files.iter().zip(same).filter(|(_, same)| !same).map(|(file, _)| file)
+        .filter(|file| others.get(&file.entry.path).is_none_or(|other| other != file))
+        .collect()
 }
 
 fn drop_old(
@@ -113,25 +102,22 @@ fn drop_old(
 ) -> Result<(), DatabaseError> {
     let name = &component.name;
     put_old_hooks(database, transaction, name, &component.old_hooks)?;
-    for file in difference(&component.old_files, &component.new_files) {
-        put_file(database, transaction, name, Side::Old, file)?;
+    let old = difference(&component.old_files, &component.new_files);
+    let new = difference(&component.new_files, &component.old_files);
+    put_files(database, transaction, name, &old, &new)?;
+    for file in old {
         installed::delete_file(database, name, &file.entry.path)?;
     }
     Ok(())
 }
 
-fn put_new(
-    database: &Connection,
-    transaction: i64,
-    component: &Component,
-) -> Result<(), DatabaseError> {
+fn put_new(database: &Connection, component: &Component) -> Result<(), DatabaseError> {
     let name = &component.name;
     match &component.becomes {
         Some(becomes) => installed::put(database, becomes)?,
         None => installed::delete(database, name)?,
     }
     for file in difference(&component.new_files, &component.old_files) {
-        put_file(database, transaction, name, Side::New, file)?;
         installed::put_file(database, name, file)?;
     }
     if component.becomes.is_some() {

@@ -123,7 +123,7 @@ impl Looker<'_> {
             Decision::Leave => {}
             Decision::Refuse(obstacle) => refusals.push(refusal(&goal, &facts, obstacle, None)),
             decision => {
-                let Seen { found, stamp } = seen;
+                let Seen { found, stamp, .. } = seen;
                 let aside = facts.changed;
                 decisions.decided.push(Decided { goal, decision, found, stamp, aside });
             }
@@ -142,7 +142,7 @@ impl Looker<'_> {
             if decisions.decided.iter().any(|decided| decided.goal.path == at) {
                 continue;
             }
-            let Seen { found, stamp } = look_at(self.root, &at)?;
+            let Seen { found, stamp, .. } = look_at(self.root, &at)?;
             let is_it = |kind: &&FileKind| {
                 let expected = Expected::Entry((*kind).clone());
                 found.as_ref().is_some_and(|found| expected.matches(found, self.ownership))

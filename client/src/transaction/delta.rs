@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use countersign_format::delta::DeltaReader;
@@ -16,7 +17,7 @@ use countersign_format::tree::Tree;
 use super::unpack::StagedFile;
 use crate::object;
 use crate::root::{Resolver, Root, RootError};
-use crate::stage::{self, Areas};
+use crate::stage::{self, Area, Areas};
 
 /// Why what a patch has changes to is not there as it was when they were made. A full patch of the
 /// same version needs none of it.
@@ -44,6 +45,9 @@ pub enum BaseError {
         /// Why.
         source: io::Error,
     },
+    /// What earlier patches of the chain brought cannot be looked for.
+    #[error("cannot open what was staged")]
+    Staging(#[source] io::Error),
     /// A file cannot be reached.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -55,6 +59,8 @@ pub(super) struct BaseFiles<'b> {
     bases: Bases,
     /// What earlier archives of the chain brought: it counts for more than what is installed.
     staged: &'b BTreeMap<RelPath, StagedFile>,
+    /// The staging directory of each working area, where there is anything to be looked for.
+    staging: Vec<OwnedFd>,
 }
 
 /// A file that is as it was when changes to it were made.
@@ -70,9 +76,15 @@ impl<'b> BaseFiles<'b> {
         manifest: &Manifest,
         before: &Tree,
         staged: &'b BTreeMap<RelPath, StagedFile>,
-    ) -> Result<Self, BasesError> {
-        let bases = manifest.deltas.as_ref().map(|deltas| deltas.bases(before)).transpose()?;
-        Ok(Self { bases: bases.unwrap_or_default(), staged })
+        areas: &Areas<'_>,
+    ) -> Result<Self, BaseError> {
+        let Some(deltas) = &manifest.deltas else {
+            return Ok(Self { bases: Bases::default(), staged, staging: Vec::new() });
+        };
+        let own = |area: &Area| area.staging().try_clone_to_owned();
+        let staging =
+            areas.iter().map(own).collect::<Result<_, _>>().map_err(BaseError::Staging)?;
+        Ok(Self { bases: deltas.bases(before)?, staged, staging })
     }
 
     /// Opens what `delta` is changes to, and reads it to its end to see that it is that. What is done
@@ -81,15 +93,13 @@ impl<'b> BaseFiles<'b> {
         &self,
         delta: &Delta,
         entry: &FileEntry,
-        areas: &Areas<'_>,
         (root, walker): (&Root, &mut Resolver<'_>),
     ) -> Result<BaseFile, BaseError> {
         let path = delta.base(&entry.path);
         let expected = self.bases.get(path).ok_or_else(|| BasesError::NotThere(path.clone()))?;
         let not_there = |source| BaseError::NotThere { path: path.clone(), source };
-        let mut file = if let Some(StagedFile { area, slot }) = self.staged.get(path) {
-            let staging = areas.get(*area).staging();
-            object::open_file(staging, &*stage::name(*slot)).map_err(not_there)?
+        let mut file = if let Some(StagedFile { area, slot, .. }) = self.staged.get(path) {
+            object::open_file(&self.staging[*area], &*stage::name(*slot)).map_err(not_there)?
         } else {
             let resolved = walker.resolve(path)?.path;
             let parent = root.open_parent(&resolved)?;

@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use crate::db::history::Notice;
 use crate::object::{self, Identity, Kind, Stamp};
 use crate::parallel;
-use crate::root::{DirPath, Root, RootError, io_error};
+use crate::root::{DirPath, Parents, Root, RootError, io_error};
 use crate::stage::Ownership;
 
 /// Most objects looked through in a directory that is to become a file.
@@ -88,7 +88,7 @@ pub(super) fn decide_all(
                     swapped.push(goal.path.clone());
                 }
                 let aside = facts.changed && facts.found != Some(Kind::Directory);
-                let Seen { found, stamp } = seen;
+                let Seen { found, stamp, .. } = seen;
                 decisions.decided.push(Decided { goal, decision, found, stamp, aside });
             }
         }
@@ -116,17 +116,25 @@ fn going(goals: &BTreeMap<RelPath, Goal>) -> HashSet<RelPath> {
 pub(super) struct Seen {
     pub found: Option<Identity>,
     pub stamp: Option<Stamp>,
+    mount: Option<u64>,
 }
 
 fn look_at_all(root: &Root, goals: &[Goal]) -> Result<Vec<Seen>, RootError> {
-    parallel::map(goals, |goal| look_at(root, &goal.path)).into_iter().collect()
+    let begin = || Parents::new(root);
+    let look = |parents: &mut Parents<'_>, goal: &Goal| look_in(parents, &goal.path);
+    parallel::map(goals, begin, look).into_iter().collect()
 }
 
 pub(super) fn look_at(root: &Root, path: &RelPath) -> Result<Seen, RootError> {
+    look_in(&mut Parents::new(root), path)
+}
+
+fn look_in(parents: &mut Parents<'_>, path: &RelPath) -> Result<Seen, RootError> {
     // the stamp is taken before the content is read, so a change in between shows
-    let stamp = root.look(path)?.map(|found| found.stamp);
-    let found = if stamp.is_some() { root.identify(path)? } else { None };
-    Ok(Seen { found, stamp })
+    let there = parents.look(path)?;
+    let found = if there.is_some() { parents.identify(path)? } else { None };
+    let (stamp, mount) = (there.map(|there| there.stamp), there.map(|there| there.mount));
+    Ok(Seen { found, stamp, mount })
 }
 
 /// How a change goes about what is there.
@@ -168,7 +176,7 @@ impl Looker<'_> {
             same_shipped: goal.same_shipped,
             disposable: goal.disposable,
             only_ours: foreign.is_none(),
-            mount_point: found.is_some() && self.is_mount_point(&goal.path)?,
+            mount_point: self.is_mount_point(&goal.path, seen.mount)?,
         };
         Ok((facts, foreign))
     }
@@ -194,7 +202,9 @@ impl Looker<'_> {
         }
     }
 
-    fn is_mount_point(&mut self, path: &RelPath) -> Result<bool, RootError> {
+    /// Whether what is on `mount`, at a path, is on another one than the directory around it.
+    fn is_mount_point(&mut self, path: &RelPath, mount: Option<u64>) -> Result<bool, RootError> {
+        let Some(there) = mount else { return Ok(false) };
         let parent = DirPath::of(path);
         let mount = if let Some(mount) = self.mounts.get(&parent) {
             *mount
@@ -203,7 +213,7 @@ impl Looker<'_> {
             self.mounts.insert(parent, mount);
             mount
         };
-        Ok(self.root.look(path)?.is_some_and(|found| found.mount != mount))
+        Ok(there != mount)
     }
 
     /// Something below a directory that does not go with the plan.

@@ -118,6 +118,7 @@ pub(super) fn install_goals(
     root: &Root,
     plan: &mut [Unpacked],
 ) -> Result<Goals, PrepareError> {
+    let _reading = database.read()?;
     let old = old_objects(plan);
     let kinds = old.iter().map(|(path, was)| (path.clone(), verify::expected_kind(was))).collect();
     let trees: Vec<_> = plan.iter().map(|unpacked| &unpacked.tree).collect();

@@ -156,7 +156,7 @@ impl HookRunner<'_, '_> {
         let area = self.areas.get(area);
         step("transaction.hook-program", || {
             object::remove_all(area.staging(), &name)?;
-            let mut file = object::create_file(area.staging(), &*name)?;
+            let mut file = object::create_file(area.staging(), &*name, object::OWNER_ONLY)?;
             file.write_all(call.content)?;
             object::set_metadata(&file, None, 0o700)
         })

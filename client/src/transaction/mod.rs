@@ -33,10 +33,12 @@ mod mend;
 mod owners;
 mod place;
 mod prepare;
+mod read_ahead;
 mod recover;
 mod refusal;
 mod retention;
 mod rollback;
+mod stager;
 mod steps;
 mod undo;
 mod unpack;
@@ -139,7 +141,7 @@ pub struct Prepared<'a> {
     ownership: Ownership,
     components: Vec<Component>,
     steps: Vec<Step>,
-    stamps: Vec<Option<crate::object::Stamp>>,
+    stamps: Vec<steps::Stamps>,
     notices: Vec<Notice>,
     watched: Vec<place::Watched>,
     awaited: Vec<owners::Awaited>,

@@ -8,12 +8,12 @@ use countersign_format::tree::Tree;
 use super::config::ConfigPolicy;
 use super::facts::{Manner, decide_all};
 use super::goal::{Goals, install_goals};
+use super::recover::tidy;
 use super::unpack::{Unpacked, Unpacker};
 use super::{Component, Context, PlannedPatch, PrepareError, Prepared, installed_component, place};
 use crate::db::Database;
 use crate::hooks::{Action, HookEnvironment, HookKind};
 use crate::journal::{self, Beginning};
-use crate::object::Stamp;
 use crate::report::Reporter;
 use crate::root::Root;
 use crate::stage::{Areas, Ownership};
@@ -108,7 +108,9 @@ impl<'a> Prepared<'a> {
             allow_stale: context.allow_stale,
             rolled_back_to,
         };
-        let transaction = journal::open(database.connection(), &beginning)?;
+        // what cannot be tidied up now stays for the next start
+        let tidied = tidy(database, root).unwrap_or_default();
+        let transaction = journal::open(database.connection(), &beginning, &tidied)?;
         let mut prepared = Self {
             database,
             root,
@@ -124,7 +126,8 @@ impl<'a> Prepared<'a> {
             awaited: Vec::new(),
             manner: Manner::default(),
         };
-        match prepared.fill(make) {
+        let filled = prepared.fill(make);
+        match filled.and_then(|()| Ok(journal::settle(prepared.connection())?)) {
             Ok(()) => Ok(prepared),
             Err(error) => {
                 // the error that counts is the first; what is left is cleaned at the next start
@@ -142,8 +145,7 @@ impl<'a> Prepared<'a> {
         self.components = components;
         self.check_hooks()?;
         let decisions = decide_all(self.root, goals, &self.ownership, self.manner)?;
-        let stamps: Vec<Option<Stamp>> = self.stage(decisions)?;
-        self.stamps = stamps;
+        self.stage(decisions)?;
         self.watched = place::watch(self.root, &self.components, &self.steps)?;
         countersign_store::crash::crash_point("transaction.staged");
         Ok(())
@@ -165,7 +167,8 @@ impl<'a> Prepared<'a> {
 }
 
 impl Component {
-    fn runs_hooks(&self) -> bool {
+    /// Whether hooks of it run in the transaction.
+    pub(super) fn runs_hooks(&self) -> bool {
         let removes = self.becomes.is_none() && !self.lets_go;
         self.links.iter().any(|link| link.hooks.iter().any(|hook| hook.kind != HookKind::PreRemove))
             || (removes && self.old_hooks.iter().any(|hook| hook.kind == HookKind::PreRemove))

@@ -47,16 +47,29 @@ pub fn recover(
             .map_err(|source| RecoverError::Undo { transaction, source })?;
         recovered.push(done);
     }
-    for (state, backups) in [("done", Backups::Stay), ("undone", Backups::Go)] {
-        for transaction in journal::uncleaned(database.connection(), state)? {
-            clean(database, root, transaction, backups)?;
-            if backups == Backups::Stay && !journal::is_kept(database.connection(), transaction)? {
-                remove_dropped(database, root, transaction)?;
-            }
+    tidy(database, root)?;
+    for transaction in journal::uncleaned(database.connection(), "undone")? {
+        clean(database, root, transaction, Backups::Go)?;
+        journal::cleaned(database.connection(), transaction)?;
+    }
+    Ok(recovered)
+}
+
+/// Removes what finished transactions left in working areas besides their backups. Returns those of
+/// which that is still to be written down: the next transaction does it along with its own beginning,
+/// since a commit costs more than to look once more.
+pub(super) fn tidy(database: &Database, root: &Root) -> Result<Vec<i64>, RecoverError> {
+    let mut tidied = Vec::new();
+    for transaction in journal::uncleaned(database.connection(), "done")? {
+        clean(database, root, transaction, Backups::Stay)?;
+        if journal::is_kept(database.connection(), transaction)? {
+            tidied.push(transaction);
+        } else {
+            remove_dropped(database, root, transaction)?;
             journal::cleaned(database.connection(), transaction)?;
         }
     }
-    Ok(recovered)
+    Ok(tidied)
 }
 
 fn clean(

@@ -11,7 +11,7 @@ use super::goal::{Backup, Expected, Goal, Goals, Source, Want, add_parents, remo
 use super::{
     Component, ComponentChange, Context, Link, PrepareError, Prepared, installed_component,
 };
-use crate::db::change::{Side, changed_files, old_hooks, whole_changes};
+use crate::db::change::{new_paths, old_files, old_hooks, whole_changes};
 use crate::db::history::Notice;
 use crate::db::installed::{Installed, InstalledFile, at_resolved, is_created_directory};
 use crate::db::signers::Signers;
@@ -101,11 +101,9 @@ fn components(
             component.let_go(adopted.then_some(change.becomes).flatten());
             component.becomes = change.was;
             component.new_hooks = old_hooks(connection, *id, &name)?;
-            let gone = changed_files(connection, *id, &name, Side::New)?;
-            component
-                .new_files
-                .retain(|file| !gone.iter().any(|gone| gone.entry.path == file.entry.path));
-            component.new_files.extend(changed_files(connection, *id, &name, Side::Old)?);
+            let gone = new_paths(connection, *id, &name)?;
+            component.new_files.retain(|file| !gone.contains(&file.entry.path));
+            component.new_files.extend(old_files(connection, *id, &name)?);
         }
     }
     let mut components: Vec<Component> = components.into_values().collect();
@@ -180,6 +178,7 @@ fn goals(
     undone: &[i64],
     components: &[Component],
 ) -> Result<Goals, PrepareError> {
+    let _reading = database.read()?;
     let mut folded = Folded::default();
     for id in undone {
         let journal = journal::read(database.connection(), *id)?;

@@ -21,11 +21,20 @@ use crate::stage::{self, Area, StageError};
 /// Bits that a user without privilege needs on a directory to fill it.
 const OWNER_BITS: u32 = 0o700;
 
+/// What tells whether a step's objects are still what they were when they were looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stamps {
+    /// Of what was found at the path.
+    pub found: Option<Stamp>,
+    /// Of the file that lies staged, whose content was hashed.
+    pub staged: Option<Stamp>,
+}
+
 /// A step with what is needed to carry it out, besides the journal.
 #[derive(Debug)]
-pub(super) struct Staged {
+struct Staged {
     pub step: Step,
-    pub stamp: Option<Stamp>,
+    pub stamps: Stamps,
     /// Whose owner a hook is to create first, and what it is to be.
     pub awaits: Option<(PatchName, FileKind)>,
 }
@@ -45,10 +54,7 @@ fn phase(step: &Step) -> u8 {
 
 impl Prepared<'_> {
     /// Stages every object that the decisions need, and fills in steps and notices.
-    pub(super) fn stage(
-        &mut self,
-        decisions: Decisions,
-    ) -> Result<Vec<Option<Stamp>>, PrepareError> {
+    pub(super) fn stage(&mut self, decisions: Decisions) -> Result<(), PrepareError> {
         let Decisions { decided, notices } = decisions;
         self.notices.extend(notices);
         self.check_backup_space(&decided)?;
@@ -66,14 +72,13 @@ impl Prepared<'_> {
             };
             phase(&left.step).cmp(&phase(&right.step)).then(order)
         });
-        let mut stamps = Vec::with_capacity(staged.len());
-        for (sequence, Staged { step, stamp, awaits }) in staged.into_iter().enumerate() {
+        for (sequence, Staged { step, stamps, awaits }) in staged.into_iter().enumerate() {
             self.steps.push(step);
-            stamps.push(stamp);
+            self.stamps.push(stamps);
             let awaited = awaits.map(|(name, kind)| Awaited { sequence, name, kind });
             self.awaited.extend(awaited);
         }
-        Ok(stamps)
+        Ok(())
     }
 
     /// Files that are brought back are copied, which takes space that unpacking did not count.
@@ -115,13 +120,16 @@ impl Prepared<'_> {
         };
         let path = goal.path.clone();
         let awaits = self.awaited(&goal)?.map(|kind| (goal.name.clone(), kind));
+        let mut stamps = Stamps { found: stamp, staged: None };
         let (slot, new) = match (&goal.want, operation) {
             (Some(want), Operation::Metadata) => {
                 (self.areas.slot(), Some(self.wanted_directory(want)))
             }
             (Some(want), _) => {
-                let slot = self.materialise(&path, want, area)?;
-                (slot, Some(self.staged_identity(area, slot, &path, want)?))
+                let (slot, is_copy) = self.materialise(&path, want, area)?;
+                let (new, staged) = self.staged_identity((area, slot, is_copy), &path, want)?;
+                stamps.staged = staged;
+                (slot, Some(new))
             }
             (None, _) => (self.areas.slot(), None),
         };
@@ -139,9 +147,9 @@ impl Prepared<'_> {
             let path = step.path.clone();
             let later =
                 Step { operation, path, area, slot, old, new: Some(metadata), aside: false };
-            staged.push(Staged { step: later, stamp: None, awaits: None });
+            staged.push(Staged { step: later, stamps: Stamps::default(), awaits: None });
         }
-        staged.push(Staged { step, stamp, awaits });
+        staged.push(Staged { step, stamps, awaits });
         Ok(())
     }
 
@@ -173,18 +181,19 @@ impl Prepared<'_> {
         }
     }
 
-    /// Puts a wanted object into the staging directory of the area that it is placed from.
+    /// Puts a wanted object into the staging directory of the area that it is placed from. Returns
+    /// its slot, and whether it had to be put there.
     fn materialise(
         &mut self,
         path: &countersign_format::relpath::RelPath,
         want: &Want,
         area: usize,
-    ) -> Result<u64, PrepareError> {
+    ) -> Result<(u64, bool), PrepareError> {
         let failed = |source| StageError::Object { path: path.to_string(), source };
         if let Source::Staged(staged) = &want.source
             && staged.area == area
         {
-            return Ok(staged.slot);
+            return Ok((staged.slot, false));
         }
         let slot = self.areas.slot();
         let to = self.areas.get(area);
@@ -206,7 +215,7 @@ impl Prepared<'_> {
             }
             Source::Make => self.make(to, slot, want).map_err(failed)?,
         }
-        Ok(slot)
+        Ok((slot, true))
     }
 
     fn make(&self, to: &Area, slot: u64, want: &Want) -> io::Result<()> {
@@ -258,35 +267,31 @@ impl Prepared<'_> {
         }
     }
 
-    /// What lies in staging, checked to be what is wanted.
+    /// What lies in a slot of staging, checked to be what is wanted, and a file's stamp.
     fn staged_identity(
         &self,
-        area: usize,
-        slot: u64,
+        (area, slot, is_copy): (usize, u64, bool),
         path: &countersign_format::relpath::RelPath,
         want: &Want,
-    ) -> Result<Identity, PrepareError> {
+    ) -> Result<(Identity, Option<Stamp>), PrepareError> {
         let staging = self.areas.get(area).staging();
         let name = stage::name(slot);
         let failed = |source| StageError::Object { path: path.to_string(), source };
         let gone = || failed(io::Error::from(io::ErrorKind::NotFound));
+        let look = || object::look(staging, &*name).map_err(failed)?.ok_or_else(gone);
         // what was hashed while it was unpacked needs no second reading
         if let Expected::Entry(FileKind::File(meta)) = &want.expected {
-            let found = object::look(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
+            let Found { mode, uid, gid, stamp, .. } = match &want.source {
+                Source::Staged(staged) if !is_copy => staged.found,
+                _ => look()?,
+            };
             let encode = |value: &Vec<u8>| data_encoding::BASE64.encode(value);
-            return Ok(Identity::File {
-                mode: found.mode,
-                uid: found.uid,
-                gid: found.gid,
-                size: meta.size,
-                sha256: meta.sha256,
-                xattrs: meta
-                    .xattrs
-                    .iter()
-                    .map(|(name, value)| (name.clone(), encode(value)))
-                    .collect(),
-            });
+            let attributes = meta.xattrs.iter();
+            let xattrs = attributes.map(|(name, value)| (name.clone(), encode(value))).collect();
+            let (size, sha256) = (meta.size, meta.sha256);
+            return Ok((Identity::File { mode, uid, gid, size, sha256, xattrs }, Some(stamp)));
         }
+        let stamp = look()?.stamp;
         let found = object::identify(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
         if let (Expected::Identity(expected), Source::Backup(backup)) =
             (&want.expected, &want.source)
@@ -298,6 +303,6 @@ impl Prepared<'_> {
                 problem: "not what was backed up",
             });
         }
-        Ok(found)
+        Ok((found, Some(stamp)))
     }
 }

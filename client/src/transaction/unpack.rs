@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{Read, Seek as _};
+use std::io::Seek as _;
+use std::sync::Arc;
 
-use countersign_format::archive::{Announced, ArchiveError, ArchiveReader, Member};
-use countersign_format::limits::MAX_HOOK;
+use countersign_format::archive::{Announced, ArchiveError, ArchiveReader};
 use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest};
 use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
 
 use super::delta::{BaseError, BaseFiles};
-use super::owners::staged_owner;
+use super::read_ahead::{Origin, WholeArchive, read_whole};
+use super::stager::Stager;
 use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
 use crate::db::Database;
 use crate::db::installed::{Installed, InstalledHook};
 use crate::hooks::{Action, HookKind};
-use crate::object;
-use crate::report::{Event, Reporter};
+use crate::object::{self, Found};
+use crate::report::Reporter;
 use crate::root::{DirPath, Resolver, Root};
 use crate::stage::{self, Areas, Ownership, StageError};
 
@@ -27,6 +28,8 @@ use crate::stage::{self, Areas, Ownership, StageError};
 pub(super) struct StagedFile {
     pub area: usize,
     pub slot: u64,
+    /// What it was when it was complete.
+    pub found: Found,
 }
 
 /// A component after all its archives were read.
@@ -40,8 +43,11 @@ pub(super) struct Unpacked {
 /// The files of each component that are put in place, where not all of them are.
 pub(super) type Wanted = BTreeMap<PatchName, HashSet<RelPath>>;
 
-/// What an archive brought: its files in staging, and its hooks.
-type Members = (Vec<(RelPath, StagedFile)>, HashMap<HookPath, Vec<u8>>);
+/// A patch, and its archive where that was left open behind the manifest.
+struct Opened {
+    patch: PlannedPatch,
+    reader: Option<ArchiveReader<File>>,
+}
 
 /// Everything that unpacking needs.
 pub(super) struct Unpacker<'u, 'r> {
@@ -60,17 +66,22 @@ pub(super) struct Unpacker<'u, 'r> {
 impl Unpacker<'_, '_> {
     /// Checks that the plan's files fit on their file systems, then unpacks them all.
     pub fn unpack(&mut self, patches: Vec<PlannedPatch>) -> Result<Vec<Unpacked>, PrepareError> {
-        let mut patches = patches;
-        self.check_space(&mut patches)?;
+        let opened = self.check_space(patches)?;
         let mut unpacked: Vec<Unpacked> = Vec::new();
-        for patch in patches {
-            let name = &patch.announced.name;
-            let known = unpacked.iter().position(|done| done.component.name == *name);
-            let at = known.unwrap_or(unpacked.len());
-            if known.is_none() {
+        let mut known: HashMap<PatchName, usize> = HashMap::new();
+        for patch in opened {
+            let name = &patch.patch.announced.name;
+            let at = if let Some(at) = known.get(name) {
+                *at
+            } else {
+                known.insert(name.clone(), unpacked.len());
                 unpacked.push(self.start(name)?);
-            }
+                unpacked.len() - 1
+            };
             self.add(&mut unpacked[at], patch)?;
+        }
+        if unpacked.iter().any(|unpacked| !unpacked.staged.is_empty()) {
+            self.areas.begin_flush();
         }
         Ok(unpacked)
     }
@@ -86,51 +97,48 @@ impl Unpacker<'_, '_> {
     }
 
     /// Reads the manifests ahead of everything else: they say how much goes where, and whether hooks
-    /// may create owners. What they say is
-    /// believed for this estimate only.
-    fn check_space(&mut self, patches: &mut [PlannedPatch]) -> Result<(), PrepareError> {
+    /// may create owners. What they say is believed for this estimate only. An archive that comes
+    /// alone stays open behind its manifest; of many, each takes memory while it is open.
+    fn check_space(&mut self, patches: Vec<PlannedPatch>) -> Result<Vec<Opened>, PrepareError> {
         let mut needed: HashMap<usize, Vec<u64>> = HashMap::new();
         let mut walker = Resolver::new(self.root);
+        let is_alone = patches.len() == 1;
+        let mut opened = Vec::with_capacity(patches.len());
         for patch in patches {
-            let reader = open(&mut patch.archive, &patch.announced)?;
+            let reader = open(&patch)?;
             self.awaits_owners |= reader.manifest().hooks.pre_install.is_some();
-            let name = &patch.announced.name;
-            let wanted = self.wanted;
+            let (name, wanted) = (&patch.announced.name, self.wanted);
             let is_wanted = |entry: &&FileEntry| is_wanted(wanted, name, &entry.path);
             for entry in reader.manifest().files.iter().filter(is_wanted) {
                 let area = self.area_for(&mut walker, &entry.path)?;
                 needed.entry(area).or_default().push(entry.size());
             }
-            drop(reader);
-            patch
-                .archive
-                .rewind()
-                .map_err(|source| PrepareError::File { name: name.clone(), source })?;
+            opened.push(Opened { reader: is_alone.then_some(reader), patch });
         }
         for (area, sizes) in needed {
             require_space(self.areas, area, &sizes)?;
         }
-        Ok(())
+        Ok(opened)
     }
 
-    fn add(&mut self, into: &mut Unpacked, patch: PlannedPatch) -> Result<(), PrepareError> {
-        let PlannedPatch { announced, mut archive, signers } = patch;
+    fn add(&mut self, into: &mut Unpacked, opened: Opened) -> Result<(), PrepareError> {
+        let Opened { patch, reader } = opened;
         let component = &mut into.component;
         let before = component.becomes.as_ref().or(component.was.as_ref());
-        check_base(&announced, before)?;
+        check_base(&patch.announced, before)?;
         let old = before.map(|before| before.version.clone());
-        let archive_error = |source| archive_error(source, &announced);
-        let mut reader = open(&mut archive, &announced)?;
-        let bases = BaseFiles::new(reader.manifest(), &into.tree, &into.staged);
-        let bases = bases.map_err(|source| base_error(source.into(), &announced))?;
-        let (staged, contents) = self.read_members(&mut reader, &announced, &bases)?;
-        let manifest = reader.finish().map_err(archive_error)?.into_manifest();
+        let reader = reader.map_or_else(|| open(&patch), Ok)?;
+        let bases = BaseFiles::new(reader.manifest(), &into.tree, &into.staged, self.areas)
+            .map_err(|source| base_error(source, &patch.announced))?;
+        let (staged, whole) = self.stage_members(reader, &patch.announced, bases)?;
+        let PlannedPatch { announced, signers, .. } = patch;
+        let manifest = whole.manifest;
         into.tree = into.tree.apply(&manifest).map_err(|source| PrepareError::Tree {
             name: announced.name.clone(),
             version: announced.version.clone(),
             source: Box::new(source),
         })?;
-        let hooks = assign_hooks(&manifest.hooks, &contents);
+        let hooks = assign_hooks(&manifest.hooks, &whole.hooks);
         self.fold(into, &manifest, staged)?;
         let component = &mut into.component;
         component.becomes = Some(Installed {
@@ -153,70 +161,24 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    fn read_members(
+    /// Writes the files that an archive brings into staging while it is read.
+    fn stage_members(
         &mut self,
-        reader: &mut ArchiveReader<&mut File>,
+        reader: ArchiveReader<File>,
         announced: &Announced,
-        bases: &BaseFiles<'_>,
-    ) -> Result<Members, PrepareError> {
-        let mut staged = Vec::new();
-        let mut hooks = HashMap::new();
-        let mut walker = Resolver::new(self.root);
-        let (version, mut done) = (announced.version.to_string(), 0);
-        let refused = |source| archive_error(source, announced);
-        while let Some(member) = reader.next_member().map_err(refused)? {
-            match member {
-                Member::Hook { path, content } => {
-                    let mut bytes = Vec::new();
-                    content
-                        .take(MAX_HOOK + 1)
-                        .read_to_end(&mut bytes)
-                        .map_err(|error| hook_error(error, path, announced))?;
-                    hooks.insert(path.clone(), bytes);
-                }
-                Member::Entry { entry, delta, content } => {
-                    let Some(meta) = entry.as_file() else { continue };
-                    let name = &announced.name;
-                    if !is_wanted(self.wanted, name, &entry.path) {
-                        continue;
-                    }
-                    let owner = staged_owner(self.ownership, self.awaits_owners, name, entry)?;
-                    let reporter = &mut *self.reporter;
-                    let mut progress = |bytes: u64| {
-                        done += bytes;
-                        reporter.report(&Event::Unpacking {
-                            name: announced.name.as_str(),
-                            version: &version,
-                            done,
-                            total: announced.unpacked,
-                        });
-                    };
-                    let area = area_for(
-                        self.database,
-                        self.root,
-                        self.transaction,
-                        self.areas,
-                        &mut walker,
-                        &entry.path,
-                    )?;
-                    let slot = self.areas.slot();
-                    let area_now = self.areas.get(area);
-                    let mut content: Box<dyn Read> = match delta {
-                        None => Box::new(content),
-                        Some(delta) => {
-                            let machine = (self.root, &mut walker);
-                            let base = bases.open(delta, entry, self.areas, machine);
-                            let base = base.map_err(|source| base_error(source, announced))?;
-                            Box::new(base.apply(content, entry, meta))
-                        }
-                    };
-                    stage::write_file(area_now, slot, meta, owner, &mut content, &mut progress)
-                        .map_err(|error| content_error(error, entry, announced))?;
-                    staged.push((entry.path.clone(), StagedFile { area, slot }));
-                }
-            }
-        }
-        Ok((staged, hooks))
+        bases: BaseFiles<'_>,
+    ) -> Result<(Vec<(RelPath, StagedFile)>, WholeArchive), PrepareError> {
+        let manifest = Arc::clone(reader.manifest());
+        let (wanted, name) = (self.wanted, &announced.name);
+        let origin = Origin { announced, bases, root: self.root };
+        let mut stager = Stager::new(self, announced);
+        let is_wanted = |entry: &FileEntry| is_wanted(wanted, name, &entry.path);
+        let whole = read_whole(reader, origin, is_wanted, |piece| {
+            piece.parts().try_for_each(|(place, bytes, is_last)| {
+                stager.add(&manifest.files[place], bytes, is_last)
+            })
+        })?;
+        Ok((stager.into_staged(), whole))
     }
 
     /// Takes over what one link brought, and drops from staging what it made of no use.
@@ -257,30 +219,23 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    fn area_for(&mut self, walker: &mut Resolver<'_>, path: &RelPath) -> Result<usize, StageError> {
-        area_for(self.database, self.root, self.transaction, self.areas, walker, path)
+    /// The area that a path of a manifest will most likely be placed from. Where it leads is decided
+    /// later, when the whole plan is known; a wrong guess costs one copy.
+    pub fn area_for(
+        &mut self,
+        walker: &mut Resolver<'_>,
+        path: &RelPath,
+    ) -> Result<usize, StageError> {
+        let directory = match walker.resolve(path) {
+            Ok(resolved) => DirPath::of(&resolved.path),
+            Err(_) => DirPath::ROOT,
+        };
+        self.areas.for_directory(&directory, &mut note_area(self.database, self.transaction))
     }
 }
 
 fn is_wanted(wanted: Option<&Wanted>, name: &PatchName, path: &RelPath) -> bool {
     wanted.is_none_or(|wanted| wanted.get(name).is_some_and(|paths| paths.contains(path)))
-}
-
-/// The area that a path of a manifest will most likely be placed from. Where it leads is decided
-/// later, when the whole plan is known; a wrong guess costs one copy.
-fn area_for(
-    database: &Database,
-    _root: &Root,
-    transaction: i64,
-    areas: &mut Areas<'_>,
-    walker: &mut Resolver<'_>,
-    path: &RelPath,
-) -> Result<usize, StageError> {
-    let directory = match walker.resolve(path) {
-        Ok(resolved) => DirPath::of(&resolved.path),
-        Err(_) => DirPath::ROOT,
-    };
-    areas.for_directory(&directory, &mut note_area(database, transaction))
 }
 
 /// Writes down a new working area of a transaction.
@@ -291,16 +246,16 @@ pub(super) fn note_area(
     move |area, at| Ok(crate::journal::add_area(database.connection(), transaction, area, at)?)
 }
 
-fn open<'f>(
-    archive: &'f mut File,
-    announced: &Announced,
-) -> Result<ArchiveReader<&'f mut File>, PrepareError> {
-    let name = || announced.name.clone();
-    archive.rewind().map_err(|source| PrepareError::File { name: name(), source })?;
+/// Begins to read an archive, from its open file and no other.
+fn open(patch: &PlannedPatch) -> Result<ArchiveReader<File>, PrepareError> {
+    let announced = &patch.announced;
+    let failed = |source| PrepareError::File { name: announced.name.clone(), source };
+    let mut archive = patch.archive.try_clone().map_err(failed)?;
+    archive.rewind().map_err(failed)?;
     ArchiveReader::open(archive, announced).map_err(|source| archive_error(source, announced))
 }
 
-fn archive_error(source: ArchiveError, announced: &Announced) -> PrepareError {
+pub(super) fn archive_error(source: ArchiveError, announced: &Announced) -> PrepareError {
     PrepareError::Archive {
         name: announced.name.clone(),
         version: announced.version.clone(),
@@ -308,7 +263,7 @@ fn archive_error(source: ArchiveError, announced: &Announced) -> PrepareError {
     }
 }
 
-fn base_error(source: BaseError, announced: &Announced) -> PrepareError {
+pub(super) fn base_error(source: BaseError, announced: &Announced) -> PrepareError {
     PrepareError::Delta {
         name: announced.name.clone(),
         version: announced.version.clone(),
@@ -355,14 +310,22 @@ pub(super) fn require_space(
     }
 }
 
-fn content_error(error: std::io::Error, entry: &FileEntry, announced: &Announced) -> PrepareError {
+pub(super) fn content_error(
+    error: std::io::Error,
+    entry: &FileEntry,
+    announced: &Announced,
+) -> PrepareError {
     match ArchiveError::from_io(error) {
         Ok(source) => archive_error(source, announced),
         Err(source) => StageError::Object { path: entry.path.to_string(), source }.into(),
     }
 }
 
-fn hook_error(error: std::io::Error, hook: &HookPath, announced: &Announced) -> PrepareError {
+pub(super) fn hook_error(
+    error: std::io::Error,
+    hook: &HookPath,
+    announced: &Announced,
+) -> PrepareError {
     match ArchiveError::from_io(error) {
         Ok(source) => archive_error(source, announced),
         Err(source) => PrepareError::HookContent {

@@ -1,6 +1,7 @@
 //! Reading an archive in one pass (SPEC §7).
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use super::diagnose::{Expected, diagnose};
 use super::frame::Frame;
@@ -17,7 +18,7 @@ use crate::relpath::RelPath;
 /// was given out counts only once [`ArchiveReader::finish`] returned a [`Checked`]: until then the
 /// archive's hash is not known. After an error every further call gives the same error.
 pub struct ArchiveReader<R: Read> {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     announced: Option<Announced>,
     hooks: Vec<HookPath>,
     next: usize,
@@ -57,7 +58,7 @@ pub struct Content<'a, R: Read>(&'a mut Body<R>);
 /// An archive that was read to its end and is what its log entry announces.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checked {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     announced: Announced,
 }
 
@@ -69,6 +70,11 @@ impl Checked {
 
     /// The archive's manifest, taken out.
     pub fn into_manifest(self) -> Manifest {
+        Arc::unwrap_or_clone(self.manifest)
+    }
+
+    /// The archive's manifest, taken out as the reader shared it.
+    pub fn into_shared_manifest(self) -> Arc<Manifest> {
         self.manifest
     }
 
@@ -92,7 +98,7 @@ impl<R: Read> ArchiveReader<R> {
     }
 
     /// The archive's manifest. Not to be acted on before [`ArchiveReader::finish`].
-    pub fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
@@ -139,7 +145,13 @@ impl<R: Read> ArchiveReader<R> {
             manifest.agrees_with(announced)?;
         }
         let hooks = manifest.hooks.paths().into_iter().cloned().collect();
-        Ok(Self { manifest, announced: announced.cloned(), hooks, next: 0, body })
+        Ok(Self {
+            manifest: Arc::new(manifest),
+            announced: announced.cloned(),
+            hooks,
+            next: 0,
+            body,
+        })
     }
 }
 

@@ -132,6 +132,14 @@ impl Patch {
         self
     }
 
+    /// Size and hash of each file, by path.
+    pub fn files(&self) -> impl Iterator<Item = (&str, (u64, Hash32))> {
+        self.entries.iter().filter_map(|(path, kind)| match kind {
+            FileKind::File(meta) => Some((path.as_str(), (meta.size, meta.sha256))),
+            _ => None,
+        })
+    }
+
     fn tree(&self) -> Tree {
         Tree::from_entries(self.entries.iter().map(|(path, kind)| FileEntry {
             path: path.parse().expect("a path"),

@@ -11,6 +11,7 @@ mod hooks;
 mod install;
 mod kinds;
 mod kit;
+mod large;
 mod local;
 mod mend;
 mod mixed;

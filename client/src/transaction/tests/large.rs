@@ -1,0 +1,82 @@
+//! Archives that are larger than what is read at a time, so that a thread of its own reads them.
+
+use std::fmt::Write as _;
+
+use countersign_format::hash::Hash32;
+use countersign_store::crash::{Failure, with_failure};
+
+use super::kit::{Machine, Patch, spoiled};
+use crate::transaction::PrepareError;
+use crate::transaction::error::chain;
+
+/// Text that does not compress to nothing.
+fn text(seed: &str, length: usize) -> String {
+    let mut text = String::with_capacity(length + 64);
+    while text.len() < length {
+        write!(text, "{}", Hash32::of(format!("{seed}/{}", text.len()).as_bytes()))
+            .expect("a String");
+    }
+    text.truncate(length);
+    text
+}
+
+/// Files that go over several pieces, many that share one, and some of no bytes among them.
+fn large() -> Patch {
+    let patch = Patch::new("acme", "1.0.0")
+        .file("opt/acme/a-huge", &text("huge", 3_000_000))
+        .file("opt/acme/b-empty", "")
+        .file("opt/acme/c-piece", &text("piece", 256 * 1024))
+        .file("opt/acme/z-last", &text("last", 700_001))
+        .file("opt/acme/zz-empty", "");
+    (0..300).fold(patch, |patch, number| {
+        let name = format!("opt/acme/many/{number:03}");
+        patch.file(&name, &text(&name, number * 7))
+    })
+}
+
+#[test]
+fn what_comes_in_pieces_is_put_together_right() {
+    let mut machine = Machine::new();
+    machine.install(large().full());
+    let patch = large();
+    for (path, file) in patch.files() {
+        let content = machine.read(path);
+        assert_eq!((content.len() as u64, Hash32::of(content.as_bytes())), file, "{path}");
+    }
+    assert_eq!(patch.files().count(), 305);
+}
+
+#[test]
+fn a_spoiled_archive_is_noticed_behind_what_was_written() {
+    let mut machine = Machine::new();
+    machine.write("opt/mine", "mine");
+    let old = machine.snapshot();
+    let error = machine.prepare(vec![spoiled(large().full())]).expect_err("refused");
+    assert!(matches!(error, PrepareError::Archive { .. }), "{}", chain(&error));
+    assert_eq!(machine.snapshot(), old);
+    assert!(machine.staged().is_empty());
+    machine.install(large().full());
+}
+
+#[test]
+fn reading_ends_where_writing_fails() {
+    let mut machine = Machine::new();
+    let old = machine.snapshot();
+    let mut tried = 0;
+    for after in (0..).step_by(41) {
+        let failure = Failure { after, errno: 28, done: false };
+        let (prepared, failed) = with_failure(failure, || {
+            let prepared = machine.prepare(vec![large().full()]);
+            prepared.and_then(crate::transaction::Prepared::discard).map_err(|error| chain(&error))
+        });
+        let Some(failed) = failed else { break };
+        let error = prepared.expect_err(failed);
+        assert!(error.contains("os error 28"), "{failed}: {error}");
+        assert_eq!(machine.snapshot(), old, "{failed}");
+        machine.recover();
+        assert!(machine.staged().is_empty(), "{failed}");
+        tried += 1;
+    }
+    assert!(tried > 10, "{tried}");
+    machine.install(large().full());
+}
