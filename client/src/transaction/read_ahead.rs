@@ -100,13 +100,13 @@ pub(super) fn read_whole(
         return taken.and(read).map(all_of);
     }
     thread::scope(|scope| {
-        let (filled, arriving) = sync_channel::<Piece>(AHEAD);
+        let (sender, arriving) = sync_channel::<Piece>(AHEAD);
         let (emptied, returning) = channel::<Piece>();
         for _ in 0..AHEAD {
             let _ = emptied.send(Piece::new(PIECE));
         }
         let filler = Filler::new(Piece::new(PIECE), move |piece: Piece| {
-            filled.send(piece).ok().and_then(|()| returning.recv().ok())
+            sender.send(piece).ok().and_then(|()| returning.recv().ok())
         });
         let read = move || Source { reader, origin }.read(is_wanted, filler);
         let reading = thread::Builder::new().spawn_scoped(scope, read);

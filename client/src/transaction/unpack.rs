@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Seek as _;
-use std::sync::Arc;
 
 use countersign_format::archive::{Announced, ArchiveError, ArchiveReader};
 use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest};
@@ -168,7 +167,7 @@ impl Unpacker<'_, '_> {
         announced: &Announced,
         bases: BaseFiles<'_>,
     ) -> Result<(Vec<(RelPath, StagedFile)>, WholeArchive), PrepareError> {
-        let manifest = Arc::clone(reader.manifest());
+        let manifest = reader.shared_manifest();
         let (wanted, name) = (self.wanted, &announced.name);
         let origin = Origin { announced, bases, root: self.root };
         let mut stager = Stager::new(self, announced);

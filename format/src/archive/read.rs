@@ -98,8 +98,14 @@ impl<R: Read> ArchiveReader<R> {
     }
 
     /// The archive's manifest. Not to be acted on before [`ArchiveReader::finish`].
-    pub fn manifest(&self) -> &Arc<Manifest> {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The archive's manifest, for whoever reads the members elsewhere. Not to be acted on before
+    /// [`ArchiveReader::finish`].
+    pub fn shared_manifest(&self) -> Arc<Manifest> {
+        Arc::clone(&self.manifest)
     }
 
     /// The next member; none after the last.

@@ -11,7 +11,7 @@ use countersign_format::layout;
 use countersign_tests::lab::present;
 
 use crate::apt;
-use crate::measure::{Workshop, is_installed, measure, run as run_command};
+use crate::measure::{Contender, Workshop, is_installed, measure_in_turns, run as run_command};
 use crate::ours::patchctl;
 use crate::pacman::pacman;
 use crate::table::Table;
@@ -53,71 +53,97 @@ const LOADS: [Load; 3] = [
 /// Prints a table for each load.
 pub fn run(workshop: &Workshop, options: &Options) {
     for load in &LOADS {
-        let mut table = Table::new(load.title);
         let built = Built::new(workshop, load);
-        let (machine, tree) = (workshop.path("installed"), built.tree.clone());
-        let check = || same(&tree, &machine);
-        let set_aside = || workshop.set_aside(&machine);
-        let copy = |held: &Path| {
-            set_aside();
-            run_command(Command::new("cp").arg("-a").arg(held).arg(&machine));
-        };
-        let command = || {
-            let mut command = patchctl(workshop, &machine);
-            command.arg("install").args(&built.patches);
-            command
-        };
-        table.row("patchctl", measure(options.runs, || copy(&built.machine), command, check));
-        if is_installed("dpkg-deb") {
-            let empty = || {
-                set_aside();
-                apt::new_dpkg(&machine);
-            };
-            let command = || {
-                let mut command = Command::new("dpkg");
-                command.arg("--root").arg(&machine).arg("--install").args(&built.debs);
-                command
-            };
-            table.row("dpkg", measure(options.runs, empty, command, check));
-            let command = || {
-                let mut command = Command::new("apt-get");
-                command.args(apt::options(&machine));
-                command.arg("-o").arg(format!("DPkg::Options::=--root={}", machine.display()));
-                command.args(["-q", "-y", "install"]).args(&built.debs);
-                command
-            };
-            table.row("apt", measure(options.runs, empty, command, check));
-        }
-        if pacman_module::is_there() {
-            let empty = || {
-                set_aside();
-                fs::create_dir_all(machine.join("db/local")).expect("a directory");
-                fs::write(machine.join("pacman.conf"), "[options]\nSigLevel = Never\n")
-                    .expect("written");
-            };
-            let command = || {
-                let mut command = pacman(&machine);
-                command.arg("--root").arg(&machine).arg("-U").args(&built.packages);
-                command
-            };
-            table.row("pacman", measure(options.runs, empty, command, check));
-        }
-        for (name, last) in [("tar --zstd -x", ""), ("tar --zstd -x, sync", "; sync -f .")] {
-            let empty = || {
-                set_aside();
-                fs::create_dir_all(&machine).expect("a directory");
-            };
-            let command = || {
-                let mut command = Command::new("sh");
-                let each = r#"for archive in "$@"; do tar --zstd -xf "$archive" || exit; done"#;
-                command.arg("-c").arg(format!("{each}{last}")).arg("sh").args(&built.tars);
-                command.current_dir(&machine);
-                command
-            };
-            table.row(name, measure(options.runs, empty, command, check));
+        let machine = workshop.path("installed");
+        let contenders = contenders(workshop, &built, &machine);
+        let check = || same(&built.tree, &machine);
+        let measured = measure_in_turns(options.runs, &contenders, check);
+        let mut table = Table::new(load.title);
+        for (contender, measured) in contenders.iter().zip(measured) {
+            table.row(&contender.name, measured);
         }
         table.print();
     }
+}
+
+/// Everybody who can install the load on `machine`; we come first.
+fn contenders<'c>(
+    workshop: &'c Workshop,
+    built: &'c Built,
+    machine: &'c Path,
+) -> Vec<Contender<'c>> {
+    let mut all = vec![Contender {
+        name: "patchctl".into(),
+        prepare: Box::new(move || {
+            workshop.set_aside(machine);
+            run_command(Command::new("cp").arg("-a").arg(&built.machine).arg(machine));
+        }),
+        command: Box::new(move || {
+            let mut command = patchctl(workshop, machine);
+            command.arg("install").args(&built.patches);
+            command
+        }),
+    }];
+    if is_installed("dpkg-deb") {
+        all.extend(debian(workshop, built, machine));
+    }
+    if pacman_module::is_there() {
+        all.push(Contender {
+            name: "pacman".into(),
+            prepare: Box::new(move || {
+                workshop.set_aside(machine);
+                fs::create_dir_all(machine.join("db/local")).expect("a directory");
+                fs::write(machine.join("pacman.conf"), "[options]\nSigLevel = Never\n")
+                    .expect("written");
+            }),
+            command: Box::new(move || {
+                let mut command = pacman(machine);
+                command.arg("--root").arg(machine).arg("-U").args(&built.packages);
+                command
+            }),
+        });
+    }
+    for (name, last) in [("tar --zstd -x", ""), ("tar --zstd -x, sync", "; sync -f .")] {
+        all.push(Contender {
+            name: name.into(),
+            prepare: Box::new(move || {
+                workshop.set_aside(machine);
+                fs::create_dir_all(machine).expect("a directory");
+            }),
+            command: Box::new(move || {
+                let mut command = Command::new("sh");
+                let each = r#"for archive in "$@"; do tar --zstd -xf "$archive" || exit; done"#;
+                command.arg("-c").arg(format!("{each}{last}")).arg("sh").args(&built.tars);
+                command.current_dir(machine);
+                command
+            }),
+        });
+    }
+    all
+}
+
+/// dpkg, and apt on top of it.
+fn debian<'c>(workshop: &'c Workshop, built: &'c Built, machine: &'c Path) -> [Contender<'c>; 2] {
+    let prepare = move || {
+        workshop.set_aside(machine);
+        apt::new_dpkg(machine);
+    };
+    let dpkg = move || {
+        let mut command = Command::new("dpkg");
+        command.arg("--root").arg(machine).arg("--install").args(&built.debs);
+        command
+    };
+    let apt = move || {
+        let mut command = Command::new("apt-get");
+        command.args(apt::options(machine));
+        command.arg("-o").arg(format!("DPkg::Options::=--root={}", machine.display()));
+        command.args(["-q", "-y", "install"]).args(&built.debs);
+        command
+    };
+    [
+        Contender { name: "dpkg".into(), prepare: Box::new(prepare), command: Box::new(dpkg) },
+        Contender { name: "apt".into(), prepare: Box::new(prepare), command: Box::new(apt) },
+    ]
 }
 
 /// The large load, as our programs take it.

@@ -83,22 +83,62 @@ pub fn measure(
     command: impl Fn() -> Command,
     mut check: impl FnMut(),
 ) -> Measured {
-    let mut walls = Vec::new();
-    for _ in 0..runs {
-        prepare();
-        settle();
-        let mut command = command();
-        let begun = Instant::now();
-        run(&mut command);
-        walls.push(begun.elapsed());
-        check();
-    }
+    let walls = (0..runs).map(|_| time_once(&mut prepare, &command, &mut check)).collect();
     prepare();
     let memory = peak_memory(&command());
     check();
-    walls.sort_unstable();
-    let range = (walls[0], walls[walls.len() - 1]);
-    Measured { wall: walls[walls.len() / 2], range, memory, network: None }
+    Measured::of(walls, memory)
+}
+
+/// One of several programs that do the same work.
+pub struct Contender<'c> {
+    /// What the table calls it.
+    pub name: String,
+    /// Puts everything back as it was before the work.
+    pub prepare: Box<dyn Fn() + 'c>,
+    /// The work.
+    pub command: Box<dyn Fn() -> Command + 'c>,
+}
+
+/// Measures several programs as [`measure`], in turns: what else goes on on the machine, and what the
+/// work before left to the disk, is everybody's burden alike.
+pub fn measure_in_turns(runs: usize, all: &[Contender<'_>], check: impl Fn()) -> Vec<Measured> {
+    let mut walls: Vec<Vec<Duration>> = all.iter().map(|_| Vec::new()).collect();
+    for _ in 0..runs {
+        for (contender, walls) in all.iter().zip(&mut walls) {
+            walls.push(time_once(&contender.prepare, &contender.command, &check));
+        }
+    }
+    let measured = |(contender, walls): (&Contender<'_>, Vec<Duration>)| {
+        (contender.prepare)();
+        let memory = peak_memory(&(contender.command)());
+        check();
+        Measured::of(walls, memory)
+    };
+    all.iter().zip(walls).map(measured).collect()
+}
+
+fn time_once(
+    mut prepare: impl FnMut(),
+    command: impl Fn() -> Command,
+    mut check: impl FnMut(),
+) -> Duration {
+    prepare();
+    settle();
+    let mut command = command();
+    let begun = Instant::now();
+    run(&mut command);
+    let wall = begun.elapsed();
+    check();
+    wall
+}
+
+impl Measured {
+    fn of(mut walls: Vec<Duration>, memory: Option<u64>) -> Self {
+        walls.sort_unstable();
+        let range = (walls[0], walls[walls.len() - 1]);
+        Self { wall: walls[walls.len() / 2], range, memory, network: None }
+    }
 }
 
 /// Runs a command that must succeed, without its output.
