@@ -17,9 +17,12 @@ const SCENARIO: &str = "PATCHCTL_TEST_SCENARIO";
 const STOPPED: &str = "echo stopped > /service";
 const RUNNING: &str = "read -r agent < /opt/acme/bin/agent; echo \"runs $agent\" > /service";
 
+/// The first version's program.
+pub(super) const AGENT_ONE: &str = "agent one\nwith much that stays";
+
 fn first() -> Patch {
     Patch::new("acme", "1.0.0")
-        .program("opt/acme/bin/agent", "agent one\nwith much that stays")
+        .program("opt/acme/bin/agent", AGENT_ONE)
         .file("opt/acme/lib/one.so", "library")
         .file("opt/acme/becomes-directory", "file")
         .file("opt/acme/becomes-file/inner/deep", "deep")

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::crash::{Lab, Scenario, crash_at};
+use super::crash::{AGENT_ONE, Lab, Scenario, crash_at};
 use super::kit::Machine;
 use crate::db::history::Notice;
 use crate::transaction::Recovered;
@@ -59,7 +59,7 @@ fn a_replaced_file_that_was_changed_is_kept() {
     fs::remove_file(machine.path("opt/acme/bin/agent")).expect("removed");
     machine.write("opt/acme/bin/agent", "by hand");
     recovers(&base, "opt/acme/bin/agent", "by hand");
-    assert_eq!(machine.read("opt/acme/bin/agent"), "agent one");
+    assert_eq!(machine.read("opt/acme/bin/agent"), AGENT_ONE);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_directory_that_was_made_again_stays_with_what_is_in_it() {
     machine.recover();
     assert_eq!(machine.version("acme").as_deref(), Some("1.0.0"));
     assert_eq!(machine.read("opt/acme/var/data"), "by a daemon");
-    assert_eq!(machine.read("opt/acme/bin/agent"), "agent one");
+    assert_eq!(machine.read("opt/acme/bin/agent"), AGENT_ONE);
 }
 
 /// After a power cut before the first flush the staged objects may be gone, though the journal says
