@@ -69,7 +69,6 @@ pub const COVERED: &[(&str, &[&str])] = &[
             "publish.flushed",
             "publish.finished",
             "publish.head",
-            "publish.journal",
             "publish.marked",
             "publish.patches",
             "publish.sealed",
@@ -80,7 +79,10 @@ pub const COVERED: &[(&str, &[&str])] = &[
             "sync.times",
         ],
     ),
-    ("thresholds", &["round.imported", "round.signed", "sign.head"]),
+    (
+        "thresholds",
+        &["publish.abandoned", "publish.journal", "round.imported", "round.signed", "sign.head"],
+    ),
     ("crash_operations::enrolment", &["enroll.state", "enroll.updated", "first-boot.enrolled"]),
     (
         "crash_operations::witnesses",
@@ -91,7 +93,6 @@ pub const COVERED: &[(&str, &[&str])] = &[
             "witness.recorded",
         ],
     ),
-    ("crash_operations::discard", &["publish.abandoned"]),
     ("crash_operations::restart", &["restart.journal", "restart.log", "restart.record"]),
 ];
 

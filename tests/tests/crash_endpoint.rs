@@ -145,6 +145,29 @@ fn killed_anywhere(lab: &Lab, command: &str) -> usize {
     total
 }
 
+/// Kills the dropping of all backups everywhere. What is installed stays as it is, and run again it
+/// leaves what it leaves undisturbed.
+fn killed_while_backups_are_dropped(lab: &Lab) -> usize {
+    let clean = "clean --all";
+    let kept = |machine: &str| snapshot(&lab.path(machine).join(".patchctl"), &[]);
+    let whole = Machine::copy(lab, "endpoint", "whole");
+    let before = whole.state();
+    let points = points_in_order(&lab.path("reached"), whole.run(clean), 0);
+    assert_ne!(kept("endpoint"), kept("whole"), "there are backups to drop");
+    side_by_side(&points, |at, point| {
+        let what = format!("{clean} killed at {point}");
+        let machine = Machine::copy(lab, "endpoint", &format!("machine-{at}"));
+        kill(machine.run(clean), point);
+        assert_eq!(machine.recovered(&what).0, before, "{what}");
+        let again = machine.run(clean).outcome();
+        assert_eq!(again.code, Some(0), "{what}, run again\n{again}");
+        assert_eq!(kept(&machine.name), kept("whole"), "{what}, run again");
+        machine.remove();
+    });
+    whole.remove();
+    points.len()
+}
+
 #[test]
 fn install_upgrade_rollback_and_remove_are_all_or_nothing() {
     let (lab, mut repository, _server) = laboratory(1);
@@ -156,6 +179,7 @@ fn install_upgrade_rollback_and_remove_are_all_or_nothing() {
     for command in ["upgrade", "rollback", "remove acme-agent"] {
         total += killed_anywhere(&lab, command);
     }
+    total += killed_while_backups_are_dropped(&lab);
     println!("killed at {total} points in all, just before and just after each step");
     covers("crash_endpoint::install_upgrade_rollback_and_remove");
 }

@@ -189,7 +189,6 @@ fn a_publication_is_given_up_whole() {
     assert!(files.is_empty(), "{files:?}");
     publish().done();
     verified_collection(&lab, "published after all");
-    covers("crash_operations::discard");
     println!("discard: killed at {killed} points");
 }
 

@@ -126,10 +126,15 @@ fn killed_anywhere_a_round_is_completed() {
         kill(publish(), &Point { name: name.into(), count: 1 });
         publish().exits(10).says("nothing was published");
     }
+    let discard = || lab.patchrepo("collection discard repo/collection --round");
+    let mut points = at_every_point(&lab, "repo/collection", discard, |point| {
+        assert_eq!(discard().outcome().code, Some(0), "discard killed at {point}");
+    });
+    publish().exits(10).says("nothing was published");
     lab.patchrepo("collection export repo/collection -o to-sign.json").done();
     let sign =
         || lab.patchrepo("sign to-sign.json --signer file:alice/key.pem --yes -o signed.json");
-    let mut points = at_every_point(&lab, "alice", sign, |point| {
+    points += at_every_point(&lab, "alice", sign, |point| {
         assert_eq!(sign().outcome().code, Some(0), "sign killed at {point}");
     });
     let import = || lab.patchrepo("collection import repo/collection signed.json");

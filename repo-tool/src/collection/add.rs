@@ -32,7 +32,7 @@ pub struct Addition {
     pub spec: PatchSpec,
     /// What an incremental patch is made against, or checked against.
     pub against: Option<Against>,
-    /// Compression level, 1 to 22; [`LEVEL`] or [`LEVEL_OF_CHANGES`] unless said.
+    /// Compression level, 1 to 22; unless said 12, or 19 for changes of at most 64 MiB.
     pub level: Option<i32>,
     /// Modification time of everything in the archive, in seconds since 1970.
     pub time: u64,

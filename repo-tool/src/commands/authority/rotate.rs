@@ -28,7 +28,7 @@ use crate::rotation::{
 /// you type the commands that it shows. Clients go on through every step.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    patchrepo authority rotate /srv/authority --role collection --repository https://patches.example.org/\n  \
+    patchrepo authority rotate /srv/authority --role collection --repository /srv/public\n  \
     patchrepo authority rotate /srv/authority --role all --at collection=/srv/collection\n  \
     patchrepo authority rotate /srv/authority --retire patches.example.org/collection/alice\n  \
     patchrepo authority rotate /srv/authority\n\n\
