@@ -16,8 +16,7 @@ use crate::key_store::{KeyLocation, NewPassphraseArgs, Passphrases};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo directory init /srv/directory --name patches.example.org/directory\n  \
-    patchrepo directory init /srv/directory --name patches.example.org/directory \\\n    \
-    --signer pkcs11:object=directory")]
+    patchrepo directory init directory --name patches.example.org/directory --signer file:key.pem")]
 pub struct InitArgs {
     /// The directory's directory, to be made
     #[arg(value_name = "DIR")]
