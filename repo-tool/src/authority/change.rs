@@ -145,7 +145,8 @@ impl Authority {
         Ok((key, draft))
     }
 
-    /// Retires a server's key in the next version. Refused where too few keys would be left.
+    /// Retires a server's key in the next version, or an already retired one at a lower index.
+    /// Refused where too few keys would be left, and where the published index would be raised.
     pub fn retire(
         &self,
         retirement: &Retirement,
@@ -255,13 +256,15 @@ fn distribution<'n>(
 fn retire(note: &mut AuthorityNote, retirement: &Retirement) -> Result<ServerKey, AuthorityError> {
     let distributions = note.distributions.iter_mut().map(|distribution| &mut distribution.log);
     let mut logs = distributions.chain([&mut note.collection]);
-    let holds = |log: &&mut LogRole| log.active().any(|key| retirement.names(key));
+    let holds = |log: &&mut LogRole| log.keys.iter().any(|key| retirement.names(key));
     let log = logs.find(holds).ok_or_else(|| AuthorityError::NoSuchKey(retirement.id.clone()))?;
-    let named = log.active().filter(|key| retirement.names(key)).count();
-    if named > 1 {
+    // a theft may turn out to be older than thought: what is retired is meant where nothing else is
+    let is_in_use = log.active().any(|key| retirement.names(key));
+    let is_meant = |key: &ServerKey| key.until.is_none() == is_in_use && retirement.names(key);
+    if log.keys.iter().filter(|key| is_meant(key)).count() > 1 {
         return Err(AuthorityError::SeveralKeys(retirement.id.clone()));
     }
-    let left = log.active().count() - 1;
+    let left = log.active().count() - usize::from(is_in_use);
     if left < log.threshold as usize {
         return Err(AuthorityError::TooFewLeft {
             id: retirement.id.clone(),
@@ -269,8 +272,11 @@ fn retire(note: &mut AuthorityNote, retirement: &Retirement) -> Result<ServerKey
             threshold: log.threshold,
         });
     }
-    let active = |key: &&mut ServerKey| key.until.is_none() && retirement.names(key);
-    let key = log.keys.iter_mut().find(active).expect("found above");
+    let key = log.keys.iter_mut().find(|key| is_meant(key)).expect("found above");
+    if key.until == Some(retirement.until) {
+        let (id, until) = (retirement.id.clone(), retirement.until);
+        return Err(AuthorityError::RetiredAlready { id, until });
+    }
     key.until = Some(retirement.until);
     Ok(key.clone())
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 
 use countersign_format::authority::AuthorityNote;
 use countersign_format::json;
+use countersign_format::key::{SignatureType, Vkey};
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::{Note, NoteError, SignatureLine};
+use countersign_format::policy::verify_own_signature;
 use countersign_store::durable::{self, Access};
 
 use super::AuthorityError;
@@ -44,6 +46,15 @@ impl Draft {
     /// The signatures so far; nothing is verified here.
     pub fn signatures(&self) -> &[SignatureLine] {
         &self.signatures
+    }
+
+    /// Whether the line of a key verifies; `None` without one.
+    pub fn is_signed_by(&self, vkey: &Vkey) -> Option<bool> {
+        let id = vkey.id(SignatureType::Note);
+        let is_its = |line: &&SignatureLine| line.name == vkey.name && line.id == id;
+        let line = self.signatures.iter().find(is_its)?;
+        let note = Note::new(self.text.clone(), vec![line.clone()]);
+        Some(verify_own_signature(&note.to_bytes(), FILE, vkey).is_ok())
     }
 
     /// Changes what it says. Signatures on another text are worth nothing, so they go.

@@ -157,14 +157,25 @@ pub enum AuthorityError {
         /// The role's origin.
         listed: KeyName,
     },
-    /// No such key is listed and in use.
-    #[error("no key of the name {0} is listed and in use")]
+    /// No such key is listed.
+    #[error("no such key of the name {0} is listed")]
     NoSuchKey(KeyName),
+    /// The key is retired at that index already.
+    #[error("the key of {id} is retired from index {until} on already")]
+    RetiredAlready {
+        /// The key's name.
+        id: KeyName,
+        /// The index.
+        until: u64,
+    },
+    /// A signature on the draft is not of its text: somebody changed it since.
+    #[error("the signature of {0} is not on this text: it was changed since they signed it")]
+    ChangedSince(KeyName),
     /// No such distribution is listed.
     #[error("no distribution of the name {0} is listed")]
     NoSuchDistribution(DistributionName),
-    /// Several keys of the identity are in use.
-    #[error("{0} has several keys in use")]
+    /// Several keys of the identity may be meant.
+    #[error("{0} has several keys")]
     SeveralKeys(KeyName),
     /// Several keys have the name.
     #[error("several keys have the name {0}")]
@@ -194,6 +205,9 @@ impl AuthorityError {
             Self::NothingPrepared => {
                 Some("prepare one: patchrepo authority admit, retire or change")
             }
+            Self::ChangedSince(_) => Some(
+                "sign nothing; find out who changed it, then begin again: authority change --discard",
+            ),
             Self::Unsigned(_) | Self::Policy(_) => {
                 Some("see who is still to sign: patchrepo authority show DIR --next")
             }

@@ -1,9 +1,7 @@
 //! Signing the next version, key by key, and publishing it once enough have signed.
 
-use std::collections::BTreeSet;
-
 use countersign_format::authority::AuthorityNote;
-use countersign_format::key::{KeyName, SignatureType, Vkey};
+use countersign_format::key::{KeyName, Vkey};
 use countersign_format::layout;
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::policy::Chain;
@@ -24,10 +22,13 @@ pub struct Standing {
     pub version: u64,
     /// How many must sign.
     pub threshold: u32,
-    /// Those that have a line on the draft. Publishing verifies the lines.
+    /// Those whose line on the draft verifies.
     pub signed: Vec<KeyName>,
     /// Those that have none.
     pub unsigned: Vec<KeyName>,
+    /// Those that have a line that does not verify: the text was changed since they signed it, or
+    /// they never did. Nothing with such a line is signed or published.
+    pub invalid: Vec<KeyName>,
 }
 
 #[derive(Serialize)]
@@ -38,17 +39,18 @@ struct PublishDetails {
 
 impl Standing {
     fn of(note: &AuthorityNote, draft: &Draft) -> Self {
-        let lines: BTreeSet<_> =
-            draft.signatures().iter().map(|line| (&line.name, line.id)).collect();
-        let has_line = |vkey: &&Vkey| lines.contains(&(&vkey.name, vkey.id(SignatureType::Note)));
-        let (signed, unsigned) = note.authority.keys.iter().partition::<Vec<_>, _>(has_line);
-        let names = |keys: Vec<&Vkey>| keys.into_iter().map(|vkey| vkey.name.clone()).collect();
-        Self {
-            version: note.version,
-            threshold: note.authority.threshold,
-            signed: names(signed),
-            unsigned: names(unsigned),
+        let (version, threshold) = (note.version, note.authority.threshold);
+        let (signed, unsigned, invalid) = (Vec::new(), Vec::new(), Vec::new());
+        let mut standing = Self { version, threshold, signed, unsigned, invalid };
+        for vkey in &note.authority.keys {
+            let names = match draft.is_signed_by(vkey) {
+                Some(true) => &mut standing.signed,
+                Some(false) => &mut standing.invalid,
+                None => &mut standing.unsigned,
+            };
+            names.push(vkey.name.clone());
         }
+        standing
     }
 
     /// By the published version's keys, and by the next one's.
@@ -57,9 +59,9 @@ impl Standing {
         notes.map(|note| Self::of(note, draft)).collect()
     }
 
-    /// Whether as many have signed as must.
+    /// Whether as many have signed as must, and nobody's line is wrong.
     pub fn is_met(&self) -> bool {
-        self.signed.len() >= self.threshold as usize
+        self.signed.len() >= self.threshold as usize && self.invalid.is_empty()
     }
 }
 
@@ -155,13 +157,19 @@ impl Authority {
     }
 }
 
-/// Opens a key, and finds by the public key under which name it is listed.
+/// Opens a key, and finds by the public key under which name it is listed. Refused where the draft
+/// was changed after somebody signed it.
 pub(super) fn open_signer(
     newest: Option<&AuthorityNote>,
     draft: &Draft,
     location: &KeyLocation,
     passphrases: &Passphrases,
 ) -> Result<SigningKey, AuthorityError> {
+    // who signs puts a line in the place of an earlier one: nobody's is to be lost unseen
+    let invalid = Standing::all(newest, draft).into_iter().flat_map(|standing| standing.invalid);
+    if let Some(name) = invalid.into_iter().next() {
+        return Err(AuthorityError::ChangedSince(name));
+    }
     let found = FoundKey::open(location, passphrases)?;
     let listed = newest.into_iter().chain([draft.note()]);
     let listed = listed

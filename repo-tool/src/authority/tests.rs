@@ -296,8 +296,41 @@ fn a_key_is_replaced_and_retired_in_one_version() {
     assert_eq!(keys.iter().map(|key| key.until).collect::<Vec<_>>(), [Some(51), None]);
     let history = fs::read_to_string(lab.authority.directory().state().join("history"));
     assert!(history.expect("a history").contains(r#""until":51,"reason":"stolen""#));
-    let gone = lab.authority.retire(&retirement(Some(1)), now());
-    assert!(matches!(gone, Err(AuthorityError::NoSuchKey(_))));
+    let same = lab.authority.retire(&retirement(Some(1)), now());
+    assert!(matches!(same, Err(AuthorityError::RetiredAlready { until: 51, .. })));
+
+    // the theft turns out to be older, never younger
+    let later = Retirement { until: 52, ..retirement(Some(1)) };
+    assert!(matches!(lab.authority.retire(&later, now()), Err(AuthorityError::Successor(_))));
+    let earlier = Retirement { until: 50, ..retirement(Some(1)) };
+    lab.authority.retire(&earlier, now()).expect("lowered");
+    lab.sign(&[1]);
+    let chain = lab.authority.publish(now()).expect("published");
+    assert_eq!(chain.newest().collection.keys[0].until, Some(50));
+}
+
+/// A draft that is changed on its way to the next holder is signed by nobody, not even again by
+/// those who signed what it was.
+#[test]
+fn a_text_that_was_changed_after_a_signature_is_signed_no_more() {
+    let lab = Lab::published(3, 2);
+    let renewed = NoteChange { valid_for: Some(Span(86_400)), ..NoteChange::default() };
+    lab.authority.change(&renewed, now()).expect("prepared");
+    lab.sign(&[1]);
+    let path = lab.authority.directory().path().join("next");
+    let text = fs::read_to_string(&path).expect("a draft");
+    let changed = text.replacen("\"threshold\": 2", "\"threshold\": 1", 1);
+    assert_ne!(changed, text);
+    fs::write(&path, changed).expect("written");
+    let draft = lab.authority.prepared().expect("read").expect("prepared");
+    for standing in lab.authority.standing(&draft) {
+        assert_eq!(standing.invalid, [name("example.org/authority/1")]);
+        assert!(standing.signed.is_empty() && !standing.is_met());
+    }
+    for number in [1, 2] {
+        let refused = lab.try_sign(number);
+        assert!(matches!(refused, Err(AuthorityError::ChangedSince(_))), "{refused:?}");
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Report for Prepared {
             }
         }
         for standing in &self.standing {
-            let Standing { version, threshold, signed, unsigned } = standing;
+            let Standing { version, threshold, signed, unsigned, invalid } = standing;
             let count = signed.len();
             output.print_line(format!(
                 "Signed by {count} of {threshold} needed of the keys of version {version}"
@@ -85,8 +85,18 @@ impl Report for Prepared {
             for name in unsigned {
                 output.print_line(format!("  not signed  {name}"));
             }
+            for name in invalid {
+                output.print_line(format!("  INVALID     {name}"));
+            }
         }
         if self.next_known {
+            return;
+        }
+        if self.standing.iter().any(|standing| !standing.invalid.is_empty()) {
+            output.warning(
+                "a signature is not on this text: it was changed since. Sign nothing; find out who \
+                 changed it, then begin again: patchrepo authority change --discard.",
+            );
             return;
         }
         let met = self.standing.iter().all(Standing::is_met);

@@ -6,7 +6,7 @@ use clap::Args;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
 use super::{Prepared, open_locked};
-use crate::authority::summary;
+use crate::authority::{AuthorityError, summary};
 use crate::commands::now;
 use crate::key_store::{KeyLocation, PassphraseArgs, Passphrases};
 
@@ -37,7 +37,8 @@ pub fn run(arguments: SignArgs, output: &Output) -> Result<ExitStatus, Failure> 
     let (authority, _lock) = open_locked(&arguments.directory, output)?;
     let mut keys: Vec<_> = arguments.key.into_iter().map(KeyLocation::File).collect();
     keys.extend(arguments.signer);
-    if keys.is_empty() {
+    let are_own = keys.is_empty();
+    if are_own {
         keys = authority.own_keys();
     }
     if keys.is_empty() {
@@ -49,10 +50,24 @@ pub fn run(arguments: SignArgs, output: &Output) -> Result<ExitStatus, Failure> 
         output.note(line);
     }
     let passphrases = Passphrases::new(&arguments.passphrase);
+    let mut foreign = None;
+    let mut has_signed = false;
     for key in &keys {
-        let (name, with_line) = authority.sign(key, &passphrases, now()?)?;
-        output.note(format!("Signed by {name}."));
-        draft = with_line;
+        match authority.sign(key, &passphrases, now()?) {
+            Ok((name, with_line)) => {
+                output.note(format!("Signed by {name}."));
+                (draft, has_signed) = (with_line, true);
+            }
+            // a key that was replaced may still lie beside the others
+            Err(error @ AuthorityError::ForeignKey(_)) if are_own => {
+                output.note(format!("Passed over: {error}."));
+                foreign = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(error) = foreign.filter(|_| !has_signed) {
+        return Err(error.into());
     }
     output.report(&Prepared::new(&authority, &draft).without_changes());
     Ok(ExitStatus::Done)
