@@ -34,6 +34,7 @@ documents! {
     publishing: "docs/publishing.md",
     recovery: "docs/recovery.md",
     resolution: "docs/resolution.md",
+    rotation: "docs/rotation.md",
     status: "docs/status.md",
     transactions: "docs/transactions.md",
     witnesses: "docs/witnesses.md",
