@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
-use curve25519_dalek::traits::IsIdentity as _;
+use curve25519_dalek::edwards::EdwardsPoint;
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base64;
 use crate::hash::Hash32;
 use crate::limits::MAX_KEY_NAME;
+
+mod checked;
 
 /// A server's identity and the name of its keys: a schema-less URL or an address, at most
 /// [`MAX_KEY_NAME`] bytes, without Unicode white space, control characters or `+`.
@@ -140,8 +141,7 @@ impl SignatureType {
 impl PublicKey {
     /// Checks 32 bytes: canonical, of prime order, not the identity.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        checked_point(bytes)?;
-        VerifyingKey::from_bytes(bytes).map(Self).map_err(|_| point_error(bytes))
+        checked::key(bytes).map(|key| Self(key.verifying))
     }
 
     /// The 32-byte encoding (RFC 8032 §5.1.2).
@@ -159,16 +159,7 @@ impl PublicKey {
 
 /// Decodes a canonical point of prime order that is not the identity.
 pub(crate) fn checked_point(bytes: &[u8; 32]) -> Result<EdwardsPoint, KeyError> {
-    let compressed = CompressedEdwardsY(*bytes);
-    compressed
-        .decompress()
-        .filter(|point| point.compress() == compressed)
-        .filter(|point| !point.is_identity() && point.is_torsion_free())
-        .ok_or_else(|| point_error(bytes))
-}
-
-fn point_error(bytes: &[u8; 32]) -> KeyError {
-    KeyError::Point(HEXLOWER.encode(bytes))
+    checked::key(bytes).map(|key| key.point)
 }
 
 impl fmt::Debug for PublicKey {

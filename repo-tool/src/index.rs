@@ -39,7 +39,7 @@ pub use patches::PatchIndex;
 /// Below a role's `state/`.
 const FILE: &str = "index.db";
 /// Of `PRAGMA user_version`; a file of another is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long to wait for another process that brings the index up to date.
 const BUSY: Duration = Duration::from_secs(60);
 /// Pages of the write-ahead log before they are copied into the file: it is read whole at each
@@ -55,10 +55,12 @@ const SCHEMA: &str = "
     CREATE TABLE archive (key INTEGER, entry INTEGER, PRIMARY KEY (key, entry)) STRICT, WITHOUT ROWID;
     CREATE TABLE revoked (patch INTEGER PRIMARY KEY, entry INTEGER NOT NULL) STRICT;
     -- of a collection's log: ranges of its patches, apart from each other, and the entry that
-    -- stands; the entry that first released them; what anything was decided about, joined
+    -- stands; the entry that first released them; what anything was decided about, joined; the trees
+    -- that decisions name
     CREATE TABLE ring (origin TEXT, ring TEXT, PRIMARY KEY (origin, ring)) STRICT, WITHOUT ROWID;
     CREATE TABLE standing (origin TEXT, ring TEXT, start INTEGER, end INTEGER NOT NULL, entry INTEGER NOT NULL, is_release INTEGER NOT NULL, PRIMARY KEY (origin, ring, start)) STRICT, WITHOUT ROWID;
     CREATE TABLE first (origin TEXT, start INTEGER, end INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (origin, start)) STRICT, WITHOUT ROWID;
+    CREATE TABLE named (origin TEXT, size INTEGER, root BLOB, PRIMARY KEY (origin, size, root)) STRICT, WITHOUT ROWID;
     CREATE TABLE decided (origin TEXT, ring TEXT, start INTEGER, end INTEGER NOT NULL, PRIMARY KEY (origin, ring, start)) STRICT, WITHOUT ROWID;
 ";
 
@@ -127,6 +129,11 @@ fn is_torn(error: &rusqlite::Error) -> bool {
         rusqlite::Error::SqliteFailure(error, _) => torn.contains(&error.code),
         _ => true,
     }
+}
+
+/// Removes the index in the directory `state`: it is made anew when it is opened next.
+pub(crate) fn forget(state: &Path) -> io::Result<()> {
+    remove(&state.join(FILE))
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -207,7 +214,7 @@ fn follow<P: Part>(
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let indexed = read_indexed(&transaction, P::LOG)?;
-    let (origin, size) = head.map_or(("", 0), |head| (head.origin.as_str(), head.size));
+    let size = head.map_or(0, |head| head.size);
     let mut next = match indexed {
         Some(indexed) if is_earlier(&indexed, head, files, P::LOG)? => indexed.size,
         _ => 0,
@@ -223,14 +230,18 @@ fn follow<P: Part>(
         next = to;
     }
     match head {
-        None => transaction.execute("DELETE FROM head WHERE log = ?1", [P::LOG.as_str()])?,
-        Some(head) => transaction.execute(
-            "INSERT OR REPLACE INTO head VALUES (?1, ?2, ?3, ?4)",
-            (P::LOG.as_str(), origin, as_integer(size), head.root.as_bytes()),
-        )?,
-    };
+        None => drop(transaction.execute("DELETE FROM head WHERE log = ?1", [P::LOG.as_str()])?),
+        Some(head) => write_indexed(&transaction, P::LOG, head)?,
+    }
     transaction.commit()?;
     Ok(connection)
+}
+
+/// Says which tree the index is of.
+fn write_indexed(on: &Connection, log: Log, head: &Checkpoint) -> rusqlite::Result<()> {
+    let (origin, size, root) = (head.origin.as_str(), as_integer(head.size), head.root.as_bytes());
+    let sql = "INSERT OR REPLACE INTO head VALUES (?1, ?2, ?3, ?4)";
+    on.execute(sql, (log.as_str(), origin, size, root)).map(drop)
 }
 
 /// Whether the log has grown out of the tree that is indexed.

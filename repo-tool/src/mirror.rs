@@ -4,34 +4,35 @@
 //! do no worse than refuse service. It asks for what a client asks for, and so both signatures on
 //! both layers.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
-use countersign_format::entry::{CollectionEntry, DistributionEntry, PatchEntry, TreeHead};
-use countersign_format::hash::Hash32;
+use countersign_format::entry::IndexRange;
 use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::merkle::{Frontier, leaf_hash};
+use countersign_format::merkle::Frontier;
 use countersign_format::policy::Clock;
 use countersign_format::text::DistributionName;
 use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Walk};
 use countersign_store::crash::crash_point;
 use countersign_store::mirrors::{Passed, chain};
-use countersign_store::{
-    DirectoryWriter, HttpOptions, Location, Mirrors, Sink as _, Source, Statistics,
-};
+use countersign_store::{DirectoryWriter, HttpOptions, Location, Mirrors, Source, Statistics};
 use countersign_terminal::{Progress, Unit};
 
-use crate::decisions::Decisions;
 use crate::directory_copy::{self, Carried, carry};
-use crate::publish::{read_entries, root_at};
+use crate::index;
+use crate::publish::{EntryReader, PublishError, root_at};
 use crate::replica::{
-    Fork, Head, Judge, NoSource, Replica, ReplicaError, Signatures, Wanted, copy_log,
-    fetch_patches, held_entries,
+    Head, Judge, NoSource, Replica, ReplicaError, Signatures, Wanted, copy_log, fetch_patches,
 };
-use crate::tree::{Tree, WIDTH};
+use crate::tree::Tree;
+
+mod released;
+mod roots;
+
+use released::Released;
+use roots::Roots;
 
 /// How old the held directory may be before it is asked for again (SPEC §6).
 const DIRECTORY_AGE: Duration = Duration::from_secs(86_400);
@@ -45,6 +46,8 @@ pub struct MirrorOptions {
     pub distribution: Option<DistributionName>,
     /// The time.
     pub clock: Clock,
+    /// Whether to look for the files of every released patch, rather than for what is new.
+    pub repairs: bool,
 }
 
 /// What a mirror came to hold.
@@ -134,7 +137,8 @@ async fn sync_from(
     let walk = replica.copy_authority(&options.anchor, options.clock).await?;
     let authority = walk.chain().newest();
     let distribution = choose(authority, options.distribution.as_ref())?;
-    let mut mirror = Mirror { replica, authority, distribution, clock: options.clock };
+    let (clock, repairs) = (options.clock, options.repairs);
+    let mut mirror = Mirror { replica, authority, distribution, clock, repairs };
     let directory_refused = mirror.directory().await?;
     // this order: no decision is then about a patch that the other head does not have yet
     let decided = mirror.head(Log::Distribution).await?;
@@ -150,11 +154,13 @@ async fn sync_from(
         failed: Vec::new(),
         statistics: Statistics::default(),
     };
-    if decided.is_held && collected.is_held {
-        mirror.replica.clear_incoming()?;
+    if decided.is_held && collected.is_held && !options.repairs {
+        mirror.replica.remember(&[&collected, &decided]);
     } else {
         mirror.copy(&collected, &decided, &mut synced, progress).await?;
     }
+    mirror.replica.clear_incoming()?;
+    mirror.replica.close();
     Ok(synced)
 }
 
@@ -190,11 +196,12 @@ struct Mirror<'a> {
     authority: &'a AuthorityNote,
     distribution: &'a DistributionRole,
     clock: Clock,
+    repairs: bool,
 }
 
 impl Mirror<'_> {
     async fn head(&mut self, log: Log) -> Result<Head, ReplicaError> {
-        let Self { replica, authority, distribution, clock } = self;
+        let Self { replica, authority, distribution, clock, .. } = self;
         replica.fetch_head(log, authority, distribution, Signatures::Both, *clock).await
     }
 
@@ -208,9 +215,9 @@ impl Mirror<'_> {
     ) -> Result<(), ReplicaError> {
         let total: u64 = synced.logs.iter().map(|log| log.size - log.before).sum();
         let task = progress.task("reading the logs", Some(total), Unit::Items);
-        let (decisions, bad) = self.decisions(collected, decided, &task).await?;
+        let (mut released, bad) = self.decisions(collected, decided, &task).await?;
         synced.bad_packs.extend(bad);
-        let (wanted, bad) = self.patches(collected, decided, &decisions, &task).await?;
+        let (wanted, bad) = self.patches(collected, &mut released, &task).await?;
         synced.bad_packs.extend(bad);
         drop(task);
         let judge = Judge {
@@ -220,80 +227,74 @@ impl Mirror<'_> {
         };
         synced.patches = fetch_patches(&mut self.replica, wanted, judge, progress).await?;
         crash_point("mirror.staged");
-        self.replica.writer().sync()?;
-        crash_point("mirror.files");
-        self.replica.put_head(collected)?;
-        crash_point("mirror.collection");
-        self.replica.put_head(decided)?;
-        crash_point("mirror.distribution");
+        self.replica.put_heads(&[collected, decided])?;
+        crash_point("mirror.heads");
+        // where it cannot be written, the next run reads the log
+        let _ = released.keep(&decided.signed.checkpoint);
+        self.replica.remember(&[collected, decided]);
         Ok(())
     }
 
-    /// Copies the distribution's log and returns all its decisions, old and new.
+    /// Copies the distribution's log and returns what it says, old and new.
     async fn decisions(
         &mut self,
         collected: &Head,
         decided: &Head,
         task: &countersign_terminal::Task,
-    ) -> Result<(Decisions, Vec<RepoPath>), ReplicaError> {
-        let collection = &collected.signed.checkpoint;
-        let mut decisions = Decisions::new(&collection.origin, collection.size);
-        let mut take = |index: u64, bytes: &[u8]| {
-            if let Ok(entry) = DistributionEntry::parse(bytes) {
-                decisions.take(index, &entry);
-            }
-        };
-        let held = decided.held.size;
-        let root = self.replica.root().to_owned();
-        read_entries(self.replica.writer(), Log::Distribution, held, &mut take)
-            .map_err(|source| ReplicaError::Held { root, source })?;
+    ) -> Result<(Released, Vec<RepoPath>), ReplicaError> {
+        let (origin, held) = (&collected.signed.checkpoint.origin, decided.held.size);
+        let released = Released::held(&mut self.replica, origin, held);
+        let mut released = released.map_err(|error| self.unusable(error))?;
         let mut visit = |index: u64, bytes: &[u8]| {
             task.advance(1);
-            take(index, bytes);
+            released.take(index, bytes);
         };
         let bad = copy_log(&mut self.replica, decided, &mut visit).await?;
-        Ok((decisions, bad))
+        if self.repairs {
+            released.all_anew(collected.held.size);
+        }
+        Ok((released.finish().map_err(|error| self.unusable(error))?, bad))
     }
 
-    /// Copies the collection's log and returns the patches that are released. Checks the trees that
-    /// decisions speak of on the way.
+    /// Copies the collection's log and returns the patches that are released and not held. Checks
+    /// the trees that decisions speak of on the way.
     async fn patches(
         &mut self,
         collected: &Head,
-        decided: &Head,
-        decisions: &Decisions,
+        released: &mut Released,
         task: &countersign_terminal::Task,
     ) -> Result<(Vec<Wanted>, Vec<RepoPath>), ReplicaError> {
-        let mut wanted = self.held_patches(collected.held.size, decisions)?;
-        let mut roots = Roots::new(self.held_frontier(collected)?, decisions);
-        self.earlier_roots(collected, decided, decisions, &mut roots)?;
+        let mut wanted = self.held_patches(collected.held.size, released)?;
+        let named = released.named(collected.held.size).map_err(|error| self.unusable(error))?;
+        let mut roots = Roots::new(self.held_frontier(collected)?, named);
+        self.earlier_roots(collected.held.size, &mut roots)?;
+        let mut refused = None;
         let mut visit = |index: u64, bytes: &[u8]| {
             task.advance(1);
-            wanted.extend(wanted_patch(index, bytes, decisions));
+            match released.wanted(index, bytes) {
+                Ok(patch) => wanted.extend(patch),
+                Err(error) => refused = refused.take().or(Some(error)),
+            }
             roots.push(bytes);
         };
         let bad = copy_log(&mut self.replica, collected, &mut visit).await?;
         roots.check(&self.replica)?;
-        Ok((wanted, bad))
+        refused.map_or(Ok((wanted, bad)), |error| Err(self.unusable(error)))
     }
 
-    /// The patches among the entries that are held, and whose files are not.
+    /// The patches among the entries that are held which a new decision releases, and whose files
+    /// are not held. All others were looked at when their decision was new.
     fn held_patches(
         &mut self,
         held: u64,
-        decisions: &Decisions,
+        released: &mut Released,
     ) -> Result<Vec<Wanted>, ReplicaError> {
         let mut wanted = Vec::new();
-        let mut bundle = (u64::MAX, Vec::new());
-        for (patch, _) in decisions.released().take_while(|(patch, _)| *patch < held) {
-            if bundle.0 != patch / WIDTH {
-                let writer = self.replica.writer();
-                bundle =
-                    (patch / WIDTH, held_entries(writer, Log::Collection, patch / WIDTH, held)?);
-            }
-            let place = usize::try_from(patch % WIDTH).expect("below 256");
-            let found = bundle.1.get(place).and_then(|bytes| wanted_patch(patch, bytes, decisions));
-            if let Some(patch) = found
+        let files = self.replica.writer().reader();
+        let mut entries = EntryReader::new(files, Log::Collection, held);
+        for index in released.new_below(held).into_iter().flat_map(IndexRange::indexes) {
+            let found = entries.read(index).and_then(|bytes| released.wanted(index, &bytes));
+            if let Some(patch) = found.map_err(|error| self.unusable(error))?
                 && !self.replica.holds(&patch.entry)?
             {
                 wanted.push(patch);
@@ -302,36 +303,28 @@ impl Mirror<'_> {
         Ok(wanted)
     }
 
-    fn held_frontier(&mut self, collected: &Head) -> Result<Frontier, ReplicaError> {
+    /// What is wrong with the copy, or with the index of it, which is then made anew.
+    fn unusable(&self, source: PublishError) -> ReplicaError {
         let root = self.replica.root().to_owned();
+        if let PublishError::Index { .. } = source {
+            // what cannot be removed is found unusable again
+            let _ = index::forget(self.replica.index_folder());
+            return ReplicaError::Index { root, source };
+        }
+        ReplicaError::Held { root, source }
+    }
+
+    fn held_frontier(&mut self, collected: &Head) -> Result<Frontier, ReplicaError> {
         let held = Tree::load(self.replica.writer(), Log::Collection, collected.held.size);
-        Ok(held.map_err(|source| ReplicaError::Held { root, source })?.frontier())
+        Ok(held.map_err(|error| self.unusable(error))?.frontier())
     }
 
     /// Compares the roots that new decisions name of trees smaller than the held one. Old decisions
     /// were looked at when they were new.
-    fn earlier_roots(
-        &mut self,
-        collected: &Head,
-        decided: &Head,
-        decisions: &Decisions,
-        roots: &mut Roots,
-    ) -> Result<(), ReplicaError> {
-        let held = collected.held.size;
-        let is_new_on_old = |(index, of): &&(u64, TreeHead)| {
-            *index >= decided.held.size && of.size < held && of.origin == *decisions.origin()
-        };
-        let sizes: BTreeSet<u64> =
-            decisions.heads().iter().filter(is_new_on_old).map(|(_, of)| of.size).collect();
-        if sizes.is_empty() {
-            return Ok(());
-        }
-        let root = self.replica.root().to_owned();
-        let damaged = |source| ReplicaError::Held { root: root.clone(), source };
-        let writer = self.replica.writer();
-        for size in sizes {
-            let found = root_at(writer, Log::Collection, held, size).map_err(damaged)?;
-            roots.compare(size, found);
+    fn earlier_roots(&mut self, held: u64, roots: &mut Roots) -> Result<(), ReplicaError> {
+        for size in roots.earlier() {
+            let found = root_at(self.replica.writer(), Log::Collection, held, size);
+            roots.compare(size, found.map_err(|error| self.unusable(error))?);
         }
         Ok(())
     }
@@ -352,64 +345,5 @@ impl Mirror<'_> {
             Carried::Same | Carried::Taken(_) => Ok(None),
             Carried::Refused(why) => Ok(Some(chain(&why))),
         }
-    }
-}
-
-/// The patch that an entry is, if it was released.
-fn wanted_patch(index: u64, bytes: &[u8], decisions: &Decisions) -> Option<Wanted> {
-    let released = decisions.first_release(index)?;
-    let Ok(CollectionEntry::Patch(entry)) = CollectionEntry::parse(bytes) else { return None };
-    let entry: PatchEntry = *entry;
-    let is_required = decisions.is_standing(index);
-    Some(Wanted { index, bytes: bytes.to_vec(), entry, released, is_required })
-}
-
-/// The roots that decisions name, against those that the entries make.
-struct Roots {
-    frontier: Frontier,
-    /// What decisions say of each size.
-    named: BTreeMap<u64, BTreeSet<Hash32>>,
-    /// The first contradiction: size, root that is named, root that the entries make.
-    contradiction: Option<(u64, Hash32, Hash32)>,
-}
-
-impl Roots {
-    /// Roots at `frontier` and beyond are compared as entries are pushed.
-    fn new(frontier: Frontier, decisions: &Decisions) -> Self {
-        let mut named: BTreeMap<u64, BTreeSet<Hash32>> = BTreeMap::new();
-        for (_, of) in decisions.heads() {
-            if of.origin == *decisions.origin() {
-                named.entry(of.size).or_default().insert(of.root);
-            }
-        }
-        let mut roots = Self { frontier, named, contradiction: None };
-        roots.compare(roots.frontier.size(), roots.frontier.root());
-        roots
-    }
-
-    fn push(&mut self, entry: &[u8]) {
-        self.frontier.push(leaf_hash(entry));
-        if self.named.contains_key(&self.frontier.size()) {
-            self.compare(self.frontier.size(), self.frontier.root());
-        }
-    }
-
-    fn compare(&mut self, size: u64, found: Hash32) {
-        let named = self.named.get(&size).into_iter().flatten().find(|named| **named != found);
-        if let Some(named) = named {
-            self.contradiction.get_or_insert((size, *named, found));
-        }
-    }
-
-    fn check(&self, replica: &Replica) -> Result<(), ReplicaError> {
-        let Some((size, named, found)) = self.contradiction else { return Ok(()) };
-        Err(ReplicaError::Fork(Box::new(Fork {
-            source_name: replica.source().name().to_owned(),
-            log: Log::Collection,
-            size,
-            found,
-            named,
-            other: "a decision of the distribution's log".to_owned(),
-        })))
     }
 }

@@ -1,10 +1,11 @@
 //! Copying a repository's files as they are, verified as they arrive: what mirrors do, and what a
 //! distribution does with its collection's repository.
 //!
-//! A copy keeps no state besides the files that it copies: what it holds of a log follows from the
+//! A copy needs no state besides the files that it copies: what it holds of a log follows from the
 //! checkpoint and the unfinished tiles in its own directory, the newest times of signers from the
-//! checkpoint's signatures. Files that never change are written first, checkpoints last, so that a
-//! copy that was killed anywhere serves the head before or the new one, and the next run goes on.
+//! checkpoint's signatures. What it remembers besides only saves work. Files that never change are
+//! written first, checkpoints last, so that a copy that was killed anywhere serves the head before
+//! or the new one, and the next run goes on.
 
 use std::fs;
 use std::io;
@@ -21,13 +22,14 @@ mod heads;
 mod log;
 mod packs;
 mod patches;
+mod state;
 
 pub use error::{Fork, NoSource, ReplicaError};
 pub use heads::{Head, HeldHead, Signatures};
 pub(crate) use heads::{newest_times, time_of};
 pub use log::copy_log;
-pub(crate) use log::held_entries;
 pub use patches::{Judge, Wanted, fetch_patches};
+use state::{STATE, State};
 
 /// Where partly fetched archives wait in a copy's directory.
 const INCOMING: &str = ".incoming";
@@ -41,7 +43,7 @@ pub const LOCK: &str = ".lock";
 /// repository.
 pub(crate) fn is_private(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or(path);
-    path == LOCK || first == INCOMING || first == EVIDENCE
+    path == LOCK || [INCOMING, EVIDENCE, STATE].contains(&first)
 }
 
 /// A copy of a repository in a directory, and where it is copied from. Whoever uses it holds a lock.
@@ -50,14 +52,31 @@ pub struct Replica {
     root: PathBuf,
     source: Arc<Source>,
     writer: DirectoryWriter,
+    state: State,
 }
 
 impl Replica {
-    /// The copy below `root`, which is there. Removes what a killed run left half written.
+    /// The copy below `root`, which is there. Removes what a run left half written, unless the last
+    /// one ended with [`Self::close`].
     pub fn open(root: &Path, source: Arc<Source>) -> Result<Self, ReplicaError> {
-        durable::clean_temporaries(root).map_err(ReplicaError::local("clean up", root))?;
+        let state = State::open(root);
+        let state = state.map_err(ReplicaError::local("make", &root.join(STATE)))?;
+        if !state.begin() {
+            durable::clean_temporaries(root).map_err(ReplicaError::local("clean up", root))?;
+        }
         let writer = DirectoryWriter::new(root);
-        Ok(Self { root: root.to_owned(), source, writer })
+        Ok(Self { root: root.to_owned(), source, writer, state })
+    }
+
+    /// Ends a run that went well: what is staged is dropped, and nothing is left half written.
+    pub fn close(self) {
+        drop(self.writer);
+        self.state.end();
+    }
+
+    /// Where an index of what is held may lie.
+    pub fn index_folder(&self) -> &Path {
+        self.state.folder()
     }
 
     /// The directory.

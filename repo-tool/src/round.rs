@@ -6,12 +6,12 @@
 //! `public/` changes before every threshold is met. Heads are signed here last of all, so a round
 //! that somebody refuses leaves no head behind that this server's keys have signed.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use countersign_format::authority::LogRole;
 use countersign_format::hash::Hash32;
 use countersign_format::json;
-use countersign_format::key::{KeyName, SignatureType, Vkey};
+use countersign_format::key::{KeyName, Vkey};
 use countersign_format::layout::Log;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{
@@ -20,13 +20,10 @@ use countersign_format::policy::{
 use countersign_format::signature::{Signer, countersign, sign_note};
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
-use countersign_store::durable::{self, Access};
 use serde::{Deserialize, Serialize};
 
-use crate::key_store::SigningKey;
-use crate::role_dir::{RoleDir, RoleDirError};
-
 mod error;
+mod gathered;
 mod growth;
 mod item;
 mod quorum;
@@ -35,12 +32,12 @@ mod sign;
 mod tests;
 
 pub use error::RoundError;
+pub use gathered::Gathered;
 pub use growth::{Growth, grow};
 pub use item::{Item, Kind};
 pub use quorum::{Cosignature, Cosignatures, Quorum};
 pub use sign::{Holder, sign};
 
-const FILE: &str = "state/signatures";
 const SIGNATURES: &str = "signatures/v1";
 const REQUEST: &str = "signing-request/v1";
 /// Largest of the files that travel: the entries of some hundreds of patches.
@@ -97,13 +94,6 @@ pub struct Signature {
     pub of: Hash32,
     /// The line, as it stands on a note.
     pub line: String,
-}
-
-/// What has been gathered for a server's round.
-#[derive(Debug)]
-pub struct Gathered<'d> {
-    directory: &'d RoleDir,
-    kept: Signatures,
 }
 
 /// Who has signed one thing.
@@ -248,14 +238,16 @@ impl Round {
         if brought.role != self.log {
             return Err(RoundError::OtherRole { found: brought.role, expected: self.log });
         }
+        let items: BTreeMap<Hash32, &Item> =
+            self.items.iter().map(|item| (item.id(), item)).collect();
         let mut kept = gathered.kept.clone();
         let mut imported = Imported::default();
         for (place, signature) in brought.signatures.iter().enumerate() {
-            let item = self.items.iter().find(|item| item.id() == signature.of);
+            let item = items.get(&signature.of);
             let item = item.ok_or(RoundError::NotAsked { place, of: signature.of })?;
             let line = SignatureLine::parse(&signature.line).ok_or(RoundError::Line(place))?;
             self.judge(item, &line, gathered, now)?;
-            if kept.signatures.contains(signature) {
+            if kept.contains(signature) {
                 imported.known += 1;
                 continue;
             }
@@ -322,100 +314,6 @@ impl Signatures {
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
         json::print_pretty(SIGNATURES, self)
-    }
-
-    /// Adds a line, in place of an earlier one of the same key.
-    fn put(&mut self, item: &Item, line: &SignatureLine) {
-        let of = item.id();
-        self.signatures.retain(|kept| {
-            let old = SignatureLine::parse(&kept.line);
-            kept.of != of
-                || old.is_none_or(|old| (old.name, old.id) != (line.name.clone(), line.id))
-        });
-        self.signatures.push(Signature { of, line: print(line) });
-    }
-}
-
-impl<'d> Gathered<'d> {
-    /// Reads what was gathered so far in a role's directory.
-    pub fn load(directory: &'d RoleDir, role: Log) -> Result<Self, RoundError> {
-        let kept = match directory.read(Path::new(FILE), MAX_ROUND_FILE)? {
-            Some(bytes) => Signatures::parse(&bytes)?,
-            None => Signatures { role, signatures: Vec::new() },
-        };
-        Ok(Self { directory, kept })
-    }
-
-    /// The lines that were gathered for `item`; nothing is verified here.
-    pub fn lines(&self, item: &Item) -> Vec<SignatureLine> {
-        let of = item.id();
-        let kept = self.kept.signatures.iter().filter(|signature| signature.of == of);
-        kept.filter_map(|signature| SignatureLine::parse(&signature.line)).collect()
-    }
-
-    /// The lines that others than `keys` gave `item`, of keys of `log` in use.
-    pub fn others(&self, item: &Item, keys: &[SigningKey], log: &LogRole) -> Vec<SignatureLine> {
-        let kinds = [SignatureType::Note, SignatureType::Cosignature];
-        let is = |vkey: &Vkey, line: &SignatureLine| {
-            vkey.name == line.name && kinds.iter().any(|kind| vkey.id(*kind) == line.id)
-        };
-        let own: Vec<Vkey> = keys.iter().map(SigningKey::vkey).collect();
-        let listed = |line: &SignatureLine| log.active().any(|key| is(&key.vkey, line));
-        let is_own = |line: &SignatureLine| own.iter().any(|vkey| is(vkey, line));
-        self.lines(item).into_iter().filter(|line| listed(line) && !is_own(line)).collect()
-    }
-
-    /// Adds to a head's lines those that stand on it as it is published: others' signatures go on
-    /// to count until they are too old.
-    pub fn add_published(&mut self, item: &Item, published: &Note) {
-        let known = self.lines(item);
-        let is_new = |line: &&SignatureLine| {
-            !known.iter().any(|known| (&known.name, known.id) == (&line.name, line.id))
-        };
-        if published.text() == item.text {
-            let lines: Vec<_> = published.signatures().iter().filter(is_new).cloned().collect();
-            for line in &lines {
-                self.kept.put(item, line);
-            }
-        }
-    }
-
-    /// Signs with the keys at hand what they have not signed, but for heads. Where others are to
-    /// sign too, it is kept for when they have.
-    pub fn sign(&mut self, round: &Round, keys: &[SigningKey]) -> Result<(), RoundError> {
-        let mut kept = self.kept.clone();
-        for item in round.items.iter().filter(|item| item.kind != Kind::Head) {
-            let present = self.lines(item);
-            for key in keys {
-                let line = item.line_by(key)?;
-                if !present.contains(&line) {
-                    kept.put(item, &line);
-                }
-            }
-        }
-        if keys.len() < round.keys.threshold as usize {
-            self.keep(kept)?;
-            crash_point("round.signed");
-        } else {
-            self.kept = kept;
-        }
-        Ok(())
-    }
-
-    /// Forgets all: the round is over.
-    pub fn clear(directory: &RoleDir) -> Result<(), RoundError> {
-        durable::remove(directory.path(), Path::new(FILE)).map_err(|source| {
-            let path = directory.path().join(FILE);
-            RoleDirError::Io { action: "remove", path, source }.into()
-        })
-    }
-
-    fn keep(&mut self, kept: Signatures) -> Result<(), RoundError> {
-        if kept != self.kept {
-            self.directory.write(Path::new(FILE), &kept.to_bytes(), Access::Private)?;
-            self.kept = kept;
-        }
-        Ok(())
     }
 }
 

@@ -57,6 +57,7 @@ impl Mirror {
             anchor: Anchor::Note { bytes: repository.enrolment(), file: "enrolled".into() },
             distribution: None,
             clock: Clock::local(Timestamp::from_seconds(NOW).expect("a time").plus(3600)),
+            repairs: false,
         };
         Self { directory: tempfile::tempdir().expect("a directory"), options }
     }
@@ -120,7 +121,7 @@ fn list(directory: &Path, prefix: &str, files: &mut Files) {
     for entry in fs::read_dir(directory).expect("listed") {
         let entry = entry.expect("an entry");
         let path = format!("{prefix}{}", entry.file_name().to_str().expect("UTF-8"));
-        if path == ".evidence" || path == ".incoming" {
+        if [".evidence", ".incoming", ".state"].contains(&path.as_str()) {
             continue;
         }
         if entry.file_type().expect("a type").is_dir() {
@@ -176,6 +177,143 @@ fn nothing_new_is_three_requests() {
     assert_eq!(synced.statistics.requests, 3);
     assert!(synced.logs.iter().all(|log| log.is_unchanged));
     assert_eq!(mirror.files(), before);
+}
+
+/// What its server gave along with the heads that it holds, it says again: they do not come twice.
+#[test]
+fn heads_that_did_not_change_do_not_come_again() {
+    let mut repository = repository();
+    let mirror = Mirror::of(&repository);
+    let heads = |repository: &Repository| {
+        Log::BOTH.map(|log| repository.files()[&layout::checkpoint(log)].len() as u64)
+    };
+    let nothing = mirror.sync(&repository).expect("synced").statistics.received;
+    fs::remove_file(mirror.path().join(".state/validators")).expect("removed");
+    let whole = mirror.sync(&repository).expect("synced").statistics.received;
+    assert_eq!(whole - nothing, heads(&repository).iter().sum::<u64>());
+    assert_eq!(mirror.sync(&repository).expect("synced").statistics.received, nothing);
+    // of another server nothing is known
+    let elsewhere = || Source::memory("elsewhere", &repository.memory());
+    let other = mirror.sync_from(elsewhere()).expect("synced").statistics.received;
+    assert_eq!(other, whole);
+    assert_eq!(mirror.sync_from(elsewhere()).expect("synced").statistics.received, nothing);
+    // nor of a head that is not held any more
+    add(&mut repository, "2.0.0");
+    mirror.sync(&repository).expect("synced");
+    mirror.assert_faithful(&repository);
+}
+
+/// What is held is not looked at for what is new, unless somebody asks for that.
+#[test]
+fn what_is_gone_is_fetched_again_when_asked_for() {
+    let mut repository = repository();
+    let mut mirror = Mirror::of(&repository);
+    let archive = mirror.files().into_keys().find(|path| path.as_str().ends_with(".patch"));
+    let archive = mirror.path().join(archive.expect("an archive"));
+    fs::remove_file(&archive).expect("removed");
+    add(&mut repository, "2.0.0");
+    assert_eq!(mirror.sync(&repository).expect("synced").patches, 1);
+    assert!(!archive.exists());
+    mirror.options.repairs = true;
+    let repaired = mirror.sync(&repository).expect("synced");
+    assert_eq!((repaired.patches, archive.exists()), (1, true));
+    assert!(repaired.logs.iter().all(|log| log.is_unchanged));
+    assert_eq!(mirror.sync(&repository).expect("synced").patches, 0);
+    mirror.assert_faithful(&repository);
+}
+
+/// A patch whose files could be missing when it was withdrawn is fetched when it is released again.
+#[test]
+fn what_is_released_again_is_fetched() {
+    let mut repository = repository();
+    repository.withdraw(&[0], "field reports");
+    repository.publish();
+    let mut without = repository.clone();
+    without.files_mut().retain(|path, _| !path.as_str().starts_with("patches/"));
+    let mirror = Mirror::of(&without);
+    assert!(!mirror.files().keys().any(|path| path.as_str().ends_with(".patch")));
+    repository.release(&[0]);
+    repository.wait(60);
+    repository.publish();
+    assert_eq!(mirror.sync(&repository).expect("synced").patches, 1);
+    mirror.assert_faithful(&repository);
+}
+
+/// The index saves work and nothing else: without it, or with another repository's, the same comes.
+#[test]
+fn an_index_that_is_lost_torn_or_wrong_changes_nothing() {
+    let other = {
+        let mut other = repository();
+        for version in ["7.0.0", "8.0.0"] {
+            add(&mut other, version);
+        }
+        Mirror::of(&other)
+    };
+    let index = |mirror: &Mirror| mirror.path().join(".state/index.db");
+    let harms: [&dyn Fn(&Mirror); 4] = [
+        &|mirror| fs::remove_dir_all(mirror.path().join(".state")).expect("removed"),
+        &|mirror| fs::write(index(mirror), b"no database").expect("written"),
+        &|mirror| fs::write(index(mirror), b"").expect("written"),
+        &|mirror| {
+            for name in ["index.db", "index.db-wal"] {
+                let [from, to] = [&other, mirror].map(|it| it.path().join(".state").join(name));
+                fs::copy(from, to).expect("copied");
+            }
+        },
+    ];
+    for (number, harm) in harms.iter().enumerate() {
+        let mut repository = repository();
+        let mirror = Mirror::of(&repository);
+        harm(&mirror);
+        add(&mut repository, "2.0.0");
+        repository.release(&[1]);
+        repository.wait(60);
+        repository.publish();
+        let synced = mirror.sync(&repository).unwrap_or_else(|error| panic!("{number}: {error:?}"));
+        assert_eq!(synced.patches, 2, "{number}");
+        mirror.assert_faithful(&repository);
+    }
+}
+
+/// A decision may speak of a tree that does not come along with it: it is compared when that comes.
+#[test]
+fn a_decision_about_a_later_tree_is_not_forgotten() {
+    let mut repository = repository();
+    repository.release_with(&[0], |release| {
+        release.of.size = 4;
+        release.of.root.0[5] ^= 1;
+    });
+    repository.wait(60);
+    repository.publish();
+    let mirror = Mirror::of(&repository);
+    repository.collect_history(1);
+    repository.wait(60);
+    repository.publish();
+    mirror.sync(&repository).expect("three entries");
+    repository.collect_history(2);
+    repository.wait(60);
+    repository.publish();
+    let error = assert_refused(&mirror, &repository, ExitStatus::RollbackOrFork);
+    assert!(matches!(error, ReplicaError::Fork(fork) if fork.size == 4));
+}
+
+/// Only a run that ended well is trusted to have left nothing half written.
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let mut repository = repository();
+    let mirror = Mirror::of(&repository);
+    let left = mirror.path().join("patches/.tmp-1-1");
+    fs::write(&left, b"half").expect("written");
+    mirror.sync(&repository).expect("synced");
+    assert!(left.exists(), "nobody looked");
+    let mut spoiled = repository.clone();
+    add(&mut spoiled, "2.0.0");
+    spoiled.files_mut().retain(|path, _| !path.as_str().ends_with(".patch"));
+    mirror.sync(&spoiled).expect_err("an archive is missing");
+    add(&mut repository, "2.0.0");
+    mirror.sync(&repository).expect("synced");
+    assert!(!left.exists());
+    mirror.assert_faithful(&repository);
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn a_mirror_that_is_killed_anywhere_serves_one_view_and_is_completed() {
         })
     };
     let points = points(&world);
-    assert!(points.iter().any(|(name, _)| name == "mirror.collection"), "{points:?}");
+    assert!(points.iter().any(|(name, _)| name == "mirror.heads"), "{points:?}");
     let (old, new) = (heads("base"), heads("probe"));
     let mut kills = 0;
     for (name, count) in points {

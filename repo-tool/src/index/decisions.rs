@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{DistributionEntry, IndexRange};
+use countersign_format::hash::Hash32;
 use countersign_format::key::KeyName;
 use countersign_format::layout::Log;
 use countersign_format::text::RingName;
@@ -64,14 +66,69 @@ impl DecisionIndex {
         Ok(rings.iter().filter_map(|ring| ring.parse().ok()).collect())
     }
 
-    /// The entry that first released a patch, to whatever ring.
-    pub fn first_release(&self, patch: u64) -> Result<Option<u64>, PublishError> {
-        let sql = "SELECT end, entry FROM first
+    /// The entry that first released a patch, to whatever ring, and the patches around it of which
+    /// the same is true.
+    pub fn first_release(&self, patch: u64) -> Result<(IndexRange, Option<u64>), PublishError> {
+        let (origin, at) = (self.origin.as_str(), as_integer(patch));
+        let sql = "SELECT start, end, entry FROM first
             WHERE origin = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1";
-        let row = self.row(sql, (self.origin.as_str(), as_integer(patch)), |row| {
-            Ok((row.get(0).map(from_integer)?, row.get(1).map(from_integer)?))
+        let before = self.row(sql, (origin, at), |row| {
+            let range =
+                IndexRange { start: from_integer(row.get(0)?), end: from_integer(row.get(1)?) };
+            Ok((range, from_integer(row.get(2)?)))
         })?;
-        Ok(row.and_then(|(end, entry)| (patch < end).then_some(entry)))
+        if let Some((range, entry)) = before
+            && patch < range.end
+        {
+            return Ok((range, Some(entry)));
+        }
+        let sql = "SELECT min(start) FROM first WHERE origin = ?1 AND start > ?2";
+        let next: Option<Option<i64>> = self.row(sql, (origin, at), |row| row.get(0))?;
+        let start = before.map_or(0, |(range, _)| range.end);
+        let end = next.flatten().map_or(u64::MAX, from_integer);
+        Ok((IndexRange { start, end }, None))
+    }
+
+    /// The trees of `size` entries and more that decisions name.
+    pub fn named_from(&self, size: u64) -> Result<Vec<(u64, Hash32)>, PublishError> {
+        let read = || {
+            let sql = "SELECT size, root FROM named WHERE origin = ?1 AND size >= ?2";
+            let mut select = self.connection.prepare_cached(sql)?;
+            let tree = |row: &rusqlite::Row<'_>| {
+                Ok((from_integer(row.get(0)?), Hash32(row.get::<_, [u8; 32]>(1)?)))
+            };
+            let rows = select.query_map((self.origin.as_str(), as_integer(size)), tree)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(failed)
+    }
+
+    /// The log that decisions are about.
+    pub fn origin(&self) -> &KeyName {
+        &self.origin
+    }
+
+    /// That what it says is not what the log says.
+    pub(crate) fn wrong(&self) -> PublishError {
+        failed(rusqlite::Error::InvalidQuery)
+    }
+
+    /// Begins to take entries that no head is held of yet: without [`Self::keep`] they are forgotten
+    /// with this.
+    pub(crate) fn begin(&self) -> Result<(), PublishError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)
+    }
+
+    /// Takes the next entry.
+    pub(crate) fn take(&self, index: u64, entry: &DistributionEntry) -> Result<(), PublishError> {
+        take(&self.connection, index, entry).map_err(failed)
+    }
+
+    /// Keeps what was taken, now that `head` is held.
+    pub(crate) fn keep(&self, head: &Checkpoint) -> Result<(), PublishError> {
+        super::write_indexed(&self.connection, Log::Distribution, head)
+            .and_then(|()| self.connection.execute_batch("COMMIT"))
+            .map_err(failed)
     }
 
     /// The ranges of patches below `size` that nothing was ever decided about for a ring.
@@ -102,7 +159,7 @@ impl DecisionIndex {
 
 impl Part for DecisionIndex {
     const LOG: Log = Log::Distribution;
-    const TABLES: &'static [&'static str] = &["standing", "first", "decided", "ring"];
+    const TABLES: &'static [&'static str] = &["standing", "first", "decided", "ring", "named"];
 
     fn take(
         connection: &Connection,
@@ -128,6 +185,11 @@ fn take(on: &Connection, index: u64, entry: &DistributionEntry) -> rusqlite::Res
         DistributionEntry::Authority(_) => return Ok(()),
     };
     let place = (of.origin.as_str(), ring.as_str());
+    on.prepare_cached("INSERT OR IGNORE INTO named VALUES (?1, ?2, ?3)")?.execute((
+        place.0,
+        as_integer(of.size),
+        of.root.as_bytes(),
+    ))?;
     on.prepare_cached("INSERT OR IGNORE INTO ring VALUES (?1, ?2)")?.execute(place)?;
     for range in patches {
         stand(on, place, *range, Said { entry: index, is_release })?;

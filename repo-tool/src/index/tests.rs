@@ -175,7 +175,11 @@ fn decisions_stand_as_they_would_patch_by_patch() {
                     let is_gap = gaps.iter().any(|gap| gap.indexes().contains(&patch));
                     assert_eq!(is_gap, said.is_none(), "{patch}");
                     let released = first.get(&patch).copied();
-                    assert_eq!(index.first_release(patch).expect("found"), released);
+                    let (around, found) = index.first_release(patch).expect("found");
+                    assert_eq!(found, released);
+                    let around = around.start..around.end.min(PATCHES);
+                    assert!(around.contains(&patch));
+                    assert!(around.into_iter().all(|it| first.get(&it).copied() == released));
                 }
             }
         }

@@ -52,6 +52,14 @@ pub enum ReplicaError {
         /// What is wrong.
         source: PublishError,
     },
+    /// The index of what the copy holds could not be used. It is made anew by the next run.
+    #[error("cannot use the index of the copy in {root}")]
+    Index {
+        /// The copy's directory.
+        root: PathBuf,
+        /// Why.
+        source: PublishError,
+    },
     /// The chain at the source does not lead through the note that is trusted.
     #[error("{source_name}: authority/{version} is not the note that --authority names")]
     OtherAnchor {
@@ -154,7 +162,8 @@ impl ReplicaError {
             | Self::Local { .. }
             | Self::Authority(_)
             | Self::Follow(_)
-            | Self::Held { .. } => ExitStatus::Failed,
+            | Self::Held { .. }
+            | Self::Index { .. } => ExitStatus::Failed,
         }
     }
 
@@ -168,6 +177,7 @@ impl ReplicaError {
             Self::Held { .. } => {
                 Some("see what is wrong with: patchrepo verify; or copy into an empty directory")
             }
+            Self::Index { .. } => Some("run it again: the index is made anew"),
             Self::Distribution { name: None, .. } => Some("choose one with --distribution NAME"),
             _ => None,
         }
@@ -182,9 +192,11 @@ impl Failover for ReplicaError {
             }
             Self::Authority(error) => error.is_worth_another_server(),
             // the fault is here, or in what was asked for
-            Self::Write(_) | Self::Local { .. } | Self::Held { .. } | Self::Distribution { .. } => {
-                false
-            }
+            Self::Write(_)
+            | Self::Local { .. }
+            | Self::Held { .. }
+            | Self::Index { .. }
+            | Self::Distribution { .. } => false,
             Self::Policy(_)
             | Self::Follow(_)
             | Self::OtherAnchor { .. }

@@ -13,7 +13,7 @@ use countersign_format::policy::{
 };
 use countersign_format::signature::cosignature_message;
 use countersign_format::time::Timestamp;
-use countersign_store::{Sink as _, WriteError};
+use countersign_store::{Get, Got, Sink as _, Validator, WriteError};
 
 use super::{Fork, Replica, ReplicaError};
 
@@ -49,6 +49,8 @@ pub struct Head {
     pub held: Checkpoint,
     /// Whether it is the held one, signatures and all.
     pub is_held: bool,
+    /// What the source gave along with it, to ask later whether it changed.
+    validator: Option<Validator>,
 }
 
 impl Replica {
@@ -80,8 +82,11 @@ impl Replica {
             held = None;
         }
         let path = layout::checkpoint(log);
-        let bytes = self.get_required(&path, MAX_NOTE).await?;
-        let newest = held.as_ref().map(|held| newest_times(&held.note, authority, distribution));
+        let (bytes, validator) = self.get_head(log, held.as_ref()).await?;
+        let is_held = held.as_ref().is_some_and(|held| held.bytes == bytes);
+        // no signature of the held one is older than itself
+        let before = held.as_ref().filter(|_| !is_held);
+        let newest = before.map(|held| newest_times(&held.note, authority, distribution));
         let file = format!("{}{path}", base(self.source.name()));
         let context = CheckpointContext {
             file: &file,
@@ -97,7 +102,6 @@ impl Replica {
             }
             Signatures::Both => SignedCheckpoint::clone(&*verify_checkpoint(&bytes, &context)?),
         };
-        let is_held = held.as_ref().is_some_and(|held| held.bytes == bytes);
         let held_bytes = held.as_ref().map(|held| held.bytes.clone()).unwrap_or_default();
         let held = held.map_or_else(|| empty(&role.origin), |held| held.checkpoint);
         let forward = self.check_forward(log, &held, &signed.checkpoint);
@@ -105,15 +109,41 @@ impl Replica {
             self.keep_contradiction(log, fork.size, &held_bytes, &bytes)?;
         }
         forward?;
-        Ok(Head { log, bytes, signed, held, is_held })
+        Ok(Head { log, bytes, signed, held, is_held, validator })
     }
 
-    /// Makes a head visible, after all files that it needs.
-    pub fn put_head(&mut self, head: &Head) -> Result<(), WriteError> {
-        if head.is_held {
-            return Ok(());
+    /// The source's head, and what it gave along with it. Where it says that this did not change, it
+    /// is the held one.
+    async fn get_head(
+        &self,
+        log: Log,
+        held: Option<&HeldHead>,
+    ) -> Result<(Vec<u8>, Option<Validator>), ReplicaError> {
+        let (path, source_name) = (layout::checkpoint(log), self.source.name());
+        let known = held.and_then(|held| self.state.validator(source_name, log, &held.bytes));
+        let request = Get::up_to(MAX_NOTE as u64).unless(known.clone());
+        match (self.source.get(&path, &request).await?, held) {
+            (Got::Whole { bytes, validator }, _) => Ok((bytes, validator)),
+            (Got::NotModified, Some(held)) if known.is_some() => Ok((held.bytes.clone(), known)),
+            _ => Err(ReplicaError::Missing { source_name: source_name.to_owned(), path }),
         }
-        self.writer.put_mutable(&layout::checkpoint(head.log), &head.bytes)
+    }
+
+    /// Makes all that is staged visible and durable, then the heads, one after the other.
+    pub fn put_heads(&mut self, heads: &[&Head]) -> Result<(), WriteError> {
+        let new = heads.iter().filter(|head| !head.is_held);
+        let new: Vec<_> =
+            new.map(|head| (layout::checkpoint(head.log), head.bytes.clone())).collect();
+        self.writer.put_heads(&new)
+    }
+
+    /// Remembers what the source gave along with heads, which are held now.
+    pub fn remember(&mut self, heads: &[&Head]) {
+        let known: Vec<_> = heads
+            .iter()
+            .filter_map(|head| Some((head.log, head.bytes.as_slice(), head.validator.as_ref()?)))
+            .collect();
+        self.state.remember(self.source.name(), &known);
     }
 
     /// Keeps two heads of one log that cannot both be true.

@@ -1,11 +1,8 @@
 //! Copying a log: entries are fetched once, tiles and bundles follow from them, packs come along.
 
-use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::limits::MAX_BUNDLE;
+use countersign_format::layout::RepoPath;
 use countersign_format::merkle::leaf_hash;
-use countersign_format::tile::{parse_entries, tile_width};
 use countersign_store::follow::FollowError;
-use countersign_store::{DirectoryWriter, Sink as _, WriteError};
 
 use super::heads::Head;
 use super::packs::copy_packs;
@@ -53,18 +50,4 @@ pub async fn copy_log(
         return Err(error.into());
     }
     copy_packs(replica, &tree, head.held.size, kept).await
-}
-
-/// The entries of a bundle that the copy serves, in a log of `size` entries.
-pub(crate) fn held_entries(
-    writer: &DirectoryWriter,
-    log: Log,
-    index: u64,
-    size: u64,
-) -> Result<Vec<Vec<u8>>, WriteError> {
-    let width = tile_width(size, 0, index);
-    let path = layout::bundle(log, index, width);
-    let bytes = writer.read(&path, MAX_BUNDLE as u64)?.unwrap_or_default();
-    let entries = parse_entries(&bytes, usize::from(width)).unwrap_or_default();
-    Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
 }

@@ -51,13 +51,15 @@ pub struct Judge {
 
 /// The two files of a patch, verified.
 struct Fetched {
-    archive: (RepoPath, File, PathBuf),
+    /// Where readers look for it, and where it came in.
+    archive: (RepoPath, PathBuf),
     note: (RepoPath, Vec<u8>),
     size: u64,
 }
 
 /// Fetches the patches that the copy lacks, verifies each and stages it, and returns how many. A
-/// download that was interrupted before is gone on with. Nothing is left staged.
+/// download that was interrupted before is gone on with. Once what is staged is visible,
+/// [`Replica::clear_incoming`] removes what it came in.
 pub async fn fetch_patches(
     replica: &mut Replica,
     wanted: Vec<Wanted>,
@@ -71,7 +73,6 @@ pub async fn fetch_patches(
         }
     }
     if waiting.is_empty() {
-        replica.clear_incoming()?;
         return Ok(0);
     }
     let incoming = replica.incoming();
@@ -93,8 +94,6 @@ pub async fn fetch_patches(
             landing.add(replica, fetched)?;
         }
     }
-    landing.sync(replica)?;
-    replica.clear_incoming()?;
     Ok(landing.patches)
 }
 
@@ -107,14 +106,14 @@ struct Landing {
 }
 
 impl Landing {
-    fn add(&mut self, replica: &mut Replica, mut fetched: Fetched) -> Result<(), ReplicaError> {
-        let (path, file, partial) = &mut fetched.archive;
-        replica.writer.put_immutable_file(path, file)?;
+    fn add(&mut self, replica: &mut Replica, fetched: Fetched) -> Result<(), ReplicaError> {
+        let (path, partial) = fetched.archive;
+        replica.writer.put_immutable_link(&path, &partial)?;
         let (path, note) = &fetched.note;
         replica.writer.put_immutable(path, note)?;
         self.patches += 1;
         self.staged += fetched.size;
-        self.partials.push(std::mem::take(partial));
+        self.partials.push(partial);
         if self.staged >= SYNC_AFTER { self.sync(replica) } else { Ok(()) }
     }
 
@@ -174,12 +173,10 @@ async fn fetch(
     file.rewind().map_err(ReplicaError::local("read", &partial))?;
     let checked = tokio::task::spawn_blocking(move || {
         ArchiveReader::open(&file, &announced)?.finish()?;
-        Ok::<_, ArchiveError>(file)
+        Ok::<_, ArchiveError>(())
     });
     match checked.await.expect("reading does not panic") {
-        Ok(file) => {
-            Ok(Some(Fetched { archive: (archive, file, partial), note: (path, note), size }))
-        }
+        Ok(()) => Ok(Some(Fetched { archive: (archive, partial), note: (path, note), size })),
         Err(error) => {
             // what came is of no use to a later try
             remove(&partial).map_err(ReplicaError::local("remove", &partial))?;

@@ -7,9 +7,11 @@ use countersign_store::{Lock, MemoryRepository};
 
 use super::sign::record_name;
 use super::*;
-use crate::key_store::{FoundKey, KeyLocation, NewPassphraseArgs, Passphrases, generate};
+use crate::key_store::{
+    FoundKey, KeyLocation, NewPassphraseArgs, Passphrases, SigningKey, generate,
+};
 use crate::publish::{HeadRecord, PublishError, SignedHead};
-use crate::role_dir::RoleDirError;
+use crate::role_dir::{RoleDir, RoleDirError};
 
 const ENTRY: &str = concat!(
     r#"{"type":"patch/v1","name":"acme","version":"1.0.0","platform":"any","summary":"New","#,
@@ -149,7 +151,7 @@ fn what_does_not_belong_is_refused_and_nothing_of_it_kept() {
     let good = sign(&request(&round), &lab.holder(2), at(110)).expect("signed");
     let import = |brought: &Signatures, now: u64| {
         let refused = round.import(brought, &mut lab.gathered(), at(now));
-        assert!(lab.gathered().kept.signatures.is_empty());
+        assert!(lab.gathered().kept.is_empty());
         refused.expect_err("refused")
     };
     let earlier = lab.round(2, 0);

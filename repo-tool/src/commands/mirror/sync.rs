@@ -41,6 +41,9 @@ pub struct SyncArgs {
     /// A URL at which this mirror itself is read: not to be copied from where the directory lists it
     #[arg(long = "self", value_name = "URL")]
     own: Vec<Location>,
+    /// Fetch again what is gone from this mirror; otherwise only what changed is looked at
+    #[arg(long)]
+    repair: bool,
     /// The distribution, where the authority lists several
     #[arg(long, value_name = "NAME")]
     distribution: Option<DistributionName>,
@@ -104,7 +107,7 @@ impl Shown {
 
 impl Report for Shown {
     fn print(&self, output: &Output) {
-        if self.logs.iter().all(|log| log.unchanged) {
+        if self.patches == 0 && self.logs.iter().all(|log| log.unchanged) {
             output.print_line("Nothing new.");
         }
         for log in self.logs.iter().filter(|log| !log.unchanged) {
@@ -128,6 +131,7 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
         anchor: arguments.authority.read()?,
         distribution: arguments.distribution.clone(),
         clock: Clock::local(now()?),
+        repairs: arguments.repair,
     };
     fs::create_dir_all(&arguments.directory).or_fail(ExitStatus::Failed)?;
     let _lock = lock(arguments, output)?;
