@@ -109,7 +109,7 @@ impl DecisionIndex {
     }
 
     /// That what it says is not what the log says.
-    pub(crate) fn wrong(&self) -> PublishError {
+    pub(crate) fn wrong() -> PublishError {
         failed(rusqlite::Error::InvalidQuery)
     }
 

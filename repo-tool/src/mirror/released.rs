@@ -152,7 +152,7 @@ impl Released {
                     ranges.iter().any(|range| range.indexes().contains(&patch))
                 })
         };
-        if said.as_ref().is_some_and(is_release) { Ok(()) } else { Err(self.index.wrong()) }
+        if said.as_ref().is_some_and(is_release) { Ok(()) } else { Err(DecisionIndex::wrong()) }
     }
 
     /// Whether a patch is released to any ring now.
