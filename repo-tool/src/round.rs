@@ -74,6 +74,10 @@ pub struct SigningRequest {
     pub begun: Option<Timestamp>,
     /// The keys that may sign.
     pub keys: Vec<Vkey>,
+    /// A distribution's: the collection's head with the collection's signatures, under which the
+    /// patches that are countersigned have their places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// What is to be signed.
     pub items: Vec<Item>,
 }
@@ -147,6 +151,7 @@ impl Round {
             threshold: self.keys.threshold,
             begun: self.begun,
             keys: self.keys.active().map(|key| &key.vkey).filter(is_others).cloned().collect(),
+            collection: None,
             items,
         }))
     }

@@ -30,7 +30,7 @@ const RECORD: &str = "collection-head";
 pub(super) struct HeldHead {
     pub(super) checkpoint: Checkpoint,
     /// As the collection signed it: lines of others are left out.
-    note: Note,
+    pub(super) note: Note,
     /// As it was fetched, with the lines of witnesses, if there are any.
     pub(super) fetched: Note,
 }

@@ -2,14 +2,16 @@
 
 use countersign_format::key::Vkey;
 use countersign_format::layout::Log;
+use countersign_format::merkle::prove_inclusion;
 use countersign_format::time::Timestamp;
+use countersign_store::Sink;
 
 use super::collection_head::HeldHead;
 use super::publish::Session;
 use super::{Distribution, DistributionError};
-use crate::publish::{Publisher, read_head};
+use crate::publish::{Publisher, TreeNodes, read_head};
 use crate::round::{
-    Cosignatures, Gathered, Imported, Kind, Round, RoundError, Signatures, SigningRequest,
+    Cosignatures, Gathered, Imported, Item, Kind, Round, RoundError, Signatures, SigningRequest,
     Standing, grow,
 };
 use crate::server;
@@ -34,6 +36,7 @@ impl Distribution {
         self.in_round(now, |session, publisher, head, mut round, own| {
             let gathered = session.gathered(publisher, head, &round)?;
             let new = publisher.pending().map(|batch| batch.entries.clone()).unwrap_or_default();
+            prove_places(&self.copy_sink(), head.checkpoint.size, &mut round.items)?;
             for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
                 item.growth = Some(if item.own {
                     let size = publisher.size();
@@ -46,7 +49,9 @@ impl Distribution {
                     grow(&self.copy_sink(), Log::Collection, &[], since)?.proof_only()
                 });
             }
-            Ok(round.request(&gathered, own, now)?)
+            let collection = String::from_utf8(head.note.to_bytes()).expect("notes are text");
+            let request = round.request(&gathered, own, now)?;
+            Ok(request.map(|request| SigningRequest { collection: Some(collection), ..request }))
         })
     }
 
@@ -103,6 +108,17 @@ impl Distribution {
         let round = session.round(&publisher, &head)?;
         act(&session, &mut publisher, &head, round, &own)
     }
+}
+
+/// Adds to each patch the proof of its place among the first `size` entries of the collection's log,
+/// of which `copy` holds the tiles.
+fn prove_places(copy: &dyn Sink, size: u64, items: &mut [Item]) -> Result<(), DistributionError> {
+    let mut nodes = TreeNodes::of(copy, Log::Collection, size);
+    for item in items.iter_mut().filter(|item| item.kind == Kind::Countersignature) {
+        let index = item.index.expect("a countersignature has one");
+        item.inclusion = prove_inclusion(index, size, &mut nodes)?;
+    }
+    Ok(())
 }
 
 /// Who has signed what, servers' keys and witnesses.

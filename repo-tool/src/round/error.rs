@@ -131,6 +131,17 @@ pub enum RoundError {
     /// A countersignature says that the first signatures were verified.
     #[error("countersignatures are given only on first signatures that were verified")]
     NoAuthority,
+    /// Where a patch stands in the collection's log must be proven.
+    #[error("the request has no head of the collection's log")]
+    NoCollection,
+    /// The patch is not where the request says, or that is not proven.
+    #[error("the request does not prove at which entry of the collection's log {patch} is")]
+    NoPlace {
+        /// The patch, in words.
+        patch: String,
+        /// What is wrong with the proof.
+        source: Option<MerkleError>,
+    },
     /// This key signed the head of a tree that the proof does not begin with.
     #[error(
         "this key signed the head of {origin} with {signed} entries last, the request proves growth from {since} on"
@@ -198,7 +209,10 @@ impl RoundError {
             Self::OtherSince { signed, .. } => {
                 format!("let the server export again with --since {signed}")
             }
-            Self::Fork { .. } | Self::TwoHeads(_) | Self::NotShown(_) => {
+            Self::NoCollection => {
+                "let the server export again, with this version of the program".into()
+            }
+            Self::Fork { .. } | Self::TwoHeads(_) | Self::NotShown(_) | Self::NoPlace { .. } => {
                 "sign nothing, and keep the file: no honest server makes it, or its log was forked"
                     .into()
             }
@@ -219,6 +233,7 @@ impl From<RoundError> for Failure {
             RoundError::Fork { .. }
             | RoundError::TwoHeads(_)
             | RoundError::NotShown(_)
+            | RoundError::NoPlace { .. }
             | RoundError::HeadSigned(_) => ExitStatus::RollbackOrFork,
             _ => ExitStatus::Failed,
         };

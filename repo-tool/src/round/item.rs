@@ -36,6 +36,10 @@ pub struct Item {
     /// Of a countersignature: the first signatures, as they stand on the note.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first: Vec<String>,
+    /// Of a countersignature: the proof that the entry at `index` of the collection's log is this
+    /// patch's, under the head in [`super::SigningRequest::collection`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inclusion: Vec<Hash32>,
     /// Of a head: whether the log is the signer's own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub own: bool,
@@ -57,6 +61,7 @@ impl Item {
             text,
             index: Some(index),
             first: Vec::new(),
+            inclusion: Vec::new(),
             own: false,
             growth: None,
         }
@@ -71,7 +76,7 @@ impl Item {
     /// A log's head; `own` where the log is the signer's.
     pub fn head(head: &Checkpoint, own: bool) -> Self {
         let text = head.to_string();
-        Self { kind: Kind::Head, text, index: None, first: Vec::new(), own, growth: None }
+        Self { kind: Kind::Head, own, index: None, ..Self::patch(text, 0) }
     }
 
     /// What a signature names it by: the hash of all that is signed but the time.

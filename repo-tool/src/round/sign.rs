@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use countersign_format::authority::{AuthorityNote, PointText};
+use countersign_format::authority::{AuthorityNote, DistributionRole, PointText};
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::hash::Hash32;
-use countersign_format::key::{KeyName, PublicKey};
-use countersign_format::layout::Log;
-use countersign_format::merkle::verify_consistency;
+use countersign_format::key::{KeyName, PublicKey, SignatureType};
+use countersign_format::layout::{self, Log};
+use countersign_format::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use countersign_format::note::{Note, SignatureLine};
-use countersign_format::policy::{PatchContext, verify_first_patch};
+use countersign_format::policy::{
+    CheckpointContext, Clock, PatchContext, SignerTimes, verify_first_checkpoint,
+    verify_first_patch,
+};
 use countersign_format::signature::{Signer, cosign, sign_note};
 use countersign_format::time::Timestamp;
 use countersign_store::Lock;
@@ -74,7 +78,7 @@ pub fn sign(
         }
         match item.kind {
             Kind::Patch => (),
-            Kind::Countersignature => holder.verify_first(item)?,
+            Kind::Countersignature => holder.verify_first(request, item, now)?,
             Kind::Head => heads.push((place, holder.look_at(item, now)?)),
         }
     }
@@ -125,18 +129,54 @@ impl Holder<'_> {
         Ok(lock.map_err(RoleDirError::from)?)
     }
 
-    /// Verifies the first signatures: a countersignature says that this was done.
-    fn verify_first(&self, item: &Item) -> Result<(), RoundError> {
+    /// Verifies the first signatures: a countersignature says that this was done. Where the patch
+    /// stands in the collection's log is proven and not believed, for by that it is judged whether a
+    /// key that was retired counts.
+    fn verify_first(
+        &self,
+        request: &SigningRequest,
+        item: &Item,
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
         let authority = self.authority.ok_or(RoundError::NoAuthority)?;
+        let head = self.verify_collection(request, authority, now)?;
+        let no_place = |source| RoundError::NoPlace { patch: item.to_string(), source };
+        let index = item.index.ok_or_else(|| no_place(None))?;
+        let leaf = leaf_hash(item.text.as_bytes());
+        verify_inclusion(leaf, index, head.size, &item.inclusion, &head.root)
+            .map_err(|error| no_place(Some(error)))?;
         let note = Note::new(item.text.clone(), item.first_lines()).to_bytes();
-        let context = PatchContext {
-            file: &item.to_string(),
-            authority,
-            entry: item.text.as_bytes(),
-            index: item.index.unwrap_or(u64::MAX),
-        };
+        let entry = item.text.as_bytes();
+        let context = PatchContext { file: &item.to_string(), authority, entry, index };
         verify_first_patch(&note, &context)?;
         Ok(())
+    }
+
+    /// Verifies the collection's head, in which patches are proven to be.
+    fn verify_collection(
+        &self,
+        request: &SigningRequest,
+        authority: &AuthorityNote,
+        now: Timestamp,
+    ) -> Result<Checkpoint, RoundError> {
+        let vkey = self.key.vkey();
+        let is_listed =
+            |role: &&DistributionRole| role.log.active().any(|key| key.vkey.key == vkey.key);
+        let distribution = authority.distributions.iter().find(is_listed).ok_or_else(|| {
+            let id = vkey.id(SignatureType::Countersignature);
+            RoundError::NotListed { name: vkey.name.clone(), id }
+        })?;
+        let head = request.collection.as_ref().ok_or(RoundError::NoCollection)?;
+        let file = layout::checkpoint(Log::Collection);
+        let context = CheckpointContext {
+            file: file.as_str(),
+            log: Log::Collection,
+            authority,
+            distribution,
+            clock: Clock::local(now),
+            newest: &SignerTimes::new(),
+        };
+        Ok(verify_first_checkpoint(head.as_bytes(), &context)?.checkpoint.clone())
     }
 
     /// Looks whether this key may sign a head: of one size it signs one tree, and each tree extends

@@ -13,6 +13,8 @@ use crate::key_store::{
 use crate::publish::{HeadRecord, PublishError, SignedHead};
 use crate::role_dir::{RoleDir, RoleDirError};
 
+mod places;
+
 const ENTRY: &str = concat!(
     r#"{"type":"patch/v1","name":"acme","version":"1.0.0","platform":"any","summary":"New","#,
     r#""severity":"high","archive":{"sha256":"#,
@@ -191,7 +193,14 @@ fn a_key_never_signs_two_trees_of_one_log() {
         item.growth = since.map(|since| growth(since, size, kind));
         let vkey = lab.keys[1].vkey();
         let (role, begun) = (Log::Collection, None);
-        SigningRequest { role, threshold: 2, begun, keys: vec![vkey], items: vec![item] }
+        SigningRequest {
+            role,
+            threshold: 2,
+            begun,
+            keys: vec![vkey],
+            collection: None,
+            items: vec![item],
+        }
     };
     let sign = |size, kind, since| sign(&request(size, kind, since), &lab.holder(2), at(size));
     sign(3, 0, None).expect("the first of this log");
@@ -303,5 +312,5 @@ fn no_request_brings_a_key_to_sign_two_trees() {
 fn asked(lab: &Lab, kind: u64) -> SigningRequest {
     let (role, keys) = (Log::Collection, vec![lab.keys[1].vkey()]);
     let items = vec![Item::head(&head(3, kind), true)];
-    SigningRequest { role, threshold: 2, begun: None, keys, items }
+    SigningRequest { role, threshold: 2, begun: None, keys, collection: None, items }
 }
