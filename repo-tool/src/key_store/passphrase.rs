@@ -170,6 +170,12 @@ impl Passphrases {
         Ok(Some(self.read.get_or_init(|| passphrase).clone()))
     }
 
+    /// The descriptor that passphrases are read from, where a program that is started inherits it:
+    /// its standard input is another one.
+    pub(super) fn inherited(&self) -> Option<u32> {
+        self.source.passphrase_fd.filter(|number| *number != 0)
+    }
+
     /// What was read from the file or descriptor, or asked for before when making keys.
     fn read_once(&self) -> Result<Option<Passphrase>, PassphraseError> {
         if let Some(passphrase) = self.read.get() {

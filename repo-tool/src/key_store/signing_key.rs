@@ -82,6 +82,14 @@ pub enum SigningKeyError {
         /// What is wrong.
         source: Box<CommandError>,
     },
+    /// The program would inherit what the passphrase is read from.
+    #[error("{location} would inherit the descriptor {descriptor} of the passphrase")]
+    Inherits {
+        /// Where.
+        location: Box<KeyLocation>,
+        /// The number.
+        descriptor: u32,
+    },
     /// There is another key than was expected.
     #[error("{location} holds another key than {expected}")]
     OtherKey {
@@ -117,6 +125,9 @@ impl FoundKey {
                 .map(Holder::Token)
                 .map_err(|source| SigningKeyError::token(location, source))?,
             KeyLocation::Command(line) => {
+                if let Some(descriptor) = passphrases.inherited() {
+                    return Err(SigningKeyError::Inherits { location: at(), descriptor });
+                }
                 CommandSigner::open(line, known).map(Holder::Command).map_err(|source| {
                     SigningKeyError::Command { location: at(), source: Box::new(source) }
                 })?
@@ -262,6 +273,7 @@ impl SigningKeyError {
             Self::NotGranted(_) => "let the authority answer the request: accept".into(),
             Self::Token { source, .. } => return token_hint(source),
             Self::Command { .. } => "what the command must do is in docs/reference.md".into(),
+            Self::Inherits { .. } => "give --passphrase-file FILE instead".into(),
             Self::CannotMake => {
                 "make it with the signer's own tools, then: patchrepo key show --signer".into()
             }
@@ -297,9 +309,42 @@ impl From<SigningKeyError> for Failure {
             SigningKeyError::File(error) => error.into(),
             SigningKeyError::Read(error) => error.into(),
             error => {
-                let hint = error.hint();
-                Self::new(ExitStatus::Failed, error).maybe_hint(hint)
+                let (hint, exit) = (
+                    error.hint(),
+                    match error {
+                        SigningKeyError::Inherits { .. } => ExitStatus::Usage,
+                        _ => ExitStatus::Failed,
+                    },
+                );
+                Self::new(exit, error).maybe_hint(hint)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key_store::PassphraseArgs;
+
+    #[test]
+    fn no_program_inherits_what_the_passphrase_is_read_from() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let started = directory.path().join("started");
+        let location: KeyLocation =
+            format!("exec:/usr/bin/touch {}", started.display()).parse().expect("a location");
+        let open = |number| {
+            let source = PassphraseArgs { passphrase_fd: number, ..PassphraseArgs::default() };
+            let opened = FoundKey::open(&location, &Passphrases::new(&source));
+            (opened.err().expect("it is no signer"), started.exists())
+        };
+        let (refused, is_started) = open(Some(7));
+        assert!(matches!(refused, SigningKeyError::Inherits { descriptor: 7, .. }), "{refused}");
+        assert!(!is_started);
+        // a program's standard input is what it is to sign
+        for number in [None, Some(0)] {
+            assert!(matches!(open(number), (SigningKeyError::Command { .. }, true)));
+            std::fs::remove_file(&started).expect("removed");
         }
     }
 }
