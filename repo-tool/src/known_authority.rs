@@ -2,14 +2,14 @@
 //! learns of newer ones (SPEC §4.1, §5.2).
 //!
 //! What trust begins with is kept in `state/anchor`; `state/announced` says up to which version the
-//! server's log names the notes.
+//! server's log names the notes. Where that is lost, the published log says it.
 
 use std::path::Path;
 
 use countersign_format::authority::fingerprint;
-use countersign_format::entry::AuthorityReference;
+use countersign_format::entry::{AuthorityReference, CollectionEntry, DistributionEntry};
 use countersign_format::hash::Hash32;
-use countersign_format::layout;
+use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::Note;
 use countersign_format::policy::Chain;
@@ -22,6 +22,7 @@ use countersign_terminal::{ExitStatus, Failure};
 
 use crate::blocking::block_on;
 use crate::config::{Fingerprint, ServerConfig};
+use crate::publish::{PublishError, read_entries, read_head};
 use crate::role_dir::{RoleDir, RoleDirError};
 
 const ANCHOR: &str = "state/anchor";
@@ -69,6 +70,9 @@ pub enum KnownAuthorityError {
         /// What the log names.
         announced: u64,
     },
+    /// The server's own log, which is read where `state/` does not say what it names.
+    #[error(transparent)]
+    Log(Box<PublishError>),
     /// A file in `state/` is not what this program writes.
     #[error("{0} is damaged")]
     Damaged(&'static str),
@@ -85,7 +89,12 @@ impl KnownAuthority {
     /// What the server holds and, where the configuration says where, what the authority published
     /// since: new notes are kept in `public/authority/`. If the authority cannot be reached, what
     /// is held is enough. Whoever learns holds the role's lock.
-    pub fn learn(directory: &RoleDir, config: &ServerConfig) -> Result<Self, KnownAuthorityError> {
+    pub fn learn(
+        directory: &RoleDir,
+        config: &ServerConfig,
+        log: Log,
+    ) -> Result<Self, KnownAuthorityError> {
+        recall_announced(directory, log)?;
         let place = config.authority.as_ref().map(|place| place.resolve(directory.path()));
         let held = Self::held(directory)?;
         let Some(place) = &place else {
@@ -253,6 +262,38 @@ pub fn mark_announced(directory: &RoleDir, version: u64) -> Result<(), KnownAuth
     Ok(())
 }
 
+/// Reads what the published log of a server names, if nothing else says so: after a loss of `state/`
+/// it would name every note once more, and an older note than a named one would do.
+fn recall_announced(directory: &RoleDir, log: Log) -> Result<(), KnownAuthorityError> {
+    if directory.read(Path::new(ANNOUNCED), MAX_TEXT)?.is_some() {
+        return Ok(());
+    }
+    let public = DirectoryWriter::new(&directory.public());
+    let mut newest = 0;
+    let mut read = || {
+        let Some(head) = read_head(&public, log)? else { return Ok(()) };
+        read_entries(&public, log, head.size, |_, entry| {
+            newest = newest.max(named(log, entry).unwrap_or_default());
+        })
+    };
+    read().map_err(|error| KnownAuthorityError::Log(Box::new(error)))?;
+    mark_announced(directory, newest)
+}
+
+/// The version of the authority note that an entry names, if it is such an entry.
+fn named(log: Log, entry: &[u8]) -> Option<u64> {
+    match log {
+        Log::Collection => match CollectionEntry::parse(entry).ok()? {
+            CollectionEntry::Authority(reference) => Some(reference.version),
+            _ => None,
+        },
+        Log::Distribution => match DistributionEntry::parse(entry).ok()? {
+            DistributionEntry::Authority(reference) => Some(reference.version),
+            _ => None,
+        },
+    }
+}
+
 /// Forgets up to which version the server's log names the notes, since it begins anew.
 pub fn forget_announced(directory: &RoleDir) -> Result<(), KnownAuthorityError> {
     let path = directory.path().join(ANNOUNCED);
@@ -311,6 +352,7 @@ impl From<KnownAuthorityError> for Failure {
         };
         match error {
             KnownAuthorityError::RoleDir(error) => error.into(),
+            KnownAuthorityError::Log(error) => (*error).into(),
             error => Self::new(exit, error).maybe_hint(hint),
         }
     }

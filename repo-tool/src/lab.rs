@@ -87,8 +87,8 @@ fn fill(
         authority.sign(&key, passphrases, now)?;
     }
     let chain = authority.publish(now)?;
-    for (directory, config) in &servers {
-        KnownAuthority::learn(directory, config)?;
+    for (role, (directory, config)) in Log::BOTH.into_iter().zip(&servers) {
+        KnownAuthority::learn(directory, config, role)?;
     }
     Ok(chain.fingerprint())
 }

@@ -79,7 +79,7 @@ impl Collection {
     /// Learns what the authority published, for what needs no key: looking at a round of signatures,
     /// or whether anything is due.
     pub fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
-        let authority = KnownAuthority::learn(&self.directory, &self.config)?;
+        let authority = KnownAuthority::learn(&self.directory, &self.config, Log::Collection)?;
         Ok(Session { collection: self, authority, signers: Vec::new(), unwatched: Vec::new() })
     }
 }

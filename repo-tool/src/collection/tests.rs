@@ -345,6 +345,10 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
     assert_eq!(names(&lab.entries()), ["authority 1", "authority 2"]);
     let (third, _) = refresh(now().plus(120));
     assert_eq!(third.size, 2, "nothing new");
+    // what the log names is known although what says so is lost
+    let announced = lab.path("repo/collection/state/announced");
+    fs::remove_file(&announced).expect("removed");
+    assert_eq!(refresh(now().plus(150)).0.size, 2);
     let copy = fs::read(lab.path("repo/collection/public/authority/2")).expect("copied");
     assert_eq!(copy, fs::read(lab.path("repo/authority/public/authority/2")).expect("read"));
     // the authority out of reach: what is held is enough
@@ -352,6 +356,7 @@ fn new_authority_notes_are_copied_and_named_in_the_log() {
     assert_eq!(refresh(now().plus(180)).0.size, 2);
     // an older one is not: a key that was retired since would count again
     fs::remove_file(lab.path("repo/collection/public/authority/2")).expect("removed");
+    fs::remove_file(&announced).expect("removed");
     let collection = lab.collection();
     let error = collection.session(&unencrypted()).expect_err("an older version");
     assert!(matches!(

@@ -90,7 +90,7 @@ impl Distribution {
     /// Learns what the authority published, for what needs no key: looking at a round of signatures,
     /// or whether anything is due.
     pub fn session_without_keys(&self, now: Timestamp) -> Result<Session<'_>, DistributionError> {
-        let known = KnownAuthority::learn(&self.directory, &self.config)?;
+        let known = KnownAuthority::learn(&self.directory, &self.config, Log::Distribution)?;
         Ok(Session { distribution: self, known, signers: Vec::new(), now, unwatched: Vec::new() })
     }
 }

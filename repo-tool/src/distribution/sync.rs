@@ -100,7 +100,7 @@ impl Distribution {
         config.authority.get_or_insert_with(|| {
             Place::of_argument(&place.to_string()).expect("a location is a place")
         });
-        let mut known = KnownAuthority::learn(&self.directory, &config)?;
+        let mut known = KnownAuthority::learn(&self.directory, &config, Log::Distribution)?;
         known.learn_from(&self.directory, place)?;
         Ok(known)
     }

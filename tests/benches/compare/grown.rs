@@ -150,7 +150,7 @@ struct Server {
 impl Server {
     fn open(at: &Path, log: Log) -> Self {
         let (directory, config) = server::open(at, log).expect("it was made");
-        let known = KnownAuthority::learn(&directory, &config).expect("it is listed");
+        let known = KnownAuthority::learn(&directory, &config, log).expect("it is listed");
         let authority = known.chain().newest();
         let role = authority.log_role(log, &authority.distributions[0]);
         let passphrases = Passphrases::new(&PassphraseArgs::default());
