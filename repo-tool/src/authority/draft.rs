@@ -57,6 +57,15 @@ impl Draft {
         Some(verify_own_signature(&note.to_bytes(), FILE, vkey).is_ok())
     }
 
+    /// Refuses a version other than the one after `newest`.
+    pub(super) fn check_number(
+        &self,
+        newest: Option<&AuthorityNote>,
+    ) -> Result<(), AuthorityError> {
+        let (found, expected) = (self.note.version, newest.map_or(0, |note| note.version) + 1);
+        if found == expected { Ok(()) } else { Err(AuthorityError::Number { found, expected }) }
+    }
+
     /// Changes what it says. Signatures on another text are worth nothing, so they go.
     pub(super) fn edit<T>(&mut self, change: impl FnOnce(&mut AuthorityNote) -> T) -> T {
         let outcome = change(&mut self.note);

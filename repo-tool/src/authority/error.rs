@@ -171,6 +171,14 @@ pub enum AuthorityError {
     /// A signature on the draft is not of its text: somebody changed it since.
     #[error("the signature of {0} is not on this text: it was changed since they signed it")]
     ChangedSince(KeyName),
+    /// Readers ask for one version after the other, and would never find this one.
+    #[error("`next` says that it is version {found}, and the next one is version {expected}")]
+    Number {
+        /// What it says.
+        found: u64,
+        /// What follows the newest that is published.
+        expected: u64,
+    },
     /// No such distribution is listed.
     #[error("no distribution of the name {0} is listed")]
     NoSuchDistribution(DistributionName),
@@ -205,7 +213,7 @@ impl AuthorityError {
             Self::NothingPrepared => {
                 Some("prepare one: patchrepo authority admit, retire or change")
             }
-            Self::ChangedSince(_) => Some(
+            Self::ChangedSince(_) | Self::Number { .. } => Some(
                 "sign nothing; find out who changed it, then begin again: authority change --discard",
             ),
             Self::Unsigned(_) | Self::Policy(_) => {

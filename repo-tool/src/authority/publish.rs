@@ -134,6 +134,7 @@ impl Authority {
     /// What clients' chain would be once the next version is published: whether it would be
     /// accepted. Nothing is written.
     pub fn successor(&self, draft: &Draft) -> Result<Chain, AuthorityError> {
+        draft.check_number(self.newest())?;
         let version = draft.note().version;
         if draft.signatures().is_empty() {
             return Err(AuthorityError::Unsigned(version));
@@ -158,13 +159,14 @@ impl Authority {
 }
 
 /// Opens a key, and finds by the public key under which name it is listed. Refused where the draft
-/// was changed after somebody signed it.
+/// was changed after somebody signed it, and where it leaves a version out.
 pub(super) fn open_signer(
     newest: Option<&AuthorityNote>,
     draft: &Draft,
     location: &KeyLocation,
     passphrases: &Passphrases,
 ) -> Result<SigningKey, AuthorityError> {
+    draft.check_number(newest)?;
     // who signs puts a line in the place of an earlier one: nobody's is to be lost unseen
     let invalid = Standing::all(newest, draft).into_iter().flat_map(|standing| standing.invalid);
     if let Some(name) = invalid.into_iter().next() {

@@ -127,6 +127,7 @@ impl Authority {
     pub fn export(&self) -> Result<DraftRequest, AuthorityError> {
         let draft = self.prepared()?.ok_or(AuthorityError::NothingPrepared)?;
         draft.note().check().map_err(AuthorityError::Incomplete)?;
+        draft.check_number(self.newest())?;
         let current = match self.chain() {
             None => None,
             Some(chain) => {

@@ -334,6 +334,34 @@ fn a_text_that_was_changed_after_a_signature_is_signed_no_more() {
 }
 
 #[test]
+fn no_version_is_left_out() {
+    let mut lab = Lab::published(2, 2);
+    lab.authority.change(&NoteChange::default(), now()).expect("prepared");
+    let path = lab.authority.directory().path().join("next");
+    let text = fs::read_to_string(&path).expect("read");
+    fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).expect("written");
+    let is_refused =
+        |error: &AuthorityError| matches!(error, AuthorityError::Number { found: 3, expected: 2 });
+    for number in [1, 2] {
+        let refused = lab.try_sign(number);
+        assert!(refused.as_ref().is_err_and(is_refused), "{refused:?}");
+    }
+    assert!(lab.authority.export().is_err_and(|error| is_refused(&error)));
+    assert!(lab.authority.publish(now()).is_err_and(|error| is_refused(&error)));
+    // a file that was changed on its way
+    lab.authority.discard().expect("given up");
+    lab.authority.change(&NoteChange::default(), now()).expect("prepared");
+    let file = lab.authority.export().expect("exported").to_bytes();
+    let file = String::from_utf8(file).expect("JSON is UTF-8");
+    let changed = file.replace("version\\\": 2", "version\\\": 3");
+    assert_ne!(file, changed);
+    let mut request = DraftRequest::parse(changed.as_bytes(), "file").expect("a file");
+    let location = lab.authority.own_keys().remove(0);
+    let signed = request.sign(&location, &unencrypted());
+    assert!(signed.is_err_and(|error| is_refused(&error)));
+}
+
+#[test]
 fn authority_keys_rotate_by_both_thresholds() {
     let mut lab = Lab::published(2, 2);
     let fresh = lab.authority.new_signing_key(&unencrypted()).expect("a key");
