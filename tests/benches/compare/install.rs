@@ -10,12 +10,12 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_tests::lab::present;
 
-use crate::apt;
+use crate::Options;
 use crate::measure::{Contender, Workshop, is_installed, measure_in_turns, run as run_command};
 use crate::ours::patchctl;
-use crate::pacman::pacman;
+use crate::peers::apt;
+use crate::peers::pacman::{self as pacman_module, pacman};
 use crate::table::Table;
-use crate::{Options, pacman as pacman_module};
 
 /// What is installed: so many archives with so many files of so many bytes each.
 pub struct Load {

@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
-use crate::apt::Apt;
+use crate::Options;
 use crate::measure::{Workshop, measure};
 use crate::ours::{Ours, patchctl};
-use crate::pacman::{Pacman, pacman};
+use crate::peers::apt::{self, Apt};
+use crate::peers::pacman::{self as pacman_module, Pacman, pacman};
 use crate::server::Server;
 use crate::table::Table;
 use crate::update::{List, Updater, held, publish};
-use crate::{Options, apt, pacman as pacman_module};
 
 /// A word of the vocabulary that some summaries have.
 const WORD: &str = "corde";

@@ -3,8 +3,8 @@
 //! `cargo bench --bench compare` builds the data, starts nginx on the loopback, lets each program do
 //! its own equivalent of each piece of work, checks that the result is right, and prints the tables of
 //! `docs/performance.md` with ratios, the machine and the versions. Peers that are not installed are
-//! named and left out. Options: `--sizes 1000,10000,100000` (entries), `--runs 5`, `--keep` (leave
-//! the data), and the names of tables (`update`, `list`, `install`, `publish`, `mirror`, `verify`, `start`,
+//! named and left out. Options: `--sizes 1000,10000,100000` (entries), `--runs 5`, `--tuf` (tuftool and
+//! python-tuf take part), `--keep` (leave the data), and the names of tables (`update`, `list`, `install`, `publish`, `mirror`, `verify`, `start`,
 //! `delta`; all unless named).
 //!
 //! A tree is never deleted just before another is extracted, since recently freed inodes slow down
@@ -12,7 +12,6 @@
 
 #![forbid(unsafe_code)]
 
-mod apt;
 mod delta;
 mod grown;
 mod install;
@@ -22,7 +21,7 @@ mod machine;
 mod measure;
 mod mirror;
 mod ours;
-mod pacman;
+mod peers;
 mod publish;
 mod server;
 mod table;
@@ -40,6 +39,8 @@ pub struct Options {
     pub sizes: Vec<u64>,
     /// Runs of each piece of work, of which the median counts.
     pub runs: usize,
+    /// Whether the tools of The Update Framework take part.
+    pub tuf: bool,
     keep: bool,
     tables: Vec<String>,
 }
@@ -72,8 +73,13 @@ fn main() {
 impl Options {
     /// Reads the command line. `None` where cargo only wants to know what tests there are.
     fn read() -> Option<Self> {
-        let mut options =
-            Self { sizes: vec![1_000, 10_000, 100_000], runs: 5, keep: false, tables: Vec::new() };
+        let mut options = Self {
+            sizes: vec![1_000, 10_000, 100_000],
+            runs: 5,
+            tuf: false,
+            keep: false,
+            tables: Vec::new(),
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} VALUE"));
@@ -85,6 +91,7 @@ impl Options {
                     options.sizes = value().split(',').map(number).collect();
                 }
                 "--runs" => options.runs = value().parse().expect("a number of runs"),
+                "--tuf" => options.tuf = true,
                 "--keep" => options.keep = true,
                 name if TABLES.iter().any(|(table, _)| *table == name) => {
                     options.tables.push(name.to_owned());

@@ -7,14 +7,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::apt::Apt;
+use crate::Options;
 use crate::items::{Item, items};
 use crate::measure::{Measured, Workshop, measure, run as run_command};
 use crate::ours::Ours;
-use crate::pacman::Pacman;
+use crate::peers::apt::{self, Apt};
+use crate::peers::pacman::{self, Pacman};
+use crate::peers::python_tuf::{self, PythonTuf};
 use crate::server::Server;
 use crate::table::Table;
-use crate::{Options, apt, pacman};
 
 /// How many more the newer states of the published lists have.
 const GROWTHS: [u64; 3] = [0, 1, 100];
@@ -35,13 +36,16 @@ pub trait Updater {
 }
 
 /// All updaters that are installed, ours first.
-pub fn updaters() -> Vec<Box<dyn Updater>> {
+pub fn updaters(options: &Options) -> Vec<Box<dyn Updater>> {
     let mut found: Vec<Box<dyn Updater>> = vec![Box::new(Ours)];
     if apt::is_there() {
         found.push(Box::new(Apt));
     }
     if pacman::is_there() {
         found.push(Box::new(Pacman));
+    }
+    if options.tuf && python_tuf::is_there() {
+        found.push(Box::new(PythonTuf));
     }
     found
 }
@@ -102,7 +106,7 @@ fn compare(
     is_first: bool,
 ) {
     let mut table = Table::new(title);
-    for peer in updaters() {
+    for peer in updaters(options) {
         publish(workshop, &*peer, list);
         let case = Case { workshop, server, peer: &*peer, list, growth, is_first };
         table.row(&peer.name(), case.measure(options.runs));

@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::data_directory;
 use crate::items::Item;
 use crate::measure::{Workshop, is_installed, run};
+use crate::peers::{Keeper, deb, shell};
 use crate::update::{Updater, wait_for_another_second};
 
 /// `apt-get`.
@@ -52,6 +53,44 @@ impl Updater for Apt {
         text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Package: ")).count()
             as u64
     }
+}
+
+/// A flat repository that an operator keeps with `apt-ftparchive`, which remembers what it has read.
+pub struct Flat;
+
+const ADD: &str = r#"mv "$@" pool/
+apt-ftparchive --db cache.db packages pool >Packages
+gzip -kf Packages
+apt-ftparchive release . >Release.new
+mv Release.new Release
+gpg --batch --yes --quiet --clearsign -o InRelease Release"#;
+
+impl Keeper for Flat {
+    fn name(&self) -> String {
+        "apt-ftparchive, gpg".into()
+    }
+
+    fn make(&self, place: &Path, items: &[Item]) {
+        let (last, others) = items.split_last().expect("some items");
+        deb::write_all(others, &place.join("pool"));
+        run(&mut self.add(place, std::slice::from_ref(last)));
+    }
+
+    fn add(&self, place: &Path, items: &[Item]) -> Command {
+        let packages = deb::write_all(items, &place.join("incoming"));
+        let mut command = shell(place, ADD, &packages);
+        sign_with_key(&mut command);
+        command
+    }
+
+    fn list(&self, place: &Path) -> PathBuf {
+        place.join("Packages")
+    }
+}
+
+/// Lets `gpg` find the signing key.
+pub fn sign_with_key(command: &mut Command) -> &mut Command {
+    command.env("GNUPGHOME", signing_home())
 }
 
 /// A list with the members that Debian's own have, compressed as well as zstd can.

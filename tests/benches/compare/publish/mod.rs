@@ -1,6 +1,8 @@
 //! Publishing one more patch, and a thousand at once, as an operator does: collection add and
 //! publish, distribution sync, release and publish, each a program that is started.
 
+mod side_by_side;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +13,9 @@ use crate::grown::{Grown, patchrepo, write_archive};
 use crate::measure::{Measured, Workshop, run as run_command};
 use crate::table::{Table, time};
 
+/// The size up to which the others are measured: making a larger repository takes them most of an
+/// hour.
+pub const AT_MOST: u64 = 10_000;
 /// Patches that are published at once.
 const MANY: usize = 1_000;
 
@@ -19,11 +24,14 @@ pub fn run(workshop: &Workshop, options: &Options) {
     let mut one = Table::new("publish one, all five steps, growth");
     let mut many = Table::new(format!("publish {MANY} at once, all five steps, growth"));
     let mut lines = Vec::new();
+    let mut ours = Vec::new();
     for &size in &options.sizes {
         let grown = Grown::new(workshop, size, true);
         let line = format!("{size} entries");
         let mut steps = Vec::new();
-        one.row(&line, measure(workshop, &grown, options.runs, 1, &mut steps));
+        let measured = measure(workshop, &grown, options.runs, 1, &mut steps);
+        ours.push((size, measured));
+        one.row(&line, measured);
         lines.push((line.clone(), steps));
         many.row(&line, measure(workshop, &grown, 1, MANY, &mut Vec::new()));
     }
@@ -42,6 +50,7 @@ pub fn run(workshop: &Workshop, options: &Options) {
         println!("| {line} | {} |", row.join(" | "));
     }
     many.print();
+    side_by_side::run(workshop, options, &ours);
 }
 
 /// Publishes `count` patches `runs` times, each time other ones; `steps` are the times of each.

@@ -1,5 +1,8 @@
 //! Copying a repository that is copied already: nothing new, one patch new, a hundred new.
 
+mod side_by_side;
+
+use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 
@@ -14,7 +17,7 @@ const NEW: [usize; 3] = [0, 1, 100];
 
 /// Prints a table for each kind of news, with a row for each size.
 pub fn run(workshop: &Workshop, options: &Options) {
-    let mut tables: Vec<(usize, Vec<(String, Measured)>)> =
+    let mut tables: Vec<(usize, Vec<(u64, Measured)>)> =
         NEW.iter().map(|new| (*new, Vec::new())).collect();
     for &size in &options.sizes {
         let grown = Grown::new(workshop, size, false);
@@ -46,18 +49,21 @@ pub fn run(workshop: &Workshop, options: &Options) {
             server.forget();
             run_command(&mut sync(&copy));
             let network = Some(server.counted());
-            rows.push((format!("{size} entries"), Measured { network, ..measured }));
+            rows.push((size, Measured { network, ..measured }));
             // the next kind of news is news to one that has these
             run_command(&mut sync(&held));
         }
     }
+    let mut ours = HashMap::new();
     for (new, rows) in tables {
         let mut table = Table::new(format!("mirror sync, {new} new, growth"));
-        for (line, measured) in rows {
-            table.row(&line, measured);
+        for (size, measured) in rows {
+            table.row(&format!("{size} entries"), measured);
+            ours.insert((size, new), measured);
         }
         table.print();
     }
+    side_by_side::run(workshop, options, &ours);
 }
 
 /// Publishes and releases so many new patches.
