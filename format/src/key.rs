@@ -13,6 +13,7 @@ use crate::hash::Hash32;
 use crate::limits::MAX_KEY_NAME;
 
 mod checked;
+mod verdicts;
 
 /// A server's identity and the name of its keys: a schema-less URL or an address, at most
 /// [`MAX_KEY_NAME`] bytes, without Unicode white space, control characters or `+`.
@@ -152,8 +153,10 @@ impl PublicKey {
     /// Whether `signature` is this key's over `message`, by `verify_strict`'s rules: no small-order
     /// or non-canonical R, no s beyond the group order.
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
-        self.0.verify_strict(message, &signature).is_ok()
+        verdicts::good((self.as_bytes(), signature, message), || {
+            let signature = ed25519_dalek::Signature::from_bytes(signature);
+            self.0.verify_strict(message, &signature).is_ok()
+        })
     }
 }
 
