@@ -54,7 +54,8 @@ impl DirectorySource {
             return Err(Cause::TooLarge { limit: request.limit });
         }
         file.seek(SeekFrom::Start(start)).map_err(Cause::Read)?;
-        let mut bytes = Vec::new();
+        let room = usize::try_from(end - start).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(room);
         file.take(end - start).read_to_end(&mut bytes).map_err(Cause::Read)?;
         counters.received(bytes.len() as u64);
         Ok(match request.range {
@@ -80,7 +81,7 @@ impl DirectorySource {
         }
         let mut present = present(into, request.size)?;
         file.seek(SeekFrom::Start(present)).map_err(Cause::Read)?;
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; usize::try_from(request.size).unwrap_or(PIECE).min(PIECE)];
         while present < request.size {
             let wanted = usize::try_from(request.size - present).unwrap_or(PIECE).min(PIECE);
             let read = file.read(&mut piece[..wanted]).map_err(Cause::Read)?;

@@ -6,7 +6,7 @@
 //!   `open(O_CREAT|O_EXCL)` of a temporary beside the target, `write`, `fchmod`, `fsync`,
 //!   `rename`, `fsync` of the directory.
 //! - [`Temporary::create`] and the writes to it: `mkdir`, `open`, `write`, `fchmod`.
-//!   [`Temporary::link`]: `mkdir`, `link`, `chmod`; no byte is copied.
+//!   `Temporary::link_there`: `link`, `chmod`; no byte is copied.
 //! - [`FileSystems::sync_bytes`]: `syncfs` of each file system involved. Afterwards every byte that
 //!   was written is durable, so names may point at it.
 //! - [`name_all`]: `rename` for each temporary, `fsync` of each directory once.
@@ -92,8 +92,13 @@ impl FileSystems {
 
     /// Adds the file system of a directory that is there.
     pub fn add(&mut self, directory: &Path) -> io::Result<()> {
-        self.0.entry(fs::metadata(directory)?.dev()).or_insert_with(|| directory.to_owned());
+        self.insert(device(directory)?, directory);
         Ok(())
+    }
+
+    /// Adds the file system `device`, which a directory is on.
+    pub(crate) fn insert(&mut self, device: u64, directory: &Path) {
+        self.0.entry(device).or_insert_with(|| directory.to_owned());
     }
 
     /// Whether there is none.
@@ -110,6 +115,17 @@ impl FileSystems {
         let sync = |directory| Ok(syncfs(File::open(directory)?)?);
         self.0.values().try_for_each(|directory| step(name, || sync(directory)))
     }
+}
+
+/// The file system that a directory is on.
+pub(crate) fn device(directory: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(directory)?.dev())
+}
+
+/// Makes the directories that a file at `path` below `root` is to be in, durable with what is made
+/// durable next.
+pub(crate) fn make_place(root: &Path, path: &Path, access: Access) -> io::Result<()> {
+    make_directories(root, path, access, Durability::Later)
 }
 
 /// Gives all of `temporaries`, whose bytes are durable, their names and makes the names durable,
@@ -176,19 +192,26 @@ impl Temporary {
         access: Access,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> io::Result<Self> {
-        make_directories(root, path, access, Durability::Later)?;
-        let (temporary, mut file) = Self::open(&root.join(path), access)?;
+        make_place(root, path, access)?;
+        Self::create_there(&root.join(path), access, write)
+    }
+
+    /// As [`Self::create`], for a `target` whose directory is there.
+    pub(crate) fn create_there(
+        target: &Path,
+        access: Access,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let (temporary, mut file) = Self::open(target, access)?;
         step("durable.write", || write(&mut file))?;
         Ok(temporary)
     }
 
-    /// As [`Self::create`], without writing: another name of the file `from`, which nobody writes to
-    /// any more. An error where the file system cannot do that, such as between two of them.
-    pub fn link(root: &Path, path: &Path, access: Access, from: &Path) -> io::Result<Self> {
-        make_directories(root, path, access, Durability::Later)?;
-        let target = root.join(path);
+    /// As [`Self::create_there`], without writing: another name of the file `from`, which nobody
+    /// writes to any more. An error where the file system cannot do that, such as between two of them.
+    pub(crate) fn link_there(target: &Path, access: Access, from: &Path) -> io::Result<Self> {
         loop {
-            let temporary = Self::unnamed(&target);
+            let temporary = Self::unnamed(target);
             match step("durable.link", || fs::hard_link(from, &temporary.path)) {
                 Ok(()) => {
                     let permissions = Permissions::from_mode(access.file_mode());

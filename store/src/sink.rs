@@ -1,6 +1,6 @@
 //! The writing side of a repository: immutable files first, then the few that change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use countersign_format::layout::RepoPath;
 
 use crate::durable::{self, Access, FileSystems, Temporary};
+
+/// How much room a file is read into at first.
+const SMALL: usize = 4096;
 
 /// Where a publisher or a mirror writes a repository.
 ///
@@ -107,6 +110,8 @@ pub struct DirectoryWriter {
     /// Whether the bytes of all that is staged are durable.
     is_flushed: bool,
     touched: FileSystems,
+    /// Directories that are there, and the file system that each is on.
+    places: HashMap<PathBuf, u64>,
 }
 
 impl DirectoryWriter {
@@ -118,6 +123,7 @@ impl DirectoryWriter {
             along: Vec::new(),
             is_flushed: true,
             touched: FileSystems::default(),
+            places: HashMap::new(),
         }
     }
 
@@ -144,26 +150,47 @@ impl DirectoryWriter {
         open(&staged.unwrap_or_else(|| self.root.join(path))).map_err(self.failed("open", path))
     }
 
-    /// Compares with what is there or staged, and stages what `make` makes if there is nothing.
+    /// Whether a file is there or staged.
+    fn is_there(&self, path: &RepoPath) -> Result<bool, WriteError> {
+        Ok(self.staged.contains_key(path) || self.size(path)?.is_some())
+    }
+
+    /// Compares with what is there or staged; [`Put::Written`] where there is nothing: it is to be.
+    fn compare(&mut self, path: &RepoPath, bytes: &mut dyn Read) -> Result<Put, WriteError> {
+        let Some(mut present) = self.open(path)? else { return Ok(Put::Written) };
+        if !equal(&mut present, bytes).map_err(self.failed("compare", path))? {
+            return Err(WriteError::Conflict(self.root.join(path)));
+        }
+        // a writer that was killed may have left it visible and not yet durable
+        self.touch(path)?;
+        Ok(Put::Unchanged)
+    }
+
+    /// Stages what `make` makes.
     fn stage(
         &mut self,
         path: &RepoPath,
-        bytes: &mut dyn Read,
-        make: impl FnOnce(&Path, &mut dyn Read) -> io::Result<Temporary>,
+        make: impl FnOnce(&Path) -> io::Result<Temporary>,
     ) -> Result<Put, WriteError> {
-        if let Some(mut present) = self.open(path)? {
-            if !equal(&mut present, bytes).map_err(self.failed("compare", path))? {
-                return Err(WriteError::Conflict(self.root.join(path)));
-            }
-            // a writer that was killed may have left it visible and not yet durable
-            self.touch(path)?;
-            return Ok(Put::Unchanged);
-        }
-        let temporary = make(&self.root, bytes).map_err(self.failed("write", path))?;
-        self.touch(path)?;
+        let target = self.root.join(path);
+        let placed = self.place(path, durable::parent(&target));
+        let temporary = placed.and_then(|()| make(&target)).map_err(self.failed("write", path))?;
         self.staged.insert(path.clone(), temporary);
         self.is_flushed = false;
         Ok(Put::Written)
+    }
+
+    /// Makes the directory of a path, which is to be synced.
+    fn place(&mut self, path: &RepoPath, directory: &Path) -> io::Result<()> {
+        if let Some(device) = self.places.get(directory) {
+            self.touched.insert(*device, directory);
+            return Ok(());
+        }
+        durable::make_place(&self.root, path.as_ref(), Access::Public)?;
+        let device = durable::device(directory)?;
+        self.touched.insert(device, directory);
+        self.places.insert(directory.to_owned(), device);
+        Ok(())
     }
 
     /// Remembers the file system of a path, which is to be synced.
@@ -197,7 +224,8 @@ impl Sink for DirectoryWriter {
     fn read(&self, path: &RepoPath, limit: u64) -> Result<Option<Vec<u8>>, WriteError> {
         let file = open(&self.root.join(path)).map_err(self.failed("open", path))?;
         let Some(file) = file else { return Ok(None) };
-        let mut bytes = Vec::new();
+        // most files are small: one call reads them, another finds their end
+        let mut bytes = Vec::with_capacity(SMALL);
         file.take(limit.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(self.failed("read", path))?;
@@ -216,27 +244,33 @@ impl Sink for DirectoryWriter {
     }
 
     fn put_immutable(&mut self, path: &RepoPath, mut bytes: &[u8]) -> Result<Put, WriteError> {
-        self.stage(path, &mut bytes, |root, bytes| {
-            let write = |file: &mut File| io::copy(bytes, file).map(drop);
-            Temporary::create(root, path.as_ref(), Access::Public, write)
-        })
+        let whole = bytes;
+        match self.compare(path, &mut bytes)? {
+            Put::Unchanged => Ok(Put::Unchanged),
+            Put::Written => self.stage(path, |target| {
+                let write = |file: &mut File| file.write_all(whole);
+                Temporary::create_there(target, Access::Public, write)
+            }),
+        }
     }
 
     fn put_immutable_file(&mut self, path: &RepoPath, file: &mut File) -> Result<Put, WriteError> {
         file.rewind().map_err(self.failed("read what becomes", path))?;
-        let mut source = file.try_clone().map_err(self.failed("read what becomes", path))?;
-        // from file to file the system copies, and where it can shares the blocks
-        self.stage(path, file, |root, _| copy_to(root, path, &mut source))
+        match self.compare(path, file)? {
+            Put::Unchanged => Ok(Put::Unchanged),
+            // from file to file the system copies, and where it can shares the blocks
+            Put::Written => self.stage(path, |target| copy_to(target, file)),
+        }
     }
 
     fn put_immutable_link(&mut self, path: &RepoPath, from: &Path) -> Result<Put, WriteError> {
-        let mut file = File::open(from).map_err(self.failed("read what becomes", path))?;
-        let mut source = file.try_clone().map_err(self.failed("read what becomes", path))?;
-        self.stage(path, &mut file, |root, _| {
-            match Temporary::link(root, path.as_ref(), Access::Public, from) {
-                Err(error) if cannot_link(&error) => copy_to(root, path, &mut source),
-                linked => linked,
-            }
+        if self.is_there(path)? {
+            let mut file = File::open(from).map_err(self.failed("read what becomes", path))?;
+            return self.compare(path, &mut file);
+        }
+        self.stage(path, |target| match Temporary::link_there(target, Access::Public, from) {
+            Err(error) if cannot_link(&error) => copy_to(target, &mut File::open(from)?),
+            linked => linked,
         })
     }
 
@@ -296,8 +330,8 @@ fn cannot_link(error: &io::Error) -> bool {
     matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }
 
-fn copy_to(root: &Path, path: &RepoPath, source: &mut File) -> io::Result<Temporary> {
-    Temporary::create(root, path.as_ref(), Access::Public, |into| io::copy(source, into).map(drop))
+fn copy_to(target: &Path, source: &mut File) -> io::Result<Temporary> {
+    Temporary::create_there(target, Access::Public, |into| io::copy(source, into).map(drop))
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
