@@ -143,7 +143,7 @@ impl<'k> Catalogue<'k> {
         if self.identities.contains(&identity) || self.below.map_or(Ok(false), known)? {
             return Ok(Some(Meaningless::Identity(identity)));
         }
-        let known = |known: &Known<'_>| known.has_archive(&archive);
+        let known = |known: &Known<'_>| Ok::<_, PublishError>(known.archive(&archive)?.is_some());
         let is_known = self.archives.contains(&archive) || self.below.map_or(Ok(false), known)?;
         Ok(is_known.then_some(Meaningless::Archive(archive)))
     }

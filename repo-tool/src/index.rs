@@ -42,9 +42,11 @@ const FILE: &str = "index.db";
 const VERSION: i64 = 2;
 /// How long to wait for another process that brings the index up to date.
 const BUSY: Duration = Duration::from_secs(60);
-/// Pages of the write-ahead log before they are copied into the file: it is read whole at each
-/// start.
-const MAX_AHEAD: u32 = 128;
+/// Bytes of the write-ahead log before it is copied into the file and emptied: it is read whole at
+/// each start, and a process that finds it longer would copy all of it once more.
+const MAX_AHEAD: u64 = 512 * 1024;
+/// Statements that are kept: about those of both parts.
+const MAX_STATEMENTS: usize = 32;
 /// Entries that are taken from the log at once: bounds memory.
 const PIECE: u64 = 16 * 1024;
 
@@ -155,7 +157,8 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", MAX_AHEAD)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.set_prepared_statement_cache_capacity(MAX_STATEMENTS);
     prepare(connection)
 }
 
@@ -234,7 +237,20 @@ fn follow<P: Part>(
         Some(head) => write_indexed(&transaction, P::LOG, head)?,
     }
     transaction.commit()?;
+    shorten(&connection)?;
     Ok(connection)
+}
+
+/// Empties the write-ahead log if it is long, unless somebody reads it.
+fn shorten(connection: &Connection) -> rusqlite::Result<()> {
+    let Some(path) = connection.path().filter(|path| !path.is_empty()) else { return Ok(()) };
+    let ahead = fs::metadata(format!("{path}-wal")).map_or(0, |file| file.len());
+    if ahead > MAX_AHEAD {
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.busy_timeout(BUSY)?;
+    }
+    Ok(())
 }
 
 /// Says which tree the index is of.

@@ -11,8 +11,9 @@ use countersign_format::note::{Note, NoteError};
 use countersign_format::proof::Proof;
 use countersign_store::{Sink, WriteError};
 
+use crate::index::PatchIndex;
 use crate::patch_selector::PatchSelector;
-use crate::publish::{PublishError, TreeNodes, read_entries};
+use crate::publish::{PublishError, TreeNodes, read_entries, read_entry};
 
 /// A proof, and the patch that it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,13 +63,25 @@ pub enum ProveError {
     },
 }
 
-/// Proves that the one patch which `selector` means is in the collection's log below `public`.
-pub fn prove(public: &dyn Sink, selector: &PatchSelector) -> Result<Proven, ProveError> {
+/// Proves that the one patch which `selector` means is in the collection's log below `public`, where
+/// it is looked up in `index` if there is one: what that says is read from the log.
+pub fn prove(
+    public: &dyn Sink,
+    index: Option<&PatchIndex>,
+    selector: &PatchSelector,
+) -> Result<Proven, ProveError> {
     let path = layout::checkpoint(Log::Collection);
     let bytes = public.read(&path, MAX_NOTE as u64)?.ok_or(ProveError::Missing(path))?;
     let note = Note::parse(&bytes, MAX_NOTE)?;
     let head = Checkpoint::parse(note.text())?;
-    let (index, leaf, entry) = find(public, head.size, selector)?;
+    let mut found = match index {
+        Some(index) => look_up(public, head.size, index, selector)?,
+        None => Vec::new(),
+    };
+    if found.is_empty() {
+        found = read(public, head.size, selector)?;
+    }
+    let (index, leaf, entry) = only(found, selector)?;
     let mut nodes = TreeNodes::of(public, Log::Collection, head.size);
     let hashes = prove_inclusion(index, head.size, &mut nodes)?;
     verify_inclusion(leaf, index, head.size, &hashes, &head.root)
@@ -76,22 +89,46 @@ pub fn prove(public: &dyn Sink, selector: &PatchSelector) -> Result<Proven, Prov
     Ok(Proven { entry, proof: Proof { index, hashes, checkpoint: note } })
 }
 
-fn find(
+/// A patch, with the index and the hash of its leaf.
+type Found = (u64, Hash32, PatchEntry);
+
+/// What `index` knows of the patches that are meant, as the log says it.
+fn look_up(
     public: &dyn Sink,
     size: u64,
+    index: &PatchIndex,
     selector: &PatchSelector,
-) -> Result<(u64, Hash32, PatchEntry), ProveError> {
+) -> Result<Vec<Found>, ProveError> {
+    let mut found = Vec::new();
+    for patch in index.named(&selector.name, &selector.version)? {
+        let is_meant = selector.admits(&patch.entry.platform, patch.entry.base.as_ref());
+        if is_meant && patch.index < size {
+            let bytes = read_entry(public, Log::Collection, size, patch.index)?;
+            if PatchEntry::parse(&bytes).ok().as_ref() == Some(&patch.entry) {
+                found.push((patch.index, leaf_hash(&bytes), patch.entry));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The patches that are meant, by all of the log.
+fn read(public: &dyn Sink, size: u64, selector: &PatchSelector) -> Result<Vec<Found>, ProveError> {
     let mut found = Vec::new();
     read_entries(public, Log::Collection, size, |index, bytes| {
         let Ok(CollectionEntry::Patch(patch)) = CollectionEntry::parse(bytes) else { return };
         let is_named = patch.name == selector.name && patch.version == selector.version;
-        let repeats = found.iter().any(|(_, _, other): &(u64, Hash32, PatchEntry)| {
+        let repeats = found.iter().any(|(_, _, other): &Found| {
             other.identity() == patch.identity() || other.archive.sha256 == patch.archive.sha256
         });
         if is_named && !repeats && selector.admits(&patch.platform, patch.base.as_ref()) {
             found.push((index, leaf_hash(bytes), *patch));
         }
     })?;
+    Ok(found)
+}
+
+fn only(mut found: Vec<Found>, selector: &PatchSelector) -> Result<Found, ProveError> {
     match found.len() {
         0 => Err(ProveError::NoPatch(Box::new(selector.clone()))),
         1 => Ok(found.remove(0)),
@@ -106,8 +143,13 @@ fn find(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fs::{self, File};
+    use std::path::Path;
+
     use countersign_fixtures::{PatchSpec, Payload, RepositoryBuilder};
-    use countersign_store::MemoryRepository;
+    use countersign_store::durable::Temporary;
+    use countersign_store::{DirectoryWriter, MemoryRepository, Put};
 
     use super::*;
 
@@ -127,7 +169,7 @@ mod tests {
             let root = Checkpoint::parse(head.text()).expect("a head").root;
             for index in [0, size / 2, size - 1] {
                 let selector = selector(&format!("history@0.0.{index}"));
-                let proven = prove(&memory, &selector).expect("proven");
+                let proven = prove(&memory, None, &selector).expect("proven");
                 let entry =
                     &repository.collection.entries()[usize::try_from(index).expect("small")];
                 let read = Proof::parse(&proven.proof.to_bytes()).expect("a proof");
@@ -147,12 +189,12 @@ mod tests {
         repository.collect(&PatchSpec::incremental("acme", "2.0.0", "^1", &payload, &other));
         repository.publish();
         let memory = repository.memory();
-        let several = prove(&memory, &selector("acme@2.0.0"));
+        let several = prove(&memory, None, &selector("acme@2.0.0"));
         assert!(matches!(several, Err(ProveError::Several { .. })));
         let mut full = selector("acme@2.0.0");
         full.base = Some(crate::patch_selector::BaseSelector::Full);
-        assert_eq!(prove(&memory, &full).expect("proven").proof.index, 0);
-        let none = prove(&memory, &selector("acme@3.0.0"));
+        assert_eq!(prove(&memory, None, &full).expect("proven").proof.index, 0);
+        let none = prove(&memory, None, &selector("acme@3.0.0"));
         assert!(matches!(none, Err(ProveError::NoPatch(_))));
     }
 
@@ -166,10 +208,83 @@ mod tests {
         let mut bytes = repository.files()[&tile].clone();
         bytes[0] ^= 1;
         memory.replace(&tile, &bytes);
-        let refused = prove(&memory, &selector("history@0.0.2"));
+        let refused = prove(&memory, None, &selector("history@0.0.2"));
         assert!(matches!(refused, Err(ProveError::Tree { index: 2, .. })));
         memory.replace(&tile, &bytes[..64]);
-        let refused = prove(&memory, &selector("history@0.0.2"));
+        let refused = prove(&memory, None, &selector("history@0.0.2"));
         assert!(matches!(refused, Err(ProveError::Log(PublishError::Damaged { .. }))));
+    }
+
+    /// Reads of a repository, counted by kind.
+    struct Counting {
+        files: DirectoryWriter,
+        bundles: Cell<usize>,
+    }
+
+    impl Sink for Counting {
+        fn read(&self, path: &RepoPath, limit: u64) -> Result<Option<Vec<u8>>, WriteError> {
+            let is_bundle = path.as_str().contains("/entries/");
+            self.bundles.set(self.bundles.get() + usize::from(is_bundle));
+            self.files.read(path, limit)
+        }
+
+        fn size(&self, path: &RepoPath) -> Result<Option<u64>, WriteError> {
+            self.files.size(path)
+        }
+
+        fn put_immutable(&mut self, _: &RepoPath, _: &[u8]) -> Result<Put, WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn put_immutable_file(&mut self, _: &RepoPath, _: &mut File) -> Result<Put, WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn put_immutable_link(&mut self, _: &RepoPath, _: &Path) -> Result<Put, WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn put_along(&mut self, _: Temporary) -> Result<(), WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn flush(&mut self, _: &[Temporary]) -> Result<(), WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn put_heads(&mut self, _: &[(RepoPath, Vec<u8>)]) -> Result<(), WriteError> {
+            unreachable!("proving writes nothing")
+        }
+
+        fn remove(&mut self, _: &RepoPath) -> Result<(), WriteError> {
+            unreachable!("proving writes nothing")
+        }
+    }
+
+    #[test]
+    fn with_an_index_one_bundle_is_read() {
+        let mut repository = RepositoryBuilder::new().build();
+        repository.collect_history(2_000);
+        repository.publish();
+        let place = tempfile::tempdir().expect("a directory");
+        let (public, state) = (place.path().join("public"), place.path().join("state"));
+        fs::create_dir(&public).expect("made");
+        fs::create_dir(&state).expect("made");
+        repository.write_to(&public);
+        let files = || DirectoryWriter::new(&public);
+        assert!(PatchIndex::beside(&public).is_none(), "nobody made one");
+        drop(PatchIndex::open(&state, files()).expect("made"));
+        let index = PatchIndex::beside(&public).expect("an index");
+        let wanted = selector("history@0.0.1234");
+        let prove = |index: Option<&PatchIndex>| {
+            let counting = Counting { files: files(), bundles: Cell::new(0) };
+            let proven = prove(&counting, index, &wanted).expect("proven");
+            (proven, counting.bundles.get())
+        };
+        let (whole, read) = prove(None);
+        assert_eq!(read, 8, "all of them");
+        assert_eq!(prove(Some(&index)), (whole, 1));
+        let none = super::prove(&files(), Some(&index), &selector("history@1.0.0"));
+        assert!(matches!(none, Err(ProveError::NoPatch(_))));
     }
 }

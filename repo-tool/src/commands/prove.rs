@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::narrow::NarrowArgs;
 use super::{Delivered, DestinationArgs};
+use crate::index::PatchIndex;
 use crate::patch_selector::PatchSelector;
 use crate::prove::{ProveError, prove};
 use crate::publish::PublishError;
@@ -57,9 +58,10 @@ impl Report for Shown {
 
 /// Proves, and writes the proof.
 pub fn run(arguments: &ProveArgs, output: &Output) -> Result<ExitStatus, Failure> {
-    let public = DirectoryWriter::new(&public(&arguments.directory));
+    let public = public(&arguments.directory);
     let selector = arguments.narrow.narrow(&arguments.patch);
-    let proven = prove(&public, &selector).map_err(failure)?;
+    let (files, index) = (DirectoryWriter::new(&public), PatchIndex::beside(&public));
+    let proven = prove(&files, index.as_ref(), &selector).map_err(failure)?;
     let shown = Shown {
         patch: proven.entry.identity().to_string(),
         index: proven.proof.index,

@@ -110,17 +110,17 @@ impl Distribution {
     /// Decides again what stood for the same archives in logs of the collection that were left, where
     /// nothing was decided in the present one. Whoever decides holds the lock.
     pub fn decide_again(&self) -> Result<Vec<Repeated>, DistributionError> {
-        let (catalogue, standings) = (self.catalogue()?, self.standings()?);
+        let mut held = self.held()?;
         let mut decisions = Decisions::read(&self.directory)?;
         let mut repeated = Vec::new();
         for ((archive, ring), stood) in self.stood()? {
-            let is_it = |patch: &&Patch| {
-                patch.entry.archive.sha256 == archive
-                    && patch.revoked.is_none()
-                    && standings.of(patch.index, &ring).is_none()
-                    && decisions.of(patch.index, &ring).is_none()
-            };
-            let Some(patch) = catalogue.patches().find(is_it).cloned() else { continue };
+            let Some(patch) = held.of_archive(&archive)? else { continue };
+            if patch.revoked.is_some()
+                || held.standing(patch.index, &ring)?.is_some()
+                || decisions.of(patch.index, &ring).is_some()
+            {
+                continue;
+            }
             let (action, patches) = (stood.action, BTreeSet::from([patch.index]));
             decisions.add(Decision { ring: ring.clone(), action: action.clone(), patches });
             repeated.push(Repeated { patch, ring, action });

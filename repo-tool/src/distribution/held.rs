@@ -1,6 +1,7 @@
 //! What is held and what was decided about it, found without reading the logs.
 
 use countersign_format::entry::{DistributionEntry, IndexRange};
+use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_format::text::RingName;
 
@@ -43,6 +44,11 @@ impl Held {
     /// The patch at a leaf index.
     pub fn patch(&self, index: u64) -> Result<Option<Patch>, DistributionError> {
         Ok(self.patches.patch(index)?)
+    }
+
+    /// The patch that has an archive.
+    pub fn of_archive(&self, archive: &Hash32) -> Result<Option<Patch>, DistributionError> {
+        Ok(self.patches.of_archive(archive)?)
     }
 
     /// The patches that a person means; an error if there are none.

@@ -128,6 +128,7 @@ impl DecisionIndex {
     pub(crate) fn keep(&self, head: &Checkpoint) -> Result<(), PublishError> {
         super::write_indexed(&self.connection, Log::Distribution, head)
             .and_then(|()| self.connection.execute_batch("COMMIT"))
+            .and_then(|()| super::shorten(&self.connection))
             .map_err(failed)
     }
 

@@ -1,6 +1,7 @@
 //! The patches of the collection's log, by name, version and archive.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::path::Path;
 
 use countersign_format::checkpoint::Checkpoint;
@@ -30,6 +31,16 @@ pub(crate) struct Known<'c> {
 }
 
 impl PatchIndex {
+    /// Opens the index of the server whose repository `public` is, if it has one and it may be
+    /// written to. The server's log, or its copy of it, is at least what is published.
+    pub fn beside(public: &Path) -> Option<Self> {
+        let role = public.join("..");
+        let (state, copy) = (role.join("state"), role.join("collection"));
+        File::options().write(true).open(state.join(FILE)).ok()?;
+        let files = DirectoryWriter::new(if copy.is_dir() { &copy } else { public });
+        Self::open(&state, files).ok()
+    }
+
     /// Opens the index in the directory `state` of the collection's log below `files`.
     pub fn open(state: &Path, files: DirectoryWriter) -> Result<Self, PublishError> {
         let opened = super::open::<Self>(state, &files)?;
@@ -64,6 +75,11 @@ impl PatchIndex {
         Ok(found)
     }
 
+    /// The patch that has an archive.
+    pub fn of_archive(&self, archive: &Hash32) -> Result<Option<Patch>, PublishError> {
+        self.known().archive(archive)
+    }
+
     /// The patch at a leaf index.
     pub fn patch(&self, index: u64) -> Result<Option<Patch>, PublishError> {
         self.known().patch(index)
@@ -90,15 +106,17 @@ impl Known<'_> {
         Ok(None)
     }
 
-    /// Whether a patch has this archive.
-    pub(crate) fn has_archive(&self, archive: &Hash32) -> Result<bool, PublishError> {
+    /// The patch that has this archive.
+    pub(crate) fn archive(&self, archive: &Hash32) -> Result<Option<Patch>, PublishError> {
         let sql = "SELECT entry FROM archive WHERE key = ?1 ORDER BY entry";
         for index in self.indexes(sql, [key_of(archive)])? {
-            if self.read(index)?.is_some_and(|patch| patch.entry.archive.sha256 == *archive) {
-                return Ok(true);
+            if let Some(patch) = self.read(index)?
+                && patch.entry.archive.sha256 == *archive
+            {
+                return Ok(Some(patch));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The patch at a leaf index; none for an entry that is none, or that repeats another.

@@ -43,7 +43,8 @@ impl Place {
             assert!(index.of_name(name).expect("found").contains(patch));
             assert_eq!(index.patch(patch.index).expect("found").as_ref(), Some(patch));
             let known = index.known();
-            assert!(known.has_archive(&patch.entry.archive.sha256).expect("found"));
+            let found = known.archive(&patch.entry.archive.sha256).expect("found");
+            assert_eq!(found.as_ref(), Some(patch));
             let found = known.identity(&patch.entry.identity()).expect("found");
             assert_eq!(found.as_ref(), Some(patch));
         }
@@ -81,6 +82,23 @@ fn what_is_found_is_what_the_log_says() {
     assert_eq!(place.check(), 46);
     let revoked = place.patches().patch(7).expect("found").expect("a patch");
     assert_eq!(revoked.revoked.expect("a reason").to_string(), "too old");
+}
+
+/// Each start reads the write-ahead log whole: one that stays long costs each of them.
+#[test]
+fn what_is_read_at_each_start_stays_short() {
+    let (place, mut repository) = (Place::new(), RepositoryBuilder::new().build());
+    repository.collect_history(12_000);
+    place.write(&mut repository);
+    let ahead = || fs::metadata(place.0.path().join("index.db-wal")).expect("there").len();
+    drop(place.patches());
+    assert_eq!(ahead(), 0, "after it was made");
+    for _ in 0..20 {
+        repository.collect_history(20);
+        place.write(&mut repository);
+        drop(place.patches());
+        assert!(ahead() <= MAX_AHEAD, "{}", ahead());
+    }
 }
 
 #[test]
