@@ -14,7 +14,7 @@ use super::DistributionError;
 /// Reads the archive `file`, found at `path`, to its end: hash, bounds, and that it agrees with
 /// its log entry.
 pub(super) fn check(
-    file: &mut File,
+    mut file: &File,
     path: &Path,
     entry: &PatchEntry,
 ) -> Result<(), DistributionError> {
@@ -37,7 +37,8 @@ const PIECE: usize = 128 * 1024;
 pub(super) fn check_hash(path: &Path, entry: &PatchEntry) -> Result<(), DistributionError> {
     let hash = || {
         let (mut file, mut hasher) = (File::open(path)?, Hasher::new());
-        let mut piece = vec![0; PIECE];
+        let room = usize::try_from(entry.archive.size).unwrap_or(PIECE).clamp(1, PIECE);
+        let mut piece = vec![0; room];
         loop {
             match file.read(&mut piece)? {
                 0 => return Ok(hasher.finish()),

@@ -524,7 +524,7 @@ impl Session<'_> {
         gathered: &Gathered<'_>,
         assurances: Assurances,
     ) -> Result<(), DistributionError> {
-        let round = self.round(publisher, head)?;
+        let round = self.round_with(publisher, head, false)?;
         let Err(waiting) = round.check_witnesses(gathered, self.now) else { return Ok(()) };
         let signing = (self.signers(), self.others(gathered, &head.checkpoint, false)?);
         let when = (self.now, assurances);
@@ -551,7 +551,9 @@ impl Session<'_> {
         let of =
             TreeHead { origin: checkpoint.origin, size: checkpoint.size, root: checkpoint.root };
         let decisions = Decisions::read(directory)?;
-        for patch in decisions.released() {
+        // where nobody else is to sign, nothing is begun before notes are looked at anyway
+        let waits = !self.signs_alone()?;
+        for patch in decisions.released().into_iter().filter(|_| waits) {
             self.first_signed(head, patch)?;
         }
         entries.extend(decisions.entries(&of));

@@ -11,8 +11,8 @@
 //! 6. the checkpoint: only now anything counts as held.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use countersign_format::authority::{AuthorityNote, DistributionRole, fingerprint};
 use countersign_format::entry::{AuthorityReference, PatchEntry};
@@ -21,22 +21,26 @@ use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use countersign_format::note::Note;
 use countersign_format::policy::{
-    CheckpointContext, Clock, FirstVerified, PatchContext, SignedCheckpoint, SignerTimes,
-    check_unexpired, verify_first_checkpoint, verify_first_patch,
+    CheckpointContext, Clock, FirstVerified, SignedCheckpoint, SignerTimes, check_unexpired,
+    verify_first_checkpoint,
 };
 use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
 use countersign_store::follow::FollowError;
-use countersign_store::{Download, Get, Got, HttpOptions, Location, Source};
+use countersign_store::{Get, Got, HttpOptions, Location, Source};
 use countersign_store::{Sink, durable};
 
-use super::{Decisions, Distribution, DistributionError, Patch, archive, times};
+use super::{Decisions, Distribution, DistributionError, Patch, times};
 use crate::blocking::block_on;
 use crate::catalogue::{Catalogue, Meaning, PassedOver};
 use crate::config::{Place, ServerConfig};
 use crate::known_authority::KnownAuthority;
 use crate::publish::{LogCopy, Which, leave, read_head};
+
+mod patches;
+
+use patches::portion;
 
 /// Archives of so many bytes may have to be fetched once more after a run that was killed: a sync
 /// for each would take longer than fetching them.
@@ -149,19 +153,24 @@ impl Fetch<'_> {
         self.understand(&entries, &mut synced)?;
         let revoked: BTreeSet<u64> =
             synced.revoked.iter().map(|revocation| revocation.index).collect();
-        let mut staged = 0;
-        for patch in &mut synced.patches {
-            let entry = &entries[usize::try_from(patch.index - before).expect("held in memory")];
-            if revoked.contains(&patch.index) {
-                continue;
+        let due: Vec<usize> = (0..synced.patches.len())
+            .filter(|at| !revoked.contains(&synced.patches[*at].index))
+            .collect();
+        let (mut next, mut staged) = (0, 0);
+        while next < due.len() {
+            let size = |at: &usize| synced.patches[*at].entry.archive.size;
+            let portion = &due[next..next + portion(due[next..].iter().map(size))];
+            let patches: Vec<_> = portion.iter().map(|at| &synced.patches[*at]).collect();
+            let signed = self.patches(copy.sink(), &patches, (before, &entries), progress).await?;
+            staged += portion.iter().map(size).sum::<u64>();
+            for (at, signed_by) in portion.iter().zip(signed) {
+                synced.patches[*at].signed_by = signed_by;
             }
-            patch.signed_by = self.patch(copy.sink(), patch, entry, progress).await?;
-            crash_point("sync.patch");
-            staged += patch.entry.archive.size;
             if staged >= MAX_STAGED {
                 copy.sink().sync()?;
                 staged = 0;
             }
+            next += portion.len();
         }
         Decisions::drop_revoked(&self.distribution.directory, &revoked)?;
         crash_point("sync.entries");
@@ -267,66 +276,6 @@ impl Fetch<'_> {
         Err(DistributionError::OtherAuthority { index, version: reference.version })
     }
 
-    /// Fetches and verifies note and archive of a patch, unless an interrupted run did. Returns
-    /// whose signatures counted.
-    async fn patch(
-        &self,
-        sink: &mut dyn Sink,
-        new: &NewPatch,
-        entry: &[u8],
-        progress: &mut Progress<'_>,
-    ) -> Result<Vec<KeyName>, DistributionError> {
-        let reference = &new.entry.archive;
-        let path = layout::patch_note(&reference.sha256);
-        let (file, authority, index) = (path.as_str(), self.authority, new.index);
-        let context = PatchContext { file, authority, entry, index };
-        let held = sink.read(&path, MAX_NOTE as u64)?;
-        // one of a log that was left may say something else of the same archive
-        let is_good = |note: &Vec<u8>| verify_first_patch(note, &context).is_ok();
-        let (held, is_replaced) = (held.clone().filter(is_good), held.is_some());
-        let bytes = match &held {
-            Some(bytes) => bytes.clone(),
-            None => self.get(&path, MAX_NOTE).await?,
-        };
-        let verified = verify_first_patch(&bytes, &context)?;
-        let archive = layout::archive(&reference.sha256);
-        if sink.size(&archive)? != Some(reference.size) {
-            self.archive(sink, &archive, &new.entry, progress).await?;
-        }
-        if held.is_none() && is_replaced {
-            sink.put_mutable(&path, &bytes)?;
-        } else if held.is_none() {
-            sink.put_immutable(&path, &bytes)?;
-        }
-        Ok(verified.counted.iter().map(|signature| signature.name.clone()).collect())
-    }
-
-    /// Fetches an archive, going on where an interrupted run ended, and verifies it.
-    async fn archive(
-        &self,
-        sink: &mut dyn Sink,
-        path: &RepoPath,
-        entry: &PatchEntry,
-        progress: &mut Progress<'_>,
-    ) -> Result<(), DistributionError> {
-        let part = part(self.distribution, entry);
-        let open = OpenOptions::new().read(true).append(true).create(true).open(&part);
-        let mut file = open.map_err(DistributionError::io("open", &part))?;
-        let request = Download { size: entry.archive.size };
-        let told = |bytes| progress(entry, bytes);
-        if !self.source.download(path, &request, &mut file, told).await? {
-            return Err(self.not_there(path));
-        }
-        if let Err(error) = archive::check(&mut file, &part, entry) {
-            // another try shall not go on from the wrong bytes
-            fs::remove_file(&part).map_err(DistributionError::io("remove", &part))?;
-            return Err(error);
-        }
-        // what it came in is removed in the end: until then the next run finds it whole
-        sink.put_immutable_link(path, &part)?;
-        Ok(())
-    }
-
     async fn get(&self, path: &RepoPath, limit: usize) -> Result<Vec<u8>, DistributionError> {
         match self.source.get(path, &Get::up_to(limit as u64)).await? {
             Got::Whole { bytes, .. } | Got::Part { bytes, .. } => Ok(bytes),
@@ -351,11 +300,6 @@ impl Fetch<'_> {
         }
         Ok(())
     }
-}
-
-/// Where an archive is while it is fetched.
-fn part(distribution: &Distribution, entry: &PatchEntry) -> PathBuf {
-    distribution.directory.incoming().join(format!("{}.part", entry.archive.sha256))
 }
 
 /// Removes what earlier runs left that were killed.

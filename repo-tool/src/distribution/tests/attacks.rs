@@ -36,8 +36,13 @@ fn refused(lab: &Lab, exit: ExitStatus) -> DistributionError {
 
 /// The newest patch that the collection published.
 fn newest(lab: &Lab) -> PatchEntry {
+    published(lab, "1.1.0")
+}
+
+fn published(lab: &Lab, version: &str) -> PatchEntry {
     let collection = Collection::open(&lab.path("repo/collection")).expect("opened");
-    let found = collection.select_published(&selector("acme@1.1.0")).expect("found");
+    let selector = selector(&format!("acme@{version}"));
+    let found = collection.select_published(&selector).expect("found");
     let note =
         lab.path("repo/collection/public").join(layout::patch_note(&found[0].entry.archive.sha256));
     let note = Note::parse(&fs::read(note).expect("read"), usize::MAX).expect("a note");
@@ -105,6 +110,34 @@ fn an_altered_archive_whatever_was_altered() {
     }
     fs::write(&path, good).expect("written");
     assert_eq!(lab.sync(at(5)).expect("fetched").patches.len(), 1);
+}
+
+/// They are looked at side by side: a bad one is enough, whichever it is, and it is named.
+#[test]
+fn one_bad_patch_among_several() {
+    let lab = lab();
+    let versions = ["1.1.0", "1.2.0", "1.3.0", "1.4.0"];
+    lab.collect(&versions[1..], at(3));
+    for version in versions {
+        let hash = published(&lab, version).archive.sha256;
+        for path in [layout::patch_note(&hash), layout::archive(&hash)] {
+            let file = lab.path("repo/collection/public").join(&path);
+            let good = fs::read(&file).expect("read");
+            let mut bytes = good.clone();
+            bytes[good.len() - 9] ^= 1;
+            fs::write(&file, bytes).expect("written");
+            let error = refused(&lab, ExitStatus::Signature);
+            let mut text = error.to_string();
+            std::error::Error::source(&error).inspect(|cause| text.push_str(&cause.to_string()));
+            assert!(text.contains(&hash.to_string()), "{path}: {text}");
+            fs::write(&file, good).expect("written");
+            // the good ones that came need not come again
+            let incoming = lab.path("repo/distribution/incoming");
+            fs::remove_dir_all(&incoming).expect("removed");
+            fs::create_dir(&incoming).expect("made");
+        }
+    }
+    assert_eq!(lab.sync(at(5)).expect("fetched").patches.len(), versions.len());
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! Notes and archives of new patches: fetched one after the other, looked at on all processors.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::PathBuf;
+
+use countersign_format::authority::AuthorityNote;
+use countersign_format::entry::PatchEntry;
+use countersign_format::key::KeyName;
+use countersign_format::layout::{self, RepoPath};
+use countersign_format::limits::MAX_NOTE;
+use countersign_format::policy::{PatchContext, verify_first_patch};
+use countersign_store::crash::crash_point;
+use countersign_store::{Download, Sink};
+
+use super::{Fetch, NewPatch, Progress};
+use crate::distribution::{DistributionError, archive};
+use crate::side_by_side::side_by_side;
+
+/// Patches that are fetched before they are looked at: each is an open file.
+const AT_ONCE: usize = 64;
+/// Bytes of archives that are fetched before they are looked at, unless a single one has more.
+const MAX_AT_ONCE: u64 = 16 * 1024 * 1024;
+
+/// A patch on its way.
+struct Coming<'e> {
+    index: u64,
+    entry: &'e PatchEntry,
+    /// Its entry as the log has it.
+    bytes: &'e [u8],
+    /// Its note, and where that is to be.
+    note: Vec<u8>,
+    path: RepoPath,
+    /// What is held under the note's name.
+    held: Held,
+    /// The archive as it came, unless it is held.
+    part: Option<(PathBuf, File)>,
+}
+
+/// What is held under a note's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    /// The note: an interrupted run fetched it.
+    It,
+    /// That of a log that was left, which says something else of the same archive.
+    Another,
+}
+
+/// How many of the archives with these sizes, of which there is one, are fetched at once.
+pub(super) fn portion(sizes: impl Iterator<Item = u64>) -> usize {
+    let mut total = 0;
+    let fits = |size: &u64| {
+        total += size;
+        total <= MAX_AT_ONCE
+    };
+    sizes.take(AT_ONCE).take_while(fits).count().max(1)
+}
+
+impl Fetch<'_> {
+    /// Fetches and verifies notes and archives of some patches, unless an interrupted run did, and
+    /// stages them. `entries` are those of the log from an index on. Returns whose signatures counted
+    /// on each note.
+    pub(super) async fn patches(
+        &self,
+        sink: &mut dyn Sink,
+        patches: &[&NewPatch],
+        (from, entries): (u64, &[Vec<u8>]),
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Vec<KeyName>>, DistributionError> {
+        let mut coming = Vec::new();
+        for patch in patches {
+            let place = usize::try_from(patch.index - from).expect("held in memory");
+            coming.push(self.note(sink, patch, &entries[place]).await?);
+        }
+        // nothing is asked for that nobody signed
+        let authority = self.authority;
+        let signed = side_by_side(&coming, |coming| coming.signed_by(authority));
+        let signed = signed.into_iter().collect::<Result<_, _>>()?;
+        for coming in &mut coming {
+            let path = layout::archive(&coming.entry.archive.sha256);
+            if sink.size(&path)? != Some(coming.entry.archive.size) {
+                coming.part = Some(self.archive(&path, coming.entry, progress).await?);
+            }
+        }
+        for checked in side_by_side(&coming, Coming::check) {
+            checked?;
+        }
+        for coming in coming {
+            coming.land(sink)?;
+            crash_point("sync.patch");
+        }
+        Ok(signed)
+    }
+
+    /// The note of a patch: the one that is held, or else the collection's.
+    async fn note<'e>(
+        &self,
+        sink: &dyn Sink,
+        new: &'e NewPatch,
+        bytes: &'e [u8],
+    ) -> Result<Coming<'e>, DistributionError> {
+        let (index, entry) = (new.index, &new.entry);
+        let path = layout::patch_note(&entry.archive.sha256);
+        let (note, held) = match sink.read(&path, MAX_NOTE as u64)? {
+            Some(note) => (note, Held::It),
+            None => (self.get(&path, MAX_NOTE).await?, Held::Nothing),
+        };
+        let mut coming = Coming { index, entry, bytes, note, path, held, part: None };
+        if held == Held::It && coming.signed_by(self.authority).is_err() {
+            coming.note = self.get(&coming.path, MAX_NOTE).await?;
+            coming.held = Held::Another;
+        }
+        Ok(coming)
+    }
+
+    /// Fetches an archive, going on where an interrupted run ended.
+    async fn archive(
+        &self,
+        path: &RepoPath,
+        entry: &PatchEntry,
+        progress: &mut Progress<'_>,
+    ) -> Result<(PathBuf, File), DistributionError> {
+        let incoming = self.distribution.directory.incoming();
+        let part = incoming.join(format!("{}.part", entry.archive.sha256));
+        let open = OpenOptions::new().read(true).append(true).create(true).open(&part);
+        let mut file = open.map_err(DistributionError::io("open", &part))?;
+        let request = Download { size: entry.archive.size };
+        let told = |bytes| progress(entry, bytes);
+        if !self.source.download(path, &request, &mut file, told).await? {
+            return Err(self.not_there(path));
+        }
+        Ok((part, file))
+    }
+}
+
+impl Coming<'_> {
+    /// Verifies the note. Returns whose signatures counted.
+    fn signed_by(&self, authority: &AuthorityNote) -> Result<Vec<KeyName>, DistributionError> {
+        let (file, entry, index) = (self.path.as_str(), self.bytes, self.index);
+        let context = PatchContext { file, authority, entry, index };
+        let verified = verify_first_patch(&self.note, &context)?;
+        Ok(verified.counted.iter().map(|signature| signature.name.clone()).collect())
+    }
+
+    /// Verifies the archive as it came.
+    fn check(&self) -> Result<(), DistributionError> {
+        let Some((part, file)) = &self.part else { return Ok(()) };
+        if let Err(error) = archive::check(file, part, self.entry) {
+            // another try shall not go on from the wrong bytes
+            fs::remove_file(part).map_err(DistributionError::io("remove", part))?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Stages both files.
+    fn land(self, sink: &mut dyn Sink) -> Result<(), DistributionError> {
+        if let Some((part, _)) = &self.part {
+            // what it came in is removed in the end: until then the next run finds it whole
+            sink.put_immutable_link(&layout::archive(&self.entry.archive.sha256), part)?;
+        }
+        match self.held {
+            Held::It => {}
+            Held::Another => sink.put_mutable(&self.path, &self.note)?,
+            Held::Nothing => drop(sink.put_immutable(&self.path, &self.note)?),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portion_is_bounded_and_never_empty() {
+        assert_eq!(portion([MAX_AT_ONCE + 1, 1].into_iter()), 1);
+        assert_eq!(portion([MAX_AT_ONCE, 1].into_iter()), 1);
+        assert_eq!(portion([1, MAX_AT_ONCE - 1, 1].into_iter()), 2);
+        assert_eq!(portion(std::iter::repeat_n(1, 1000)), AT_ONCE);
+        assert_eq!(portion([7].into_iter()), 1);
+    }
+}
