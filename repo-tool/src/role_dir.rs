@@ -284,7 +284,8 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RoleDi
 
 /// Reads a file of at most `limit` bytes.
 pub fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, RoleDirError> {
-    let mut bytes = Vec::new();
+    // most files are small: one call reads them, another finds their end
+    let mut bytes = Vec::with_capacity(limit.min(4096));
     File::open(path)
         .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
         .map_err(|source| RoleDirError::Io { action: "read", path: path.to_owned(), source })?;

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use countersign_format::archive::{ArchiveReader, WriteOptions, write_archive};
+use countersign_format::archive::{ArchiveReader, Checked, WriteOptions, write_archive};
 use countersign_format::entry::{ArchiveReference, PatchEntry};
 use countersign_format::hash::Hash32;
 use countersign_format::limits::MAX_HOOK;
@@ -53,6 +53,9 @@ pub enum Against {
     /// A full patch that was published or taken in.
     Patch(PatchSelector),
 }
+
+/// Archives of at most so many bytes are read into memory and not copied by the system.
+const SMALL: u64 = 1024 * 1024;
 
 /// Who is told how far packing is, in bytes of the tree. Both are told by several threads.
 #[derive(Clone, Copy)]
@@ -200,12 +203,7 @@ impl Collection {
         addition: &Addition,
         staging: &Staging,
     ) -> Result<(Announced, Manifest), CollectionError> {
-        let path = staging.archive();
-        fs::copy(source, &path).map_err(CollectionError::io("copy", source))?;
-        let file = File::open(&path).map_err(CollectionError::io("read", &path))?;
-        let checked = ArchiveReader::open_unannounced(BufReader::new(file))
-            .and_then(ArchiveReader::finish)
-            .map_err(CollectionError::archive(source))?;
+        let checked = copy_checked(source, &staging.archive())?;
         let (announced, manifest) = (checked.announced().clone(), checked.into_manifest());
         let spec = &addition.spec;
         agrees("name", spec.name.as_ref(), &manifest.name)?;
@@ -325,6 +323,21 @@ impl Collection {
             None => Ok(()),
         }
     }
+}
+
+/// Copies an archive and checks the copy: what is checked is what is taken in.
+fn copy_checked(source: &Path, path: &Path) -> Result<Checked, CollectionError> {
+    let size = source.metadata().map_err(CollectionError::io("copy", source))?.len();
+    let checked = if size <= SMALL {
+        let bytes = fs::read(source).map_err(CollectionError::io("copy", source))?;
+        fs::write(path, &bytes).map_err(CollectionError::io("write", path))?;
+        ArchiveReader::open_unannounced(bytes.as_slice()).and_then(ArchiveReader::finish)
+    } else {
+        fs::copy(source, path).map_err(CollectionError::io("copy", source))?;
+        let file = File::open(path).map_err(CollectionError::io("read", path))?;
+        ArchiveReader::open_unannounced(BufReader::new(file)).and_then(ArchiveReader::finish)
+    };
+    checked.map_err(CollectionError::archive(source))
 }
 
 /// The manifest of an archive of the collection's own, which was checked when it was taken in.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::CollectionError;
 use crate::patch_selector::PatchSelector;
 use crate::role_dir::{self, RoleDirError};
+use crate::side_by_side::side_by_side;
 
 const TYPE: &str = "draft/v1";
 const ARCHIVE: &str = "archive.patch";
@@ -49,16 +50,19 @@ impl Draft {
         staged: Vec<(&Path, PatchEntry, Hash32)>,
         incoming: &Path,
     ) -> Result<Vec<Self>, CollectionError> {
-        let mut drafts = Vec::new();
-        for (staged, entry, tree) in staged {
+        let draft = |(staged, entry, tree)| {
             let notes = Notes { tree, failed: None };
-            let draft = Self { directory: directory(incoming, &entry), entry, notes };
+            (staged, Self { directory: directory(incoming, &entry), entry, notes })
+        };
+        let drafts: Vec<(&Path, Self)> = staged.into_iter().map(draft).collect();
+        let write = |(staged, draft): &(&Path, Self)| {
             for (name, bytes) in draft.files()? {
                 let path = staged.join(name);
                 fs::write(&path, bytes).map_err(CollectionError::io("write", &path))?;
             }
-            drafts.push((staged, draft));
-        }
+            Ok::<_, CollectionError>(())
+        };
+        side_by_side(&drafts, write).into_iter().collect::<Result<(), _>>()?;
         let synced = FileSystems::of(incoming).and_then(|of| of.sync_bytes());
         synced.map_err(CollectionError::io("sync", incoming))?;
         for (staged, draft) in &drafts {
@@ -70,10 +74,19 @@ impl Draft {
         Ok(drafts.into_iter().map(|(_, draft)| draft).collect())
     }
 
-    /// The draft of a published or soon to be published `entry`, if it is still there.
-    pub(super) fn of(incoming: &Path, entry: &PatchEntry) -> Result<Option<Self>, CollectionError> {
+    /// The archive of a published or soon to be published `entry`, if its draft is still there.
+    pub(super) fn archive_of(incoming: &Path, entry: &PatchEntry) -> Option<PathBuf> {
         let directory = directory(incoming, entry);
-        if directory.join(ENTRY).exists() { Self::load(directory).map(Some) } else { Ok(None) }
+        directory.join(ENTRY).exists().then(|| directory.join(ARCHIVE))
+    }
+
+    /// Removes the drafts of `entries` that were published, as far as they are still there.
+    pub(super) fn remove_of(
+        incoming: &Path,
+        entries: &[&PatchEntry],
+    ) -> Result<(), CollectionError> {
+        let removed = side_by_side(entries, |entry| remove(&directory(incoming, entry)));
+        removed.into_iter().collect()
     }
 
     /// All drafts, by name and version.
@@ -179,17 +192,7 @@ impl Draft {
 
     /// Removes it.
     pub(super) fn remove(&self) -> Result<(), CollectionError> {
-        // first under a name that nothing is looked for under, so that no half of it is ever found
-        let name = self.directory.file_name().unwrap_or_default().to_string_lossy();
-        let gone = self.directory.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
-        let remove = || {
-            fs::rename(&self.directory, &gone)?;
-            fs::remove_dir_all(&gone)
-        };
-        match remove() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(CollectionError::io("remove", &self.directory)),
-        }
+        remove(&self.directory)
     }
 
     fn load(directory: PathBuf) -> Result<Self, CollectionError> {
@@ -199,6 +202,30 @@ impl Draft {
         let notes = role_dir::read_file(&directory.join(NOTES), MAX_NOTES)?;
         let notes = json::parse(&notes, TYPE).map_err(|_| damaged(NOTES))?;
         Ok(Self { directory, entry, notes })
+    }
+}
+
+/// Removes a draft's directory, if it is there.
+fn remove(directory: &Path) -> Result<(), CollectionError> {
+    // first under a name that nothing is looked for under, so that no half of it is ever found
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let gone = directory.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
+    let remove = || {
+        fs::rename(directory, &gone)?;
+        for name in [ARCHIVE, ENTRY, NOTES] {
+            // what cannot be removed so is found below
+            let _ = fs::remove_file(gone.join(name));
+        }
+        match fs::remove_dir(&gone) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                fs::remove_dir_all(&gone)
+            }
+            removed => removed,
+        }
+    };
+    match remove() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(CollectionError::io("remove", directory)),
     }
 }
 

@@ -68,6 +68,12 @@ struct Pending<'a> {
     entry: CollectionEntry,
 }
 
+impl Pending<'_> {
+    fn patch(&self) -> Option<&PatchEntry> {
+        if let CollectionEntry::Patch(patch) = &self.entry { Some(patch) } else { None }
+    }
+}
+
 impl Collection {
     /// Learns what the authority published and opens the key with which the collection signs.
     pub fn session(&self, passphrases: &Passphrases) -> Result<Session<'_>, CollectionError> {
@@ -295,7 +301,7 @@ impl Session<'_> {
         // nothing is published before all that must sign have signed
         let gathered = self.gather(publisher, now)?;
         for pending in &entries {
-            if let CollectionEntry::Patch(patch) = &pending.entry {
+            if let Some(patch) = pending.patch() {
                 self.put_patch(publisher.sink(), patch, pending, &gathered)?;
             }
         }
@@ -304,12 +310,9 @@ impl Session<'_> {
             publisher.with_others(self.others(&gathered, &next), now);
         }
         publisher.commit(&self.signers())?;
+        let patches: Vec<&PatchEntry> = entries.iter().filter_map(Pending::patch).collect();
+        Draft::remove_of(&self.collection.directory.incoming(), &patches)?;
         for Pending { index, entry, .. } in entries {
-            if let CollectionEntry::Patch(patch) = &entry
-                && let Some(draft) = self.draft(patch)?
-            {
-                draft.remove()?;
-            }
             self.mark(index, entry, publication)?;
         }
         crash_point("publish.marked");
@@ -327,9 +330,9 @@ impl Session<'_> {
         gathered: &Gathered<'_>,
     ) -> Result<(), CollectionError> {
         let archive = layout::archive(&patch.archive.sha256);
-        match self.draft(patch)? {
+        match Draft::archive_of(&self.collection.directory.incoming(), patch) {
             Some(draft) => {
-                sink.put_immutable_link(&archive, &draft.archive())?;
+                sink.put_immutable_link(&archive, &draft)?;
             }
             // the interrupted run came as far as removing the draft
             None if sink.size(&archive)? == Some(patch.archive.size) => {}
@@ -450,10 +453,6 @@ impl Session<'_> {
 
     fn signers(&self) -> Vec<&dyn Signer> {
         self.signers.iter().map(|signer| signer as &dyn Signer).collect()
-    }
-
-    fn draft(&self, patch: &PatchEntry) -> Result<Option<Draft>, CollectionError> {
-        Draft::of(&self.collection.directory.incoming(), patch)
     }
 
     pub(super) fn note(&self) -> &AuthorityNote {
