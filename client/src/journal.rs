@@ -6,6 +6,7 @@
 //! | operation | doing it | it was done if |
 //! |---|---|---|
 //! | create | rename staged → path, nothing may be there | the staged object is gone |
+//! | create-within | it comes with the nearest directory above it that is created | that one's is gone |
 //! | replace | link path → backup beforehand; rename staged → path | the staged object is gone |
 //! | exchange | new object lies in the backup; swap it with path | the backup is of the old kind |
 //! | remove | rename path → backup | the backup is there |
@@ -25,6 +26,9 @@ use crate::root::DirPath;
 pub enum Operation {
     /// Puts an object where nothing is.
     Create,
+    /// Puts an object into a directory that the same transaction creates. That directory is put in
+    /// place with all that is in it, so there is nothing left to do for this.
+    CreateWithin,
     /// Puts a file or symlink in the place of a file or symlink.
     Replace,
     /// Swaps a directory for a file or symlink, or the reverse.
@@ -38,8 +42,9 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Create,
+        Self::CreateWithin,
         Self::Replace,
         Self::Exchange,
         Self::Remove,
@@ -51,6 +56,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::CreateWithin => "create-within",
             Self::Replace => "replace",
             Self::Exchange => "exchange",
             Self::Remove => "remove",

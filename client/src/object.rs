@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 mod below;
 
-pub use below::{Size, measure, remove_all};
+pub use below::{Size, entries, measure, remove_all};
 
 /// Bytes read or written at a time.
 const CHUNK: usize = 128 * 1024;
@@ -38,6 +38,17 @@ pub enum Kind {
     Link,
     /// A device, a pipe or a socket: never installed, never replaced.
     Other,
+}
+
+impl Kind {
+    fn of(kind: FileType) -> Self {
+        match kind {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Link,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl std::fmt::Display for Kind {
@@ -179,12 +190,7 @@ impl Found {
         let device = (u64::from(found.stx_dev_major) << 32) | u64::from(found.stx_dev_minor);
         let knows_mounts = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
         Self {
-            kind: match FileType::from_raw_mode(found.stx_mode.into()) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Directory,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Other,
-            },
+            kind: Kind::of(FileType::from_raw_mode(found.stx_mode.into())),
             mode: u32::from(found.stx_mode) & 0o7777,
             uid: found.stx_uid,
             gid: found.stx_gid,

@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use countersign_format::relpath::RelPath;
 use countersign_store::crash::step;
 use rustix::fs::{FlockOperation, Mode, RenameFlags};
 
@@ -21,10 +22,12 @@ use crate::root::{DirPath, Root, RootError, io_error};
 
 mod clean;
 mod early;
+mod spot;
 mod write;
 
 pub use clean::{Backups, clean};
 use early::EarlyFlush;
+pub use spot::{Spot, StagingDirectory, weed};
 pub use write::{StagedWriter, give_away, make_staged_directory, make_staged_link};
 
 /// The directory at the root of each mount.
@@ -227,12 +230,14 @@ pub struct Areas<'r> {
     list: Vec<Area>,
     next: u64,
     nearest: HashMap<DirPath, usize>,
+    /// The area and the slot of each tree, by the directory that it is for.
+    trees: HashMap<RelPath, (usize, u64)>,
 }
 
 impl<'r> Areas<'r> {
     /// No areas as yet.
     pub fn new(root: &'r Root, txn: i64) -> Self {
-        Self { root, txn, list: Vec::new(), next: 0, nearest: HashMap::new() }
+        Self::with(root, txn, Vec::new())
     }
 
     /// The areas of a transaction that was begun before; all must be there.
@@ -242,7 +247,11 @@ impl<'r> Areas<'r> {
             let area = Area::open(root, at, txn, &list)?;
             list.push(area);
         }
-        Ok(Self { root, txn, list, next: 0, nearest: HashMap::new() })
+        Ok(Self::with(root, txn, list))
+    }
+
+    fn with(root: &'r Root, txn: i64, list: Vec<Area>) -> Self {
+        Self { root, txn, list, next: 0, nearest: HashMap::new(), trees: HashMap::new() }
     }
 
     /// The area for things in a resolved directory, which may be absent as yet: that of its mount.

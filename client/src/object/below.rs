@@ -28,6 +28,25 @@ impl std::ops::AddAssign for Size {
     }
 }
 
+/// The names in an open directory and what has them, in no order.
+pub fn entries(directory: impl AsFd) -> io::Result<Vec<(CString, Kind)>> {
+    let mut found = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            // not every file system says it here
+            FileType::Unknown => look(&directory, name)?.map_or(Kind::Other, |found| found.kind),
+            kind => Kind::of(kind),
+        };
+        found.push((name.to_owned(), kind));
+    }
+    Ok(found)
+}
+
 /// Measures an object and all below it; nothing where it is not there.
 pub fn measure(directory: impl AsFd, name: &str) -> io::Result<Size> {
     measure_below(directory.as_fd(), &CString::new(name)?, 0)

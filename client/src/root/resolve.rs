@@ -22,6 +22,15 @@ pub struct Resolved {
     pub absent: usize,
 }
 
+impl Resolved {
+    /// The outermost of the directories above it that are absent.
+    pub fn first_absent(&self) -> Option<RelPath> {
+        let above = self.path.parts().count() - 1;
+        let first = above.checked_sub(self.absent).filter(|_| self.absent > 0)?;
+        self.path.ancestors().nth(first)
+    }
+}
+
 /// Resolves paths as they will be once a plan is carried out, and remembers directories.
 pub struct Resolver<'r> {
     root: &'r Root,

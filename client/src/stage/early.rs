@@ -14,7 +14,7 @@ use std::thread;
 use crate::object;
 
 /// Bytes staged on a file system after which it is flushed early.
-const ENOUGH: u64 = 32 * 1024 * 1024;
+const ENOUGH: u64 = 8 * 1024 * 1024;
 
 /// What was staged on one file system and not flushed early as yet.
 #[derive(Debug, Default)]

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 
 use countersign_format::manifest::{FileKind, FileMeta, LinkTarget};
 use countersign_store::crash::step;
 use rustix::fs::{Mode, XattrFlags};
 
-use super::{Area, name};
+use super::{Area, Spot};
 use crate::object::{self, Found};
 
 /// A regular file that is being written into staging.
@@ -22,15 +23,14 @@ impl<'m> StagedWriter<'m> {
     /// Makes the file, empty. Nobody else gets into the working area, so it may have its mode from
     /// the start, unless that keeps its extended attributes from being set.
     pub fn create(
-        area: &Area,
-        slot: u64,
+        directory: impl AsFd,
+        name: &str,
         meta: &'m FileMeta,
         owner: Option<(u32, u32)>,
     ) -> io::Result<Self> {
         let is_plain = meta.xattrs.is_empty();
         let mode = if is_plain { meta.mode.bits() } else { object::OWNER_ONLY };
-        let file =
-            step("transaction.stage", || object::create_file(area.staging(), &*name(slot), mode))?;
+        let file = step("transaction.stage", || object::create_file(directory, name, mode))?;
         Ok(Self { file, meta, owner })
     }
 
@@ -68,8 +68,8 @@ fn finish_file(file: &File, meta: &FileMeta, owner: Option<(u32, u32)>) -> io::R
 
 /// Gives a staged file or directory to another owner, and it the attributes and the mode again that
 /// a new owner clears.
-pub fn give_away(area: &Area, slot: u64, kind: &FileKind, owner: (u32, u32)) -> io::Result<()> {
-    let (staging, name) = (area.staging(), name(slot));
+pub fn give_away(area: &Area, spot: &Spot, kind: &FileKind, owner: (u32, u32)) -> io::Result<()> {
+    let (staging, name) = (spot.open_directory(area.staging())?, spot.file_name());
     step("transaction.give-away", || match kind {
         FileKind::File(meta) => {
             finish_file(&object::open_file(staging, &*name)?, meta, Some(owner))
@@ -83,28 +83,33 @@ pub fn give_away(area: &Area, slot: u64, kind: &FileKind, owner: (u32, u32)) -> 
     })
 }
 
-/// Makes an empty directory in staging.
+/// Makes a directory in staging, unless it was made for what is in it.
 pub fn make_staged_directory(
     area: &Area,
-    slot: u64,
+    spot: &Spot,
     mode: u32,
     owner: Option<(u32, u32)>,
 ) -> io::Result<()> {
+    let (staging, name) = (spot.make_directory(area.staging())?, spot.file_name());
     step("transaction.stage", || {
-        rustix::fs::mkdirat(area.staging(), &*name(slot), Mode::RWXU)?;
-        object::set_metadata(object::open_directory(area.staging(), &*name(slot))?, owner, mode)
+        match rustix::fs::mkdirat(&staging, &*name, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        object::set_metadata(object::open_directory(&staging, &*name)?, owner, mode)
     })
 }
 
 /// Makes a symlink in staging.
 pub fn make_staged_link(
     area: &Area,
-    slot: u64,
+    spot: &Spot,
     target: &LinkTarget,
     owner: Option<(u32, u32)>,
 ) -> io::Result<()> {
+    let (staging, name) = (spot.make_directory(area.staging())?, spot.file_name());
     step("transaction.stage", || {
-        rustix::fs::symlinkat(target.as_str(), area.staging(), &*name(slot))?;
-        owner.map_or(Ok(()), |owner| object::set_link_owner(area.staging(), &*name(slot), owner))
+        rustix::fs::symlinkat(target.as_str(), &staging, &*name)?;
+        owner.map_or(Ok(()), |owner| object::set_link_owner(&staging, &*name, owner))
     })
 }

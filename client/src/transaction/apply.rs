@@ -170,6 +170,10 @@ impl Prepared<'_> {
         let mut skipped = Vec::new();
         for (done, work) in self.steps.iter().enumerate() {
             reporter.report(&Event::Placing { done, total });
+            // it came with a directory above it
+            if work.operation == Operation::CreateWithin {
+                continue;
+            }
             if !self.place(work, parents.of(&work.path)?)? {
                 skipped.push(done);
                 self.notices.push(Notice::DirectoryStays { path: work.path.to_string() });
@@ -189,7 +193,7 @@ impl Prepared<'_> {
         let (staging, backup) = (area.staging(), area.backup());
         let (name, slot) = (work.path.file_name(), &*stage::name(work.slot));
         let (label, what) = match work.operation {
-            Operation::Create => ("transaction.create", "create"),
+            Operation::Create | Operation::CreateWithin => ("transaction.create", "create"),
             Operation::Replace => ("transaction.replace", "replace"),
             Operation::Exchange => ("transaction.exchange", "exchange"),
             Operation::Remove => ("transaction.remove", "remove"),
@@ -198,7 +202,9 @@ impl Prepared<'_> {
         };
         let privileged = self.root.is_privileged();
         step(label, || match work.operation {
-            Operation::Create => rename((staging, slot), (parent, name), RenameFlags::NOREPLACE),
+            Operation::Create | Operation::CreateWithin => {
+                rename((staging, slot), (parent, name), RenameFlags::NOREPLACE)
+            }
             Operation::Replace => rename((staging, slot), (parent, name), RenameFlags::empty()),
             Operation::Exchange => rename((backup, slot), (parent, name), RenameFlags::EXCHANGE),
             Operation::Remove | Operation::RemoveDirectory => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
 use countersign_format::delta::DeltaReader;
@@ -17,7 +17,7 @@ use countersign_format::tree::Tree;
 use super::unpack::StagedFile;
 use crate::object;
 use crate::root::{Resolver, Root, RootError};
-use crate::stage::{self, Area, Areas};
+use crate::stage::{Area, Areas};
 
 /// Why what a patch has changes to is not there as it was when they were made. A full patch of the
 /// same version needs none of it.
@@ -98,8 +98,10 @@ impl<'b> BaseFiles<'b> {
         let path = delta.base(&entry.path);
         let expected = self.bases.get(path).ok_or_else(|| BasesError::NotThere(path.clone()))?;
         let not_there = |source| BaseError::NotThere { path: path.clone(), source };
-        let mut file = if let Some(StagedFile { area, slot, .. }) = self.staged.get(path) {
-            object::open_file(&self.staging[*area], &*stage::name(*slot)).map_err(not_there)?
+        let mut file = if let Some(StagedFile { area, spot, .. }) = self.staged.get(path) {
+            let directory = spot.open_directory(self.staging[*area].as_fd());
+            let open = directory.and_then(|open| object::open_file(open, &*spot.file_name()));
+            open.map_err(not_there)?
         } else {
             let resolved = walker.resolve(path)?.path;
             let parent = root.open_parent(&resolved)?;

@@ -210,7 +210,7 @@ impl Builder<'_> {
         self.taken.insert(resolved.clone(), (name.clone(), entry.kind.clone()));
         self.check_owners(name, entry, resolved)?;
         let source = match (&entry.kind, staged) {
-            (FileKind::File(_), Some(staged)) => Source::Staged(*staged),
+            (FileKind::File(_), Some(staged)) => Source::Staged(staged.clone()),
             // an incremental patch does not bring what it does not change
             (FileKind::File(_), None) => return Ok(()),
             (FileKind::Directory { .. } | FileKind::Link { .. }, _) => Source::Make,

@@ -40,6 +40,7 @@ mod retention;
 mod rollback;
 mod stager;
 mod steps;
+mod trees;
 mod undo;
 mod unpack;
 

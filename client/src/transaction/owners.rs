@@ -13,7 +13,7 @@ use super::{Component, PrepareError, Prepared};
 use crate::hooks::HookKind;
 use crate::journal::{self, Operation};
 use crate::owner::OwnerError;
-use crate::stage::{self, Ownership};
+use crate::stage::{self, Ownership, Spot};
 
 /// Whose it is until its owner is there.
 const UNTIL_THEN: (u32, u32) = (0, 0);
@@ -27,6 +27,8 @@ pub(super) struct Awaited {
     pub name: PatchName,
     /// What it is to be.
     pub kind: FileKind,
+    /// Where it lies staged.
+    pub spot: Spot,
 }
 
 /// The numbers to stage a file with; none where owners are left alone. `awaits` says that a
@@ -96,7 +98,7 @@ impl Prepared<'_> {
         }
         self.ownership = Ownership::of(self.root)?;
         let mut owners = Vec::with_capacity(awaited.len());
-        for Awaited { sequence, name, kind } in &awaited {
+        for Awaited { sequence, name, kind, spot } in &awaited {
             let step = &mut self.steps[*sequence];
             let Some(owner) = owner_of(kind) else { continue };
             let numbers = self
@@ -105,7 +107,7 @@ impl Prepared<'_> {
                 .map_err(|source| Box::new(no_owner(name, step.path.as_str(), owner, source)))?;
             let Some((uid, gid)) = numbers else { continue };
             step.new = step.new.take().map(|new| new.owned_by(uid, gid));
-            owners.push((*sequence, kind, (uid, gid)));
+            owners.push((*sequence, (kind, spot), (uid, gid)));
         }
         let database = self.database.begin()?;
         for (sequence, ..) in &owners {
@@ -113,15 +115,15 @@ impl Prepared<'_> {
             journal::change_new(&database, self.transaction, *sequence, new)?;
         }
         database.commit().map_err(crate::db::DatabaseError::from)?;
-        for (sequence, kind, owner) in owners {
+        for (sequence, (kind, spot), owner) in owners {
             let step = &self.steps[sequence];
             // what is there already is set when its turn comes
             if step.operation == Operation::Metadata {
                 continue;
             }
-            stage::give_away(self.areas.get(step.area), step.slot, kind, owner).map_err(
-                |source| Failure::Step { what: "give away", path: step.path.to_string(), source },
-            )?;
+            stage::give_away(self.areas.get(step.area), spot, kind, owner).map_err(|source| {
+                Failure::Step { what: "give away", path: step.path.to_string(), source }
+            })?;
         }
         Ok(())
     }

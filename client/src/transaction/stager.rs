@@ -1,7 +1,10 @@
 //! Writes the files of one archive into staging, one after another.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use countersign_format::archive::Announced;
-use countersign_format::manifest::FileEntry;
+use countersign_format::manifest::{FileEntry, FileMeta};
 use countersign_format::relpath::RelPath;
 
 use super::PrepareError;
@@ -9,7 +12,7 @@ use super::owners::staged_owner;
 use super::unpack::{StagedFile, Unpacker};
 use crate::report::Event;
 use crate::root::Resolver;
-use crate::stage::{StageError, StagedWriter};
+use crate::stage::{Spot, StageError, StagedWriter, StagingDirectory};
 
 /// Takes the content of an archive's files in the order of the manifest, some bytes at a time.
 pub(super) struct Stager<'s, 'u, 'r> {
@@ -19,6 +22,8 @@ pub(super) struct Stager<'s, 'u, 'r> {
     /// Bytes staged so far.
     done: u64,
     walker: Resolver<'r>,
+    /// The directory of a tree that files were last made in, by the spot of one of them.
+    directory: Option<(Spot, OwnedFd)>,
     open: Option<OpenFile<'s>>,
     staged: Vec<(RelPath, StagedFile)>,
 }
@@ -27,7 +32,7 @@ pub(super) struct Stager<'s, 'u, 'r> {
 struct OpenFile<'s> {
     writer: StagedWriter<'s>,
     area: usize,
-    slot: u64,
+    spot: Spot,
 }
 
 impl<'s, 'u, 'r> Stager<'s, 'u, 'r> {
@@ -38,6 +43,7 @@ impl<'s, 'u, 'r> Stager<'s, 'u, 'r> {
             version: announced.version.to_string(),
             done: 0,
             walker: Resolver::new(unpacker.root),
+            directory: None,
             open: None,
             staged: Vec::new(),
             unpacker,
@@ -64,9 +70,9 @@ impl<'s, 'u, 'r> Stager<'s, 'u, 'r> {
             self.open = Some(open);
             return Ok(());
         }
-        let OpenFile { writer, area, slot } = open;
+        let OpenFile { writer, area, spot } = open;
         let found = writer.finish().map_err(failed)?;
-        self.staged.push((entry.path.clone(), StagedFile { area, slot, found }));
+        self.staged.push((entry.path.clone(), StagedFile { area, spot, found }));
         self.unpacker.areas.has_grown(area, entry.size());
         Ok(())
     }
@@ -79,12 +85,37 @@ impl<'s, 'u, 'r> Stager<'s, 'u, 'r> {
     fn begin(&mut self, entry: &'s FileEntry) -> Result<OpenFile<'s>, PrepareError> {
         let Unpacker { ownership, awaits_owners, .. } = *self.unpacker;
         let owner = staged_owner(ownership, awaits_owners, &self.announced.name, entry)?;
-        let area = self.unpacker.area_for(&mut self.walker, &entry.path)?;
-        let slot = self.unpacker.areas.slot();
+        let (area, mut spot) = self.unpacker.spot_for(&mut self.walker, &entry.path)?;
         let meta = entry.as_file().expect("only regular files have content");
-        let writer = StagedWriter::create(self.unpacker.areas.get(area), slot, meta, owner);
+        let mut writer = self.create(area, &spot, meta, owner);
+        // an earlier patch of the plan has something there, which may have to go
+        if spot.below.is_some() && writer.as_ref().is_err_and(is_taken) {
+            spot = self.unpacker.areas.slot().into();
+            writer = self.create(area, &spot, meta, owner);
+        }
         let failed = |source| StageError::Object { path: entry.path.to_string(), source };
-        Ok(OpenFile { writer: writer.map_err(failed)?, area, slot })
+        Ok(OpenFile { writer: writer.map_err(failed)?, area, spot })
+    }
+
+    fn create(
+        &mut self,
+        area: usize,
+        spot: &Spot,
+        meta: &'s FileMeta,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<StagedWriter<'s>> {
+        let staging = self.unpacker.areas.get(area).staging();
+        if !self.directory.as_ref().is_some_and(|(last, _)| spot.is_beside(last)) {
+            self.directory = match spot.make_directory(staging)? {
+                StagingDirectory::Slots(_) => None,
+                StagingDirectory::Tree(open) => Some((spot.clone(), open)),
+            };
+        }
+        let name = spot.file_name();
+        match &self.directory {
+            Some((_, directory)) => StagedWriter::create(directory, &name, meta, owner),
+            None => StagedWriter::create(staging, &name, meta, owner),
+        }
     }
 
     fn report(&mut self, bytes: u64) {
@@ -96,4 +127,9 @@ impl<'s, 'u, 'r> Stager<'s, 'u, 'r> {
             total: self.announced.unpacked,
         });
     }
+}
+
+/// Whether something is at a name, or in the place of a directory above it.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)
 }

@@ -1,22 +1,25 @@
 //! Turns decisions into steps, and stages what the steps put in place.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use countersign_format::manifest::{FileKind, LinkTarget};
 use countersign_format::name::PatchName;
+use countersign_format::relpath::RelPath;
+use countersign_store::crash::step;
 
 use super::decide::Decision;
 use super::facts::{Decided, Decisions};
 use super::goal::{Backup, Expected, Source, Want, same};
 use super::owners::{Awaited, staged_numbers};
+use super::trees::Trees;
 use super::unpack::{note_area, require_space};
 use super::{PrepareError, Prepared};
 use crate::db::history::Notice;
 use crate::journal::{Operation, Step};
 use crate::object::{self, Found, Identity, Kind, Stamp};
 use crate::root::DirPath;
-use crate::stage::{self, Area, StageError};
+use crate::stage::{self, Area, Spot, StageError};
 
 /// Bits that a user without privilege needs on a directory to fill it.
 const OWNER_BITS: u32 = 0o700;
@@ -35,16 +38,16 @@ pub(super) struct Stamps {
 struct Staged {
     pub step: Step,
     pub stamps: Stamps,
-    /// Whose owner a hook is to create first, and what it is to be.
-    pub awaits: Option<(PatchName, FileKind)>,
+    /// Whose owner a hook is to create first, what it is to be, and where it lies.
+    pub awaits: Option<(PatchName, FileKind, Spot)>,
 }
 
 /// The order of work: what others need comes first, what is in nobody's way goes last.
 fn phase(step: &Step) -> u8 {
     let makes_directory = step.new.as_ref().is_some_and(Identity::is_directory);
     match step.operation {
-        Operation::Create | Operation::Exchange if makes_directory => 0,
-        Operation::Create => 1,
+        Operation::Create | Operation::CreateWithin | Operation::Exchange if makes_directory => 0,
+        Operation::Create | Operation::CreateWithin => 1,
         Operation::Replace | Operation::Exchange => 2,
         Operation::Remove => 3,
         Operation::RemoveDirectory => 4,
@@ -55,12 +58,13 @@ fn phase(step: &Step) -> u8 {
 impl Prepared<'_> {
     /// Stages every object that the decisions need, and fills in steps and notices.
     pub(super) fn stage(&mut self, decisions: Decisions) -> Result<(), PrepareError> {
-        let Decisions { decided, notices } = decisions;
+        let Decisions { mut decided, notices } = decisions;
         self.notices.extend(notices);
         self.check_backup_space(&decided)?;
+        let trees = self.find_trees(&mut decided)?;
         let mut staged = Vec::with_capacity(decided.len());
         for decided in decided {
-            self.stage_one(decided, &mut staged)?;
+            self.stage_one(decided, &trees, &mut staged)?;
         }
         // directories from the top down, but removed from the bottom up
         staged.sort_by(|left, right| {
@@ -75,7 +79,7 @@ impl Prepared<'_> {
         for (sequence, Staged { step, stamps, awaits }) in staged.into_iter().enumerate() {
             self.steps.push(step);
             self.stamps.push(stamps);
-            let awaited = awaits.map(|(name, kind)| Awaited { sequence, name, kind });
+            let awaited = awaits.map(|(name, kind, spot)| Awaited { sequence, name, kind, spot });
             self.awaited.extend(awaited);
         }
         Ok(())
@@ -96,18 +100,23 @@ impl Prepared<'_> {
         needed.into_iter().try_for_each(|(area, sizes)| require_space(&self.areas, area, &sizes))
     }
 
-    fn area_of(&mut self, directory: &DirPath) -> Result<usize, StageError> {
+    pub(super) fn area_of(&mut self, directory: &DirPath) -> Result<usize, StageError> {
         self.areas.for_directory(directory, &mut note_area(self.database, self.transaction))
     }
 
     fn stage_one(
         &mut self,
         decided: Decided,
+        trees: &Trees,
         staged: &mut Vec<Staged>,
     ) -> Result<(), PrepareError> {
         let Decided { goal, decision, found, stamp, aside } = decided;
-        let area = self.area_of(&DirPath::of(&goal.path))?;
+        let path = goal.path.clone();
+        let berth = trees.berth(&path).filter(|_| decision == Decision::Create);
         let operation = match decision {
+            Decision::Create if berth.as_ref().is_some_and(|berth| berth.is_within) => {
+                Operation::CreateWithin
+            }
             Decision::Create => Operation::Create,
             Decision::Replace => Operation::Replace,
             Decision::Exchange => Operation::Exchange,
@@ -118,21 +127,28 @@ impl Prepared<'_> {
                 return Ok(());
             }
         };
-        let path = goal.path.clone();
-        let awaits = self.awaited(&goal)?.map(|kind| (goal.name.clone(), kind));
+        let area = match &berth {
+            Some(berth) => berth.area,
+            None => self.area_of(&DirPath::of(&path))?,
+        };
+        let awaits = self.awaited(&goal)?;
         let mut stamps = Stamps { found: stamp, staged: None };
-        let (slot, new) = match (&goal.want, operation) {
+        let (lies_at, new) = match (&goal.want, operation) {
             (Some(want), Operation::Metadata) => {
-                (self.areas.slot(), Some(self.wanted_directory(want)))
+                (self.areas.slot().into(), Some(self.wanted_directory(want)))
             }
             (Some(want), _) => {
-                let (slot, is_copy) = self.materialise(&path, want, area)?;
-                let (new, staged) = self.staged_identity((area, slot, is_copy), &path, want)?;
+                let berth = berth.map(|berth| berth.spot);
+                let (at, is_copy) = self.materialise(&path, want, area, berth)?;
+                let (new, staged) = self.staged_identity((area, &at, is_copy), &path, want)?;
                 stamps.staged = staged;
-                (slot, Some(new))
+                (at, Some(new))
             }
-            (None, _) => (self.areas.slot(), None),
+            (None, _) => (self.areas.slot().into(), None),
         };
+        // what is kept of it, should it come to that, is kept under a number of its own
+        let slot = if lies_at.below.is_some() { self.areas.slot() } else { lies_at.slot };
+        let awaits = awaits.map(|kind| (goal.name.clone(), kind, lies_at));
         if aside {
             let at = stage::area_path(self.areas.get(area).at());
             let copy = format!("{at}/backup/{}/{slot}", self.transaction);
@@ -181,47 +197,53 @@ impl Prepared<'_> {
         }
     }
 
-    /// Puts a wanted object into the staging directory of the area that it is placed from. Returns
-    /// its slot, and whether it had to be put there.
+    /// Puts a wanted object into the staging directory of the area that it is placed from: into its
+    /// berth, or else a slot of its own. Returns where it is, and whether it had to be copied there.
     fn materialise(
         &mut self,
-        path: &countersign_format::relpath::RelPath,
+        path: &RelPath,
         want: &Want,
         area: usize,
-    ) -> Result<(u64, bool), PrepareError> {
+        berth: Option<Spot>,
+    ) -> Result<(Spot, bool), PrepareError> {
         let failed = |source| StageError::Object { path: path.to_string(), source };
         if let Source::Staged(staged) = &want.source
             && staged.area == area
         {
-            return Ok((staged.slot, false));
+            let Some(berth) = berth.filter(|berth| staged.spot != *berth) else {
+                return Ok((staged.spot.clone(), false));
+            };
+            staged.spot.move_to(&berth, self.areas.get(area)).map_err(failed)?;
+            return Ok((berth, false));
         }
-        let slot = self.areas.slot();
+        let spot = berth.unwrap_or_else(|| self.areas.slot().into());
         let to = self.areas.get(area);
-        let copy = |from: (std::os::fd::BorrowedFd<'_>, &str)| {
-            let name = stage::name(slot);
-            let keep_owner = self.root.is_privileged();
-            countersign_store::crash::step("transaction.stage", || {
-                object::copy(from, (to.staging(), &name), keep_owner)
-            })
-        };
         match &want.source {
             Source::Staged(staged) => {
-                let from = self.areas.get(staged.area).staging();
-                copy((from, &stage::name(staged.slot))).map_err(failed)?;
+                let from = staged.spot.open_directory(self.areas.get(staged.area).staging());
+                let name = staged.spot.file_name();
+                from.and_then(|from| self.copy((from.as_fd(), &name), to, &spot))
+                    .map_err(failed)?;
             }
             Source::Backup(backup) => {
                 let (from, name) = self.open_backup(path.as_str(), backup)?;
-                copy((from.as_fd(), &name)).map_err(failed)?;
+                self.copy((from.as_fd(), &name), to, &spot).map_err(failed)?;
             }
-            Source::Make => self.make(to, slot, want).map_err(failed)?,
+            Source::Make => self.make(to, &spot, want).map_err(failed)?,
         }
-        Ok((slot, true))
+        Ok((spot, true))
     }
 
-    fn make(&self, to: &Area, slot: u64, want: &Want) -> io::Result<()> {
+    fn copy(&self, from: (BorrowedFd<'_>, &str), to: &Area, spot: &Spot) -> io::Result<()> {
+        let keep_owner = self.root.is_privileged();
+        let (directory, name) = (spot.make_directory(to.staging())?, spot.file_name());
+        step("transaction.stage", || object::copy(from, (directory.as_fd(), &name), keep_owner))
+    }
+
+    fn make(&self, to: &Area, spot: &Spot, want: &Want) -> io::Result<()> {
         let privileged = self.root.is_privileged();
         let link = |target: &LinkTarget| {
-            stage::make_staged_link(to, slot, target, privileged.then_some((0, 0)))
+            stage::make_staged_link(to, spot, target, privileged.then_some((0, 0)))
         };
         match (&want.expected, self.wanted_directory(want)) {
             (Expected::Entry(FileKind::Link { target }), _) => link(target),
@@ -231,7 +253,7 @@ impl Prepared<'_> {
             },
             (_, Identity::Directory { mode, uid, gid }) => {
                 let mode = if privileged { mode } else { mode | OWNER_BITS };
-                stage::make_staged_directory(to, slot, mode, privileged.then_some((uid, gid)))
+                stage::make_staged_directory(to, spot, mode, privileged.then_some((uid, gid)))
             }
             _ => Err(io::Error::other("only directories and symlinks are made from nothing")),
         }
@@ -257,7 +279,7 @@ impl Prepared<'_> {
             None => slot,
             Some(below) => format!("{slot}/{below}"),
         };
-        let whole: countersign_format::relpath::RelPath = whole
+        let whole: RelPath = whole
             .parse()
             .map_err(|source| crate::root::RootError::Path { path: path.to_owned(), source })?;
         let parent = self.root.open_parent(&whole).map_err(damaged)?;
@@ -267,18 +289,18 @@ impl Prepared<'_> {
         }
     }
 
-    /// What lies in a slot of staging, checked to be what is wanted, and a file's stamp.
+    /// What lies staged, checked to be what is wanted, and a file's stamp.
     fn staged_identity(
         &self,
-        (area, slot, is_copy): (usize, u64, bool),
-        path: &countersign_format::relpath::RelPath,
+        (area, spot, is_copy): (usize, &Spot, bool),
+        path: &RelPath,
         want: &Want,
     ) -> Result<(Identity, Option<Stamp>), PrepareError> {
-        let staging = self.areas.get(area).staging();
-        let name = stage::name(slot);
         let failed = |source| StageError::Object { path: path.to_string(), source };
         let gone = || failed(io::Error::from(io::ErrorKind::NotFound));
-        let look = || object::look(staging, &*name).map_err(failed)?.ok_or_else(gone);
+        let name = spot.file_name();
+        let open = || spot.open_directory(self.areas.get(area).staging()).map_err(failed);
+        let look = || object::look(open()?, &*name).map_err(failed)?.ok_or_else(gone);
         // what was hashed while it was unpacked needs no second reading
         if let Expected::Entry(FileKind::File(meta)) = &want.expected {
             let Found { mode, uid, gid, stamp, .. } = match &want.source {
@@ -292,7 +314,7 @@ impl Prepared<'_> {
             return Ok((Identity::File { mode, uid, gid, size, sha256, xattrs }, Some(stamp)));
         }
         let stamp = look()?.stamp;
-        let found = object::identify(staging, &*name).map_err(failed)?.ok_or_else(gone)?;
+        let found = object::identify(open()?, &*name).map_err(failed)?.ok_or_else(gone)?;
         if let (Expected::Identity(expected), Source::Backup(backup)) =
             (&want.expected, &want.source)
             && !same(expected, &found, &self.ownership)

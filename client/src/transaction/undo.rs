@@ -35,10 +35,11 @@ pub(super) fn undo_steps(
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Notice>, UndoError> {
     let total = steps.len();
+    let trees = trees(steps);
     let mut first = None;
     for (done, work) in steps.iter().rev().enumerate() {
         reporter.report(&Event::Undoing { done, total });
-        if let Err(error) = undo_step(root, areas, work) {
+        if let Err(error) = undo_step(root, areas, work, &trees) {
             first.get_or_insert(error);
         }
     }
@@ -64,7 +65,39 @@ pub(super) fn note_kept(
     Ok(())
 }
 
-fn undo_step(root: &Root, areas: &Areas<'_>, work: &Step) -> Result<(), UndoError> {
+/// The slots of directories that are created, by their paths: what comes with them lies in them.
+type Trees<'s> = HashMap<&'s str, u64>;
+
+fn trees(steps: &[Step]) -> Trees<'_> {
+    let is_tree = |work: &&Step| {
+        let makes_directory = work.new.as_ref().is_some_and(Identity::is_directory);
+        work.operation == Operation::Create && makes_directory
+    };
+    steps.iter().filter(is_tree).map(|work| (work.path.as_str(), work.slot)).collect()
+}
+
+/// The slot that holds what a step puts in place as long as it has not.
+fn waits_in(work: &Step, trees: &Trees<'_>) -> String {
+    let of_tree = || {
+        let mut above = work.path.as_str();
+        while let Some((next, _)) = above.rsplit_once('/') {
+            above = next;
+            if let Some(slot) = trees.get(above) {
+                return Some(*slot);
+            }
+        }
+        None
+    };
+    let is_within = work.operation == Operation::CreateWithin;
+    stage::name(is_within.then(of_tree).flatten().unwrap_or(work.slot))
+}
+
+fn undo_step(
+    root: &Root,
+    areas: &Areas<'_>,
+    work: &Step,
+    trees: &Trees<'_>,
+) -> Result<(), UndoError> {
     let parent = match root.open_directory(&DirPath::of(&work.path)) {
         Ok(parent) => parent,
         // a directory of the transaction's own that was not made, or is gone again already
@@ -79,7 +112,10 @@ fn undo_step(root: &Root, areas: &Areas<'_>, work: &Step) -> Result<(), UndoErro
     let place = Place { parent: &parent, name: work.path.file_name(), work };
     let (staging, backup) = (Slot(area.staging(), &slot), Slot(area.backup(), &slot));
     step("transaction.undo", || match work.operation {
-        Operation::Create => undo_create(&place, &staging, &backup),
+        Operation::Create | Operation::CreateWithin => {
+            let waits_in = waits_in(work, trees);
+            undo_create(&place, &Slot(area.staging(), &waits_in), (&staging, &backup))
+        }
         Operation::Replace => undo_replace(&place, &staging, &backup),
         Operation::Exchange => undo_exchange(&place, &staging, &backup),
         Operation::Remove => undo_remove(&place, &staging, &backup),
@@ -199,9 +235,14 @@ fn renameat(from: (impl AsFd, &str), to: (impl AsFd, &str), flags: RenameFlags) 
     Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, flags)?)
 }
 
-/// Done if the staged object is gone. What is there now goes back into staging.
-fn undo_create(place: &Place<'_>, staging: &Slot<'_>, backup: &Slot<'_>) -> io::Result<()> {
-    if staging.kind()?.is_some() || place.kind()?.is_none() {
+/// Done if the staged object, or the directory in which it was, is gone from where it waited. What is
+/// there now goes back into staging.
+fn undo_create(
+    place: &Place<'_>,
+    waits_in: &Slot<'_>,
+    (staging, backup): (&Slot<'_>, &Slot<'_>),
+) -> io::Result<()> {
+    if waits_in.kind()?.is_some() || place.kind()?.is_none() {
         return Ok(());
     }
     place.clear(staging, backup)

@@ -17,16 +17,16 @@ use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
 use crate::db::Database;
 use crate::db::installed::{Installed, InstalledHook};
 use crate::hooks::{Action, HookKind};
-use crate::object::{self, Found};
+use crate::object::Found;
 use crate::report::Reporter;
 use crate::root::{DirPath, Resolver, Root};
-use crate::stage::{self, Areas, Ownership, StageError};
+use crate::stage::{Areas, Ownership, Spot, StageError};
 
 /// A file in staging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StagedFile {
     pub area: usize,
-    pub slot: u64,
+    pub spot: Spot,
     /// What it was when it was complete.
     pub found: Found,
 }
@@ -211,8 +211,8 @@ impl Unpacker<'_, '_> {
             }
         }
         for (path, file) in dropped {
-            let staging = self.areas.get(file.area).staging();
-            object::remove_all(staging, &stage::name(file.slot))
+            file.spot
+                .remove(self.areas.get(file.area))
                 .map_err(|source| StageError::Object { path: path.to_string(), source })?;
         }
         Ok(())
@@ -220,16 +220,27 @@ impl Unpacker<'_, '_> {
 
     /// The area that a path of a manifest will most likely be placed from. Where it leads is decided
     /// later, when the whole plan is known; a wrong guess costs one copy.
-    pub fn area_for(
-        &mut self,
-        walker: &mut Resolver<'_>,
-        path: &RelPath,
-    ) -> Result<usize, StageError> {
+    fn area_for(&mut self, walker: &mut Resolver<'_>, path: &RelPath) -> Result<usize, StageError> {
         let directory = match walker.resolve(path) {
             Ok(resolved) => DirPath::of(&resolved.path),
             Err(_) => DirPath::ROOT,
         };
         self.areas.for_directory(&directory, &mut note_area(self.database, self.transaction))
+    }
+
+    /// As [`Self::area_for`], with the spot that a file of that path will most likely have in it; a
+    /// wrong guess costs one rename.
+    pub fn spot_for(
+        &mut self,
+        walker: &mut Resolver<'_>,
+        path: &RelPath,
+    ) -> Result<(usize, Spot), StageError> {
+        let note = &mut note_area(self.database, self.transaction);
+        if let Ok(resolved) = walker.resolve(path) {
+            return self.areas.spot_for(&resolved, note);
+        }
+        let area = self.areas.for_directory(&DirPath::ROOT, note)?;
+        Ok((area, self.areas.slot().into()))
     }
 }
 

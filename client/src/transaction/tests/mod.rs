@@ -18,4 +18,5 @@ mod mixed;
 mod mounts;
 mod retention;
 mod rollback;
+mod trees;
 mod undo;
