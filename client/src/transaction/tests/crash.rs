@@ -59,6 +59,9 @@ pub(super) enum Scenario {
     Install,
     Upgrade,
     Chain,
+    /// A chain onto an empty machine: what its links stage for one new directory gets in each
+    /// other's way.
+    Fresh,
     Remove,
     Rollback,
     /// With hooks, which need privilege.
@@ -66,14 +69,22 @@ pub(super) enum Scenario {
 }
 
 impl Scenario {
-    const ALL: [Self; 6] =
-        [Self::Install, Self::Upgrade, Self::Chain, Self::Remove, Self::Rollback, Self::Hooks];
+    const ALL: [Self; 7] = [
+        Self::Install,
+        Self::Upgrade,
+        Self::Chain,
+        Self::Fresh,
+        Self::Remove,
+        Self::Rollback,
+        Self::Hooks,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Install => "install",
             Self::Upgrade => "upgrade",
             Self::Chain => "chain",
+            Self::Fresh => "fresh",
             Self::Remove => "remove",
             Self::Rollback => "rollback",
             Self::Hooks => "hooks",
@@ -82,7 +93,7 @@ impl Scenario {
 
     fn set_up(self, machine: &mut Machine) {
         machine.write("opt/mine", "mine");
-        if self == Self::Install {
+        if matches!(self, Self::Install | Self::Fresh) {
             return;
         }
         if self == Self::Hooks {
@@ -110,6 +121,10 @@ impl Scenario {
                 let one = second().changes_since(&first(), &agent);
                 let other = third().changes_since(&second(), &agent);
                 machine.try_install(vec![one, other]).expect("applied");
+            }
+            Self::Fresh => {
+                let chain = vec![first().full(), second().since(&first())];
+                machine.try_install(chain).expect("applied");
             }
             Self::Remove => drop(machine.remove("acme")),
             Self::Rollback => drop(machine.rollback(None)),
@@ -241,6 +256,11 @@ fn killed_anywhere_the_rerun_ends_at_the_old_or_the_new_state() {
         let points = lab.points(&whole, name, &[]);
         let (old, new) = (state(&template), state(&whole));
         assert_ne!(old, new);
+        if scenario == Scenario::Fresh {
+            for place in ["transaction.gather:1", "transaction.weed.done:1"] {
+                assert!(points.iter().any(|point| point == place), "{place}: {points:?}");
+            }
+        }
         let (mut at_old, mut at_new) = (0, 0);
         for point in &points {
             let what = format!("{name} killed at {point}");
