@@ -24,7 +24,7 @@ pub use below::{Size, entries, measure, remove_all};
 /// Bytes read or written at a time.
 const CHUNK: usize = 128 * 1024;
 
-/// Deepest directory that is removed or copied recursively: `PATH_MAX` over the shortest name.
+/// Deepest directory that is copied, recursively: `PATH_MAX` over the shortest name.
 const MAX_DEPTH: usize = 2048;
 
 /// What an object is.

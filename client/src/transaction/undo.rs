@@ -92,12 +92,26 @@ fn waits_in(work: &Step, trees: &Trees<'_>) -> String {
     stage::name(is_within.then(of_tree).flatten().unwrap_or(work.slot))
 }
 
+/// Whether what a step creates was never put in place: it, or the directory that it comes with, is still
+/// in staging. Then nothing is to be undone, whatever is now where it was to go, or above.
+fn still_waits(areas: &Areas<'_>, work: &Step, trees: &Trees<'_>) -> Result<bool, UndoError> {
+    if !matches!(work.operation, Operation::Create | Operation::CreateWithin) {
+        return Ok(false);
+    }
+    let found = object::look(areas.get(work.area).staging(), &*waits_in(work, trees));
+    let path = || work.path.to_string();
+    Ok(found.map_err(|source| UndoError::Step { path: path(), source })?.is_some())
+}
+
 fn undo_step(
     root: &Root,
     areas: &Areas<'_>,
     work: &Step,
     trees: &Trees<'_>,
 ) -> Result<(), UndoError> {
+    if still_waits(areas, work, trees)? {
+        return Ok(());
+    }
     let parent = match root.open_directory(&DirPath::of(&work.path)) {
         Ok(parent) => parent,
         // a directory of the transaction's own that was not made, or is gone again already
@@ -112,10 +126,11 @@ fn undo_step(
     let place = Place { parent: &parent, name: work.path.file_name(), work };
     let (staging, backup) = (Slot(area.staging(), &slot), Slot(area.backup(), &slot));
     step("transaction.undo", || match work.operation {
-        Operation::Create | Operation::CreateWithin => {
-            let waits_in = waits_in(work, trees);
-            undo_create(&place, &Slot(area.staging(), &waits_in), (&staging, &backup))
-        }
+        // what is there now goes back into staging
+        Operation::Create | Operation::CreateWithin => match place.kind()? {
+            Some(_) => place.clear(&staging, &backup),
+            None => Ok(()),
+        },
         Operation::Replace => undo_replace(&place, &staging, &backup),
         Operation::Exchange => undo_exchange(&place, &staging, &backup),
         Operation::Remove => undo_remove(&place, &staging, &backup),
@@ -233,19 +248,6 @@ fn rename(from: (impl AsFd, &str), to: (impl AsFd, &str)) -> io::Result<()> {
 
 fn renameat(from: (impl AsFd, &str), to: (impl AsFd, &str), flags: RenameFlags) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, flags)?)
-}
-
-/// Done if the staged object, or the directory in which it was, is gone from where it waited. What is
-/// there now goes back into staging.
-fn undo_create(
-    place: &Place<'_>,
-    waits_in: &Slot<'_>,
-    (staging, backup): (&Slot<'_>, &Slot<'_>),
-) -> io::Result<()> {
-    if waits_in.kind()?.is_some() || place.kind()?.is_none() {
-        return Ok(());
-    }
-    place.clear(staging, backup)
 }
 
 /// Done if the staged object is gone. The backup goes back over what is there; once it has, it is

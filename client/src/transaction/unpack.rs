@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Seek as _;
 
 use countersign_format::archive::{Announced, ArchiveError, ArchiveReader};
-use countersign_format::manifest::{FileEntry, HookPath, Hooks, Manifest};
+use countersign_format::manifest::{FileEntry, FileKind, HookPath, Hooks, Manifest};
 use countersign_format::name::PatchName;
 use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
@@ -19,7 +19,7 @@ use crate::db::installed::{Installed, InstalledHook};
 use crate::hooks::{Action, HookKind};
 use crate::object::Found;
 use crate::report::Reporter;
-use crate::root::{DirPath, Resolver, Root};
+use crate::root::{DirPath, Resolved, Resolver, Root};
 use crate::stage::{Areas, Ownership, Spot, StageError};
 
 /// A file in staging.
@@ -46,6 +46,15 @@ pub(super) type Wanted = BTreeMap<PatchName, HashSet<RelPath>>;
 struct Opened {
     patch: PlannedPatch,
     reader: Option<ArchiveReader<File>>,
+}
+
+/// What a plan takes on the file systems that it comes to.
+#[derive(Default)]
+struct Needed {
+    /// Bytes of each object, by the area.
+    sizes: HashMap<usize, Vec<u64>>,
+    /// The directories that are counted, where they really lead.
+    directories: HashSet<RelPath>,
 }
 
 /// Everything that unpacking needs.
@@ -99,7 +108,7 @@ impl Unpacker<'_, '_> {
     /// may create owners. What they say is believed for this estimate only. An archive that comes
     /// alone stays open behind its manifest; of many, each takes memory while it is open.
     fn check_space(&mut self, patches: Vec<PlannedPatch>) -> Result<Vec<Opened>, PrepareError> {
-        let mut needed: HashMap<usize, Vec<u64>> = HashMap::new();
+        let mut needed = Needed::default();
         let mut walker = Resolver::new(self.root);
         let is_alone = patches.len() == 1;
         let mut opened = Vec::with_capacity(patches.len());
@@ -109,15 +118,52 @@ impl Unpacker<'_, '_> {
             let (name, wanted) = (&patch.announced.name, self.wanted);
             let is_wanted = |entry: &&FileEntry| is_wanted(wanted, name, &entry.path);
             for entry in reader.manifest().files.iter().filter(is_wanted) {
-                let area = self.area_for(&mut walker, &entry.path)?;
-                needed.entry(area).or_default().push(entry.size());
+                self.count(&mut walker, entry, &mut needed)?;
             }
             opened.push(Opened { reader: is_alone.then_some(reader), patch });
         }
-        for (area, sizes) in needed {
+        for (area, sizes) in needed.sizes {
             require_space(self.areas, area, &sizes)?;
         }
         Ok(opened)
+    }
+
+    /// Counts an entry of a manifest, and the directories above it that are not there as yet, in the
+    /// area that it will most likely be placed from. Where it leads is decided later, when the whole
+    /// plan is known; a wrong guess costs one copy.
+    fn count(
+        &mut self,
+        walker: &mut Resolver<'_>,
+        entry: &FileEntry,
+        needed: &mut Needed,
+    ) -> Result<(), StageError> {
+        let resolved = walker.resolve(&entry.path).ok();
+        let above = resolved.as_ref().map_or(DirPath::ROOT, |resolved| DirPath::of(&resolved.path));
+        let note = &mut note_area(self.database, self.transaction);
+        let sizes = needed.sizes.entry(self.areas.for_directory(&above, note)?).or_default();
+        let is_directory = matches!(entry.kind, FileKind::Directory { .. });
+        let Some(Resolved { path, absent }) =
+            resolved.filter(|known| is_directory || known.absent > 0)
+        else {
+            sizes.push(entry.size());
+            return Ok(());
+        };
+        let mut directories = above;
+        if !is_directory {
+            sizes.push(entry.size());
+        } else if needed.directories.insert(path) {
+            // one that is there takes nothing, but only those below one that is not are told apart here
+            sizes.push(u64::from(absent > 0));
+        }
+        for _ in 0..absent {
+            let Some(path) = directories.as_path().cloned() else { break };
+            directories = DirPath::of(&path);
+            if !needed.directories.insert(path) {
+                break;
+            }
+            sizes.push(1);
+        }
+        Ok(())
     }
 
     fn add(&mut self, into: &mut Unpacked, opened: Opened) -> Result<(), PrepareError> {
@@ -201,7 +247,7 @@ impl Unpacker<'_, '_> {
             .keys()
             .filter(|path| {
                 let kind = into.tree.get(path);
-                !matches!(kind, Some(countersign_format::manifest::FileKind::File(_)))
+                !matches!(kind, Some(FileKind::File(_)))
             })
             .cloned()
             .collect();
@@ -218,18 +264,8 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    /// The area that a path of a manifest will most likely be placed from. Where it leads is decided
-    /// later, when the whole plan is known; a wrong guess costs one copy.
-    fn area_for(&mut self, walker: &mut Resolver<'_>, path: &RelPath) -> Result<usize, StageError> {
-        let directory = match walker.resolve(path) {
-            Ok(resolved) => DirPath::of(&resolved.path),
-            Err(_) => DirPath::ROOT,
-        };
-        self.areas.for_directory(&directory, &mut note_area(self.database, self.transaction))
-    }
-
-    /// As [`Self::area_for`], with the spot that a file of that path will most likely have in it; a
-    /// wrong guess costs one rename.
+    /// The area that a file of that path will most likely be placed from, and the spot that it will
+    /// most likely have in it; a wrong guess costs one rename.
     pub fn spot_for(
         &mut self,
         walker: &mut Resolver<'_>,

@@ -31,6 +31,11 @@ impl Mount {
         Self::new(at, &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
     }
 
+    /// One that has room for this many files and directories, its own included.
+    fn with_inodes(at: PathBuf, inodes: u64) -> Option<Self> {
+        Self::memory(at, &format!("64m,nr_inodes={inodes}"))
+    }
+
     fn bind(from: &Path, at: PathBuf) -> Option<Self> {
         Self::over(at, &["--bind", from.to_str().expect("UTF-8")])
     }
@@ -111,6 +116,23 @@ fn a_file_system_that_is_too_small_is_refused_before_the_first_byte() {
     assert_eq!((&**at, *unit), ("opt", "bytes"));
     assert!(*needed >= 1_600_000 && *available <= 1_048_576, "{error}");
     assert_eq!(visible(machine.snapshot()), visible(before));
+}
+
+#[test]
+fn directories_that_are_made_count_as_what_is_needed() {
+    let mut machine = Machine::new();
+    // the mount's own, the working area's five, and some more
+    let Some(_opt) = Mount::with_inodes(machine.path("opt"), 16) else { return };
+    let deep = Patch::new("acme", "1.0.0")
+        .file("opt/acme/1/2/3/4/5/6/one", "one")
+        .file("opt/acme/1/2/3/4/5/6/two", "two")
+        .directory("opt/acme/1/2/3/4/5", 0o755)
+        .link("opt/acme/1/2/3/link", "4")
+        .file("opt/acme/1/x/y/z", "z");
+    let error = machine.prepare(vec![deep.full()]).expect_err("refused");
+    let PrepareError::Space { at, unit, needed, .. } = &error else { panic!("{error}") };
+    // four files, and acme, 1 to 6, x, y
+    assert_eq!((&**at, *unit, *needed), ("opt", "files", 4 + 7 + 2));
 }
 
 #[test]

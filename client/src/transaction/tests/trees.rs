@@ -210,3 +210,18 @@ fn an_archive_that_turns_out_to_be_another_leaves_nothing() {
     assert!(machine.snapshot().is_empty());
     assert!(machine.staged().is_empty());
 }
+
+#[test]
+fn a_tree_that_is_deeper_than_descriptors_are_open_at_a_time_comes_and_goes() {
+    let mut machine = Machine::new();
+    let file = format!("{}f", "d/".repeat(150));
+    let patch = Patch::new("acme", "1.0.0").file(&file, &"deep".repeat(10_000));
+    machine.prepare(vec![super::kit::spoiled(patch.full())]).expect_err("refused");
+    assert!(machine.snapshot().is_empty());
+    assert!(machine.staged().is_empty());
+    machine.install(patch.full());
+    is_as_installed(&machine);
+    machine.rollback(Some(0));
+    assert!(!machine.exists("d"));
+    assert!(machine.staged().is_empty());
+}

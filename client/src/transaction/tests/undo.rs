@@ -116,3 +116,27 @@ fn what_was_never_placed_is_not_taken_for_the_transaction_s_own() {
     machine.write("opt/acme/lib2/two.so", "by hand");
     recovers(&base, "opt/acme/lib2/two.so", "by hand");
 }
+
+#[test]
+fn what_was_never_placed_is_undone_whatever_is_in_the_way_now() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // a closed directory is in nobody's way who is root
+    for way in ["file", "symlink", "closed directory"] {
+        let (_lab, base) = interrupted("transaction.create:1");
+        let mut machine = Machine::open(&base);
+        let new = "opt/acme/lib2";
+        match way {
+            "file" => machine.write(new, "somebody's"),
+            "symlink" => machine.link(new, "lib2"),
+            _ => {
+                fs::create_dir(machine.path(new)).expect("made");
+                let closed = fs::Permissions::from_mode(0o000);
+                fs::set_permissions(machine.path(new), closed).expect("closed");
+            }
+        }
+        machine.recover();
+        assert_eq!(machine.version("acme").as_deref(), Some("1.0.0"), "{way}");
+        assert!(fs::symlink_metadata(machine.path(new)).is_ok(), "{way}");
+        assert!(machine.staged().is_empty(), "{way}");
+    }
+}
