@@ -32,7 +32,7 @@ pub use index::{
     CheckpointContext, SignedCheckpoint, tally_checkpoint, verify_checkpoint,
     verify_first_checkpoint, verify_waiting_checkpoint,
 };
-pub use single::{check_unexpired, verify_directory, verify_own_signature};
+pub use single::{check_unexpired, newest_signing, verify_directory, verify_own_signature};
 
 /// Something whose signatures suffice. Only this module makes one.
 #[derive(Clone, PartialEq, Eq, Debug)]

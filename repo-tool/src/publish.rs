@@ -169,7 +169,7 @@ impl<'a> Publisher<'a> {
     /// Takes the published head for the newest that was ever signed, since a person says so: for a
     /// record that was lost or restored from a backup. One of the keys of `role` must have signed it
     /// that is in use, or was retired later than there, and what is recorded must lead to it: what is
-    /// published may be somebody else's work.
+    /// published may be somebody else's work. The next head is signed no earlier than this one was.
     pub fn adopt(
         sink: &dyn Sink,
         state: &Path,
@@ -188,8 +188,8 @@ impl<'a> Publisher<'a> {
         for key in role.keys.iter().filter(may_be_its) {
             match verify_own_signature(&bytes, path.as_str(), &key.vkey) {
                 Ok(_) => {
-                    let newest = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
-                    let head = SignedHead::new(&checkpoint, newest);
+                    let shown = record.time_shown(&path, &bytes, role)?;
+                    let head = SignedHead::new(&checkpoint, shown);
                     record.replace(&head)?;
                     return Ok(head);
                 }
@@ -214,9 +214,19 @@ impl<'a> Publisher<'a> {
         growth::entry(self.sink, self.log, self.published.size, index)
     }
 
+    /// Entries that are pending and that readers do not see yet.
+    pub fn unseen(&self) -> &[Vec<u8>] {
+        self.unseen_batch().map_or(&[], |batch| &batch.entries)
+    }
+
+    /// What is pending; none where an interrupted run had shown the head already.
+    fn unseen_batch(&self) -> Option<&Batch> {
+        self.pending.as_ref().filter(|batch| batch.base == self.published)
+    }
+
     /// The head that [`Self::commit`] would sign; none where nothing is pending, or was done.
     pub fn next_head(&self) -> Option<Checkpoint> {
-        let batch = self.pending.as_ref().filter(|batch| batch.base == self.published)?;
+        let batch = self.unseen_batch()?;
         let mut tail = self.tail.clone();
         tail.append(&batch.entries);
         let origin = batch.base.origin.clone();
@@ -301,7 +311,7 @@ impl<'a> Publisher<'a> {
         before: Vec<(RepoPath, Vec<u8>)>,
         signers: &[&dyn Signer],
     ) -> Result<(), PublishError> {
-        let Some(batch) = self.pending.clone().filter(|batch| batch.base == self.published) else {
+        let Some(batch) = self.unseen_batch().cloned() else {
             return Ok(self.sink.put_heads(&before)?);
         };
         let time = match &self.gathered {
@@ -345,7 +355,7 @@ impl<'a> Publisher<'a> {
         self.keep()?;
         self.record.assure(now, assurances)?;
         let time = self.record.time(now)?;
-        let next = match self.pending.clone().filter(|batch| batch.base == self.published) {
+        let next = match self.unseen_batch().cloned() {
             Some(batch) => self.stage_growth(&batch, time.max(batch.time))?.0,
             None => SignedHead::new(&self.published, time),
         };
@@ -524,7 +534,7 @@ pub fn read_head(sink: &dyn Sink, log: Log) -> Result<Option<Checkpoint>, Publis
 }
 
 /// The published checkpoint as bytes and as what its text says.
-fn read_checkpoint(
+pub fn read_checkpoint(
     sink: &dyn Sink,
     log: Log,
 ) -> Result<Option<(Vec<u8>, Checkpoint)>, PublishError> {

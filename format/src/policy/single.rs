@@ -1,14 +1,15 @@
 //! Notes that one key signs: the directory, and a server's proof that it holds its key.
 
-use crate::authority::AuthorityNote;
+use crate::authority::{AuthorityNote, LogRole};
 use crate::directory::DirectoryNote;
 use crate::key::Vkey;
-use crate::limits::MAX_AUTHORITY_NOTE;
+use crate::limits::{MAX_AUTHORITY_NOTE, MAX_NOTE};
 use crate::note::Note;
 use crate::time::Timestamp;
 
 use super::{
-    Candidate, Clock, Form, Layer, PolicyError, Refusal, Requirement, Role, Verified, decide,
+    Candidate, Clock, Form, Freshness, Layer, PolicyError, Refusal, Requirement, Role, SignerTimes,
+    Verified, decide,
 };
 
 /// Verifies a directory note: one of the directory's keys signed it, and it has not expired.
@@ -42,6 +43,31 @@ pub fn verify_own_signature(
         Ok(note.text().to_owned())
     };
     judge().map(Verified).map_err(PolicyError::at(file, Layer::Authority))
+}
+
+/// The newest moment at which one of the keys of `log`, retired ones too, signed this head, whatever
+/// its age: what a server whose own record of it is lost must not sign before. None where no
+/// timestamped line of theirs is there; an error where one is wrong.
+pub fn newest_signing(
+    bytes: &[u8],
+    file: &str,
+    log: &LogRole,
+) -> Result<Option<Timestamp>, PolicyError> {
+    let newest = SignerTimes::new();
+    let clock = Clock::local(Timestamp::MAX);
+    let requirement = Requirement {
+        role: Role::Applicant(log.origin.clone()),
+        form: Form::Cosignature(Freshness { clock, max_age: u64::MAX, newest: &newest }),
+        threshold: 0,
+        candidates: log
+            .keys
+            .iter()
+            .map(|key| Candidate { name: &key.id, key: &key.vkey.key, retired: None })
+            .collect(),
+    };
+    let judge = || Ok(decide(&Note::parse(bytes, MAX_NOTE)?, &[requirement])?);
+    let counted = judge().map_err(PolicyError::at(file, Layer::Index))?;
+    Ok(counted.into_iter().filter_map(|line| line.time).max())
 }
 
 /// Checks that the newest authority note has not expired.

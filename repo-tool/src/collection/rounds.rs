@@ -21,7 +21,7 @@ impl Collection {
         self.in_round(|session, publisher, mut round, own| {
             let gathered = session.gathered(publisher, &round)?;
             let size = publisher.size();
-            let new = publisher.pending().map(|batch| batch.entries.clone()).unwrap_or_default();
+            let new = publisher.unseen().to_vec();
             for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
                 let since = since.unwrap_or(size);
                 let sink = publisher.sink();

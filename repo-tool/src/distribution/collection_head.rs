@@ -4,7 +4,7 @@
 //! What was cosigned is recorded before it is signed, as for a server's own log: whatever is lost
 //! or restored from a backup, two trees that contradict each other are never cosigned here.
 
-use countersign_format::authority::{AuthorityNote, DistributionRole};
+use countersign_format::authority::{AuthorityNote, DistributionRole, LogRole};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::key::{SignatureType, Vkey};
 use countersign_format::layout::{self, Log, RepoPath};
@@ -18,7 +18,7 @@ use countersign_store::{DirectoryWriter, Sink};
 use super::{Distribution, DistributionError, times};
 use crate::publish::{
     Assurances, HeadRecord, LogCopy, PublishError, SignedHead, copy_files, note_superseded,
-    read_head, root_at,
+    read_checkpoint, read_head, root_at,
 };
 
 const LOG: Log = Log::Collection;
@@ -139,9 +139,16 @@ impl HeldHead {
     }
 
     /// Takes the published head for the newest that was ever cosigned, since a person says so. What
-    /// is recorded of this log must lead to the held head all the same.
-    pub(super) fn adopt(&self, distribution: &Distribution) -> Result<(), DistributionError> {
-        let Some(published) = read_head(&distribution.public_sink(), LOG)? else { return Ok(()) };
+    /// is recorded of this log must lead to the held head all the same. `role` has the keys that
+    /// cosigned it.
+    pub(super) fn adopt(
+        &self,
+        distribution: &Distribution,
+        role: &LogRole,
+    ) -> Result<(), DistributionError> {
+        let Some((bytes, published)) = read_checkpoint(&distribution.public_sink(), LOG)? else {
+            return Ok(());
+        };
         let copy = distribution.copy_sink();
         self.check_tree(&copy, &published)?;
         let mut record = HeadRecord::open(&distribution.directory.state(), RECORD)?;
@@ -152,7 +159,7 @@ impl HeldHead {
                 return Ok(());
             }
         }
-        let time = record.newest().map_or(Timestamp::EPOCH, |head| head.time);
+        let time = record.time_shown(&layout::checkpoint(LOG), &bytes, role)?;
         Ok(record.replace(&SignedHead::new(&published, time))?)
     }
 

@@ -235,7 +235,7 @@ impl Session<'_> {
         let state = self.distribution.directory.state();
         let (sink, role) = (self.distribution.public_sink(), &self.role()?.log);
         Publisher::adopt(&sink, &state, Log::Distribution, role)?;
-        self.held_head()?.adopt(self.distribution)
+        self.held_head()?.adopt(self.distribution, role)
     }
 
     /// Begins the distribution's own log under the origin that the authority gave it, with the first

@@ -35,7 +35,7 @@ impl Distribution {
     ) -> Result<Option<SigningRequest>, DistributionError> {
         self.in_round(now, |session, publisher, head, mut round, own| {
             let gathered = session.gathered(publisher, head, &round)?;
-            let new = publisher.pending().map(|batch| batch.entries.clone()).unwrap_or_default();
+            let new = publisher.unseen().to_vec();
             prove_places(&self.copy_sink(), head.checkpoint.size, &mut round.items)?;
             for item in round.items.iter_mut().filter(|item| item.kind == Kind::Head) {
                 item.growth = Some(if item.own {

@@ -14,3 +14,17 @@ pub(super) fn keep_secrets() {
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{dumpable_behavior, getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn a_process_with_secrets_leaves_no_core_file() {
+        keep_secrets();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
+    }
+}

@@ -5,11 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use countersign_format::authority::LogRole;
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::hash::Hash32;
 use countersign_format::json;
 use countersign_format::key::KeyName;
+use countersign_format::layout::RepoPath;
 use countersign_format::limits::MAX_CLOCK_AHEAD;
+use countersign_format::policy::newest_signing;
 use countersign_format::time::Timestamp;
 use countersign_store::Sink;
 use countersign_store::durable::{self, Access, Temporary};
@@ -91,6 +94,21 @@ impl HeadRecord {
     /// The newest head that was signed, if any was.
     pub fn newest(&self) -> Option<&SignedHead> {
         self.newest.as_ref()
+    }
+
+    /// When the role `log` signed last: the recorded head, or the one that is published at
+    /// `path`, whose record may be lost.
+    pub fn time_shown(
+        &self,
+        path: &RepoPath,
+        published: &[u8],
+        log: &LogRole,
+    ) -> Result<Timestamp, PublishError> {
+        let recorded = self.newest.as_ref().map(|head| head.time);
+        let shown = newest_signing(published, path.as_str(), log).map_err(|source| {
+            PublishError::Unsigned { path: path.clone(), source: Some(Box::new(source)) }
+        })?;
+        Ok(recorded.max(shown).unwrap_or(Timestamp::EPOCH))
     }
 
     /// The time to sign at: `now`, or that of the newest signature where the clock is behind it by

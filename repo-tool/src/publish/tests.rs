@@ -264,11 +264,27 @@ fn a_restored_backup_signs_nothing() {
     assert!(matches!(retired, Err(PublishError::Unsigned { .. })), "it counted up to 4 entries");
     let adopted = adopt(&sink, &[(&stranger, None), (&signer(), Some(5))]);
     assert_eq!(adopted.expect("adopted").size, 5);
+    let behind = publish(&mut sink, state, 5..9, 1_000_100 - 301).expect_err("its clock is behind");
+    assert!(matches!(behind, PublishError::ClockBehind { .. }), "{behind:?}");
     publish(&mut sink, state, 5..9, 1_000_200).expect("published");
     assert_eq!(check_readable(&sink.files()), 9);
     sink.replace_all(old_files);
     let older = adopt(&sink, &[(&signer(), None)]);
     assert!(matches!(older, Err(PublishError::PublicOlder { .. })));
+}
+
+#[test]
+fn what_readers_see_is_not_about_to_be_appended() {
+    let base = tempfile::tempdir().expect("a directory");
+    let mut sink = MemoryRepository::new();
+    let mut publisher = Publisher::open(&mut sink, base.path(), LOG, &origin()).expect("opened");
+    publisher.prepare(entries(0..3), at(1_000_000)).expect("prepared");
+    assert_eq!(publisher.unseen().len(), 3);
+    publisher.commit(&[&signer()]).expect("shown");
+    // killed before the journal went
+    let publisher = Publisher::open(&mut sink, base.path(), LOG, &origin()).expect("opened");
+    assert!(publisher.pending().is_some());
+    assert_eq!((publisher.unseen(), publisher.next_head()), (&[][..], None));
 }
 
 /// A role with these keys.
