@@ -28,8 +28,11 @@ pub fn print(workshop: &Workshop) {
     {
         println!("- {}", said(program, &arguments));
     }
-    println!("- pacman: {}", said("pacman", &["--version"]));
-    println!("- {}", said("zstd", &["--version"]));
+    // both draw around their version
+    for (program, name) in [("pacman", "Pacman"), ("zstd", "Zstandard")] {
+        let line = said(program, &["--version"]);
+        println!("- {}", line.find(name).map_or(&*line, |at| &line[at..]));
+    }
 }
 
 /// The first line that a program prints that has a digit in it.

@@ -77,15 +77,20 @@ impl Keeper for Flat {
     }
 
     fn add(&self, place: &Path, items: &[Item]) -> Command {
-        let packages = deb::write_all(items, &place.join("incoming"));
-        let mut command = shell(place, ADD, &packages);
-        sign_with_key(&mut command);
-        command
+        add_signed(place, ADD, items)
     }
 
     fn list(&self, place: &Path) -> PathBuf {
         place.join("Packages")
     }
+}
+
+/// A script that takes packages of `items` as arguments and signs.
+pub fn add_signed(place: &Path, script: &str, items: &[Item]) -> Command {
+    let packages = deb::write_all(items, &place.join("incoming"));
+    let mut command = shell(place, script, &packages);
+    sign_with_key(&mut command);
+    command
 }
 
 /// Lets `gpg` find the signing key.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::items::Item;
 use crate::measure::run;
-use crate::peers::apt::sign_with_key;
+use crate::peers::apt::{add_signed, sign_with_key};
 use crate::peers::{Keeper, deb, shell};
 
 /// `aptly`.
@@ -25,7 +25,7 @@ impl Keeper for Aptly {
 
     fn make(&self, place: &Path, items: &[Item]) {
         let settings = serde_json::json!({
-            "rootDir": place.join("root"),
+            "rootDir": "root",
             "architectures": ["amd64"],
             "gpgProvider": "gpg",
         });
@@ -35,10 +35,7 @@ impl Keeper for Aptly {
     }
 
     fn add(&self, place: &Path, items: &[Item]) -> Command {
-        let packages = deb::write_all(items, &place.join("incoming"));
-        let mut command = shell(place, ADD, &packages);
-        sign_with_key(&mut command);
-        command
+        add_signed(place, ADD, items)
     }
 
     fn list(&self, place: &Path) -> PathBuf {
