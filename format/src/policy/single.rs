@@ -65,7 +65,7 @@ pub fn newest_signing(
             .map(|key| Candidate { name: &key.id, key: &key.vkey.key, retired: None })
             .collect(),
     };
-    let judge = || Ok(decide(&Note::parse(bytes, MAX_NOTE)?, &[requirement])?);
+    let judge = || decide(&Note::parse(bytes, MAX_NOTE)?, &[requirement]);
     let counted = judge().map_err(PolicyError::at(file, Layer::Index))?;
     Ok(counted.into_iter().filter_map(|line| line.time).max())
 }

@@ -63,7 +63,7 @@ fn debmirror(server: &Server, at: &Path) -> Command {
     let address = server.url().trim_start_matches("http://").trim_end_matches('/');
     let mut command = Command::new("debmirror");
     command.args(["--method=http", "--root=/", "--dist=x", "--section=main", "--arch=amd64"]);
-    command.args(["--nosource", "--no-check-gpg", "--ignore-missing-release", "--i18n"]);
+    command.args(["--nosource", "--no-check-gpg", "--i18n"]);
     command.arg(format!("--host={address}")).arg(at);
     apt::sign_with_key(&mut command);
     command
