@@ -60,6 +60,19 @@ pub struct Offer {
     pub gate: Gate,
 }
 
+/// A patch as lists and searches show it.
+#[derive(Debug)]
+pub struct Seen<'s> {
+    /// Which of the catalogue's sources has it.
+    pub source: usize,
+    /// Leaf index of its entry.
+    pub leaf: u64,
+    /// What its entry says.
+    pub glimpse: &'s Glimpse<'s>,
+    /// Whether it may be installed here and now.
+    pub is_open: bool,
+}
+
 impl Catalogue {
     /// Loads what is known of all configured sources, with the time `local` on the clock.
     pub fn load(
@@ -118,42 +131,69 @@ impl Catalogue {
         self.collect(|source| database.patches_named(source.trust.id(), name))
     }
 
-    /// Hands out every patch of every source, and whether it may be installed here and now.
+    /// Hands out every patch of every source.
     pub fn each_glimpse(
         &self,
         database: &Database,
-        mut take: impl FnMut(&Glimpse<'_>, bool) -> Result<(), DatabaseError>,
+        mut take: impl FnMut(&Seen<'_>) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
-        // there are few platforms, and each is read once
-        let mut platforms: BTreeMap<String, Platform> = BTreeMap::new();
-        let unknown = Hash32([0; 32]);
-        for known in self.sources.iter().filter(|known| !known.heads.collection.is_left) {
+        let mut viewer = Viewer::new(self);
+        self.readable().try_for_each(|(source, known)| {
             database.each_glimpse(known.trust.id(), |leaf, glimpse| {
-                if !platforms.contains_key(&*glimpse.platform) {
-                    let platform = parse("patch_lines.lines", &glimpse.platform)?;
-                    platforms.insert(glimpse.platform.to_string(), platform);
-                }
-                let platform = &platforms[&*glimpse.platform];
-                let approach = known.approach(leaf, &unknown, platform, &self.machine);
-                let is_open = approach.is_open(|| glimpse.archive())?;
-                take(glimpse, is_open)
-            })?;
-        }
-        Ok(())
+                take(&viewer.see(source, leaf, glimpse)?)
+            })
+        })
     }
 
-    /// The names of the patches of any source whose name, summary or advisories have this text;
-    /// capitals and small letters are the same.
-    pub fn names_with(
+    /// Hands out every patch of these names.
+    pub fn each_glimpse_named(
+        &self,
+        database: &Database,
+        names: &BTreeSet<PatchName>,
+        mut take: impl FnMut(&Seen<'_>) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        let mut viewer = Viewer::new(self);
+        self.readable().try_for_each(|(source, known)| {
+            database.each_glimpse_named(
+                known.trust.id(),
+                names,
+                |_| false,
+                |leaf, glimpse| take(&viewer.see(source, leaf, glimpse)?),
+            )
+        })
+    }
+
+    /// Hands out every patch of the names of which any source has a patch with this text in its name,
+    /// its summary or its advisories, in no order; capitals and small letters are the same. Returns
+    /// the names.
+    pub fn each_glimpse_with(
         &self,
         database: &Database,
         text: &str,
+        mut take: impl FnMut(&Seen<'_>) -> Result<(), DatabaseError>,
     ) -> Result<BTreeSet<PatchName>, DatabaseError> {
-        let mut names = BTreeSet::new();
-        for known in self.sources.iter().filter(|known| !known.heads.collection.is_left) {
-            names.append(&mut database.names_with(known.trust.id(), text)?);
+        let mut viewer = Viewer::new(self);
+        let (mut names, mut known_leaves) = (BTreeSet::new(), vec![Vec::new(); self.sources.len()]);
+        for (source, known) in self.readable() {
+            database.each_glimpse_with(known.trust.id(), text, |leaf, glimpse| {
+                names.insert(parse("patch_lines.lines", &glimpse.name)?);
+                known_leaves[source].push(leaf);
+                take(&viewer.see(source, leaf, glimpse)?)
+            })?;
+        }
+        // and their patches that do not have it
+        for (source, known) in self.readable() {
+            let is_known = |leaf| known_leaves[source].binary_search(&leaf).is_ok();
+            database.each_glimpse_named(known.trust.id(), &names, is_known, |leaf, glimpse| {
+                take(&viewer.see(source, leaf, glimpse)?)
+            })?;
         }
         Ok(names)
+    }
+
+    /// The sources of which the held log is the one that the authority lists now.
+    fn readable(&self) -> impl Iterator<Item = (usize, &KnownSource)> {
+        self.sources.iter().enumerate().filter(|(_, known)| !known.heads.collection.is_left)
     }
 
     /// The patches with this archive, at most one a source.
@@ -183,10 +223,7 @@ impl Catalogue {
         find: impl Fn(&KnownSource) -> Result<Vec<IndexedPatch>, DatabaseError>,
     ) -> Result<Vec<Offer>, DatabaseError> {
         let mut offers = Vec::new();
-        for (source, known) in self.sources.iter().enumerate() {
-            if known.heads.collection.is_left {
-                continue;
-            }
+        for (source, known) in self.readable() {
             let offer = |patch: IndexedPatch| {
                 let gate = known.approach_of(&patch, &self.machine).first_obstacle();
                 Offer { source, patch, gate }
@@ -204,6 +241,37 @@ impl Catalogue {
     /// Whether an entry that is not in the held log is for machines like this one.
     pub fn fits(&self, entry: &PatchEntry) -> bool {
         entry.platform.fits(&self.machine.platform)
+    }
+}
+
+/// Says of one patch after the other whether it may be installed here and now.
+struct Viewer<'c> {
+    catalogue: &'c Catalogue,
+    /// There are few platforms, and each is read once.
+    platforms: BTreeMap<String, Platform>,
+}
+
+impl<'c> Viewer<'c> {
+    fn new(catalogue: &'c Catalogue) -> Self {
+        Self { catalogue, platforms: BTreeMap::new() }
+    }
+
+    fn see<'s>(
+        &mut self,
+        source: usize,
+        leaf: u64,
+        glimpse: &'s Glimpse<'s>,
+    ) -> Result<Seen<'s>, DatabaseError> {
+        let Catalogue { machine, sources } = self.catalogue;
+        if !self.platforms.contains_key(&*glimpse.platform) {
+            let platform = parse("patch_lines.lines", &glimpse.platform)?;
+            self.platforms.insert(glimpse.platform.to_string(), platform);
+        }
+        let platform = &self.platforms[&*glimpse.platform];
+        let unknown = Hash32([0; 32]);
+        let approach = sources[source].approach(leaf, &unknown, platform, machine);
+        let is_open = approach.is_open(|| glimpse.archive())?;
+        Ok(Seen { source, leaf, glimpse, is_open })
     }
 }
 

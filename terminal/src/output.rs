@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::human::printable_lines;
+use crate::table::Columns;
 use crate::wrap::wrap;
 use crate::{ColorArgument, ExitStatus, Failure, GlobalArgs, Progress, Table, Verbosity};
 
@@ -16,6 +17,9 @@ const BOLD: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// What is long is written in pieces of so many bytes: as much as a pipe holds.
+const PIECE: usize = 64 * 1024;
 
 /// The column where the values of [`Output::print_field`] begin.
 const VALUES: usize = 16;
@@ -143,10 +147,11 @@ impl Output {
     pub fn json(&self, document: &impl Serialize) {
         let printed_before = self.document_printed.swap(true, Ordering::Relaxed);
         debug_assert!(!printed_before, "a command prints one JSON document");
-        let mut text = serde_json::to_string_pretty(document)
-            .expect("reports have text keys and no failing serializer");
-        text.push('\n');
-        self.write(&self.stdout, text.as_bytes());
+        let mut pieces = io::BufWriter::with_capacity(PIECE, Pieces(self));
+        serde_json::to_writer_pretty(&mut pieces, document)
+            .expect("reports have text keys, no failing serializer, and pieces are always taken");
+        // neither fails: what cannot be written is told at the end
+        let _ = pieces.write_all(b"\n").and_then(|()| pieces.flush());
     }
 
     /// Prints a line of the result. Nothing with `--json`, as for all results in text.
@@ -190,9 +195,42 @@ impl Output {
             return;
         }
         let (header, rows) = table.render(self.width);
+        self.print_header(&header);
+        self.print_text(&rows);
+    }
+
+    /// Prints rows as a table without keeping them, nothing if there is none: for very many. The caller
+    /// knows how wide the cells of each column are at most, but for those of the last column, whose
+    /// width is of no concern.
+    pub fn print_rows<'r, const N: usize>(
+        &self,
+        header: [&str; N],
+        widths: [usize; N],
+        rows: impl Iterator<Item = [&'r str; N]>,
+    ) {
+        let mut rows = rows.peekable();
+        if self.json || rows.peek().is_none() {
+            return;
+        }
+        let columns = Columns::of_widths(&header, &widths, self.width);
+        self.print_header(&columns.header(&header));
+        let mut lines = String::with_capacity(2 * PIECE);
+        for row in rows {
+            columns.push_raw(&mut lines, row);
+            if lines.len() >= PIECE {
+                self.print_text(&lines);
+                lines.clear();
+                if lock(&self.stdout).failed.is_some() {
+                    return;
+                }
+            }
+        }
+        self.print_text(&lines);
+    }
+
+    fn print_header(&self, header: &str) {
         let header = lock(&self.stdout).styled(BOLD, header.trim_end());
         self.print_text(&format!("{header}\n"));
-        self.print_text(&rows);
     }
 
     /// Prints bytes as they are, such as a completion script. For text of the program's own only.
@@ -341,6 +379,20 @@ impl Stream {
             let written = self.writer.write_all(bytes).and_then(|()| self.writer.flush());
             self.failed = written.err();
         }
+    }
+}
+
+/// Standard output for what writes in pieces. It takes everything.
+struct Pieces<'o>(&'o Output);
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&self.0.stdout, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

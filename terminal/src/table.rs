@@ -61,57 +61,123 @@ impl Table {
     /// The header's line and those of the rows, each with its line break and none with trailing
     /// spaces.
     pub(crate) fn render(&self, terminal_width: Option<usize>) -> (String, String) {
-        let widths = self.widths(terminal_width);
-        let mut header = String::new();
-        let cells = self.header.iter().map(|name| (name.as_str(), width(name)));
-        self.push_line(&mut header, cells, &widths);
+        let header: Vec<&str> = self.header.iter().map(String::as_str).collect();
+        let columns = Columns::fit(&header, &self.right, self.rows(), terminal_width);
         let mut lines = String::with_capacity(self.text.len() * 2);
-        let mut start = 0;
-        for row in self.cells.chunks(self.header.len()) {
-            let cells = row.iter().map(|cell| {
-                let text = &self.text[start..cell.end];
-                start = cell.end;
-                (text, cell.width)
-            });
-            self.push_line(&mut lines, cells, &widths);
+        for row in self.rows() {
+            columns.push_line(&mut lines, row);
         }
-        (header, lines)
+        (columns.header(&header), lines)
     }
 
-    fn widths(&self, terminal_width: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.header.iter().map(|name| width(name)).collect();
-        for row in self.cells.chunks(self.header.len()) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width);
+    /// The cells of each row with their widths.
+    fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, usize)>> {
+        let mut start = 0;
+        self.cells.chunks(self.header.len()).map(move |row| {
+            let mut first = start;
+            start = row.last().map_or(start, |cell| cell.end);
+            row.iter().map(move |cell| {
+                let text = &self.text[first..cell.end];
+                first = cell.end;
+                (text, cell.width)
+            })
+        })
+    }
+}
+
+/// How wide the columns of a table are.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    widths: Vec<usize>,
+    right: Vec<usize>,
+    /// What is wider is cut, in the last column.
+    limit: Option<usize>,
+}
+
+impl Columns {
+    /// As wide as their widest cells.
+    fn fit<'c, R: Iterator<Item = (&'c str, usize)>>(
+        header: &[&str],
+        right: &[usize],
+        rows: impl Iterator<Item = R>,
+        terminal_width: Option<usize>,
+    ) -> Self {
+        let mut widths: Vec<usize> = header.iter().map(|name| width(name)).collect();
+        for row in rows {
+            for (width, (_, own)) in widths.iter_mut().zip(row) {
+                *width = (*width).max(own);
             }
         }
-        if let (Some(limit), Some((last, others))) = (terminal_width, widths.split_last_mut()) {
-            let taken: usize = others.iter().map(|width| width + GAP).sum();
-            *last = (*last).min(limit.saturating_sub(taken).max(MINIMUM_LAST));
-        }
-        widths
+        let mut columns = Self { widths, right: right.to_vec(), limit: None };
+        columns.cut_to(terminal_width);
+        columns
     }
 
-    fn push_line<'c>(
-        &self,
-        lines: &mut String,
-        cells: impl Iterator<Item = (&'c str, usize)>,
+    /// As wide as the header's names and as cells of these widths.
+    pub(crate) fn of_widths(
+        header: &[&str],
         widths: &[usize],
-    ) {
+        terminal_width: Option<usize>,
+    ) -> Self {
+        let names = header.iter().map(|name| width(name));
+        let widths = names.zip(widths).map(|(name, own)| name.max(*own)).collect();
+        let mut columns = Self { widths, right: Vec::new(), limit: None };
+        columns.cut_to(terminal_width);
+        columns
+    }
+
+    fn cut_to(&mut self, terminal_width: Option<usize>) {
+        let Some((last, others)) = self.widths.split_last_mut() else { return };
+        let taken: usize = others.iter().map(|width| width + GAP).sum();
+        self.limit = terminal_width.map(|limit| limit.saturating_sub(taken).max(MINIMUM_LAST));
+        *last = (*last).min(self.limit.unwrap_or(usize::MAX));
+    }
+
+    /// The header's line.
+    pub(crate) fn header(&self, header: &[&str]) -> String {
+        let mut line = String::new();
+        self.push_line(&mut line, header.iter().map(|name| (*name, width(name))));
+        line
+    }
+
+    /// Appends the line of a row that is not made printable yet.
+    pub(crate) fn push_raw<const N: usize>(&self, lines: &mut String, row: [&str; N]) {
         let start = lines.len();
-        for (column, ((cell, own), width)) in cells.zip(widths).enumerate() {
-            let cut = (own > *width).then(|| cut(cell, *width));
+        self.push_cells(lines, row.iter().map(|cell| (*cell, cell.len())));
+        if !is_plain(&lines[start..]) {
+            lines.truncate(start);
+            let row = row.map(printable);
+            self.push_cells(lines, row.iter().map(|cell| (&**cell, width(cell))));
+        }
+        end_line(lines, start);
+    }
+
+    fn push_line<'c>(&self, lines: &mut String, cells: impl Iterator<Item = (&'c str, usize)>) {
+        let start = lines.len();
+        self.push_cells(lines, cells);
+        end_line(lines, start);
+    }
+
+    fn push_cells<'c>(&self, lines: &mut String, cells: impl Iterator<Item = (&'c str, usize)>) {
+        let last = self.widths.len().saturating_sub(1);
+        for (column, ((cell, own), width)) in cells.zip(&self.widths).enumerate() {
+            let limit = self.limit.filter(|limit| column == last && own > *limit);
+            let cut = limit.map(|limit| cut(cell, limit));
             let (cell, own) = cut.as_deref().map_or((cell, own), |cut| (cut, cut.width()));
             let padding = width.saturating_sub(own);
             let is_right = self.right.contains(&column);
             let gap = if column == 0 { 0 } else { GAP };
             pad(lines, gap + if is_right { padding } else { 0 });
             lines.push_str(cell);
-            pad(lines, if is_right { 0 } else { padding });
+            pad(lines, if is_right || column == last { 0 } else { padding });
         }
-        lines.truncate(start + lines[start..].trim_end().len());
-        lines.push('\n');
     }
+}
+
+/// Ends a line, without spaces at its end.
+fn end_line(lines: &mut String, start: usize) {
+    lines.truncate(start + lines[start..].trim_end().len());
+    lines.push('\n');
 }
 
 /// Columns of the terminal that a text takes.
@@ -119,8 +185,13 @@ fn width(text: &str) -> usize {
     if is_plain(text) { text.len() } else { text.width() }
 }
 
-fn pad(line: &mut String, width: usize) {
-    line.extend(std::iter::repeat_n(' ', width));
+fn pad(line: &mut String, mut width: usize) {
+    const SPACES: &str = "                                                                ";
+    while width > 0 {
+        let some = width.min(SPACES.len());
+        line.push_str(&SPACES[..some]);
+        width -= some;
+    }
 }
 
 /// As much of a text as fits with an ellipsis.
@@ -174,6 +245,32 @@ mod tests {
         assert!(lines.iter().all(|line| line.width() <= 40));
         // too narrow to be of use: the other columns stay whole
         assert_eq!(table().lines(Some(1))[1], "acme-agent  1.0 MiB  Closes a heap o…");
+    }
+
+    #[test]
+    fn rows_that_nobody_keeps_look_the_same() {
+        let rows = [
+            ["acme-agent", "1.0", "Closes a heap overflow in the parser"],
+            ["漢字", "12", "x\u{1b}y"],
+            ["", "tab\tand\u{202e}more", "ends with blanks  "],
+            ["breaks", "", "off\n"],
+            ["a", "b", ""],
+        ];
+        for terminal_width in [None, Some(1), Some(40), Some(60), Some(400)] {
+            let mut table = Table::new(["NAME", "SIZE", "SUMMARY"]);
+            for row in &rows {
+                table.row(row);
+            }
+            let header = ["NAME", "SIZE", "SUMMARY"];
+            // the last one's is of no concern: nothing stands behind it
+            let columns = Columns::of_widths(&header, &[10, 25, 0], terminal_width);
+            let mut lines = columns.header(&header);
+            for row in &rows {
+                columns.push_raw(&mut lines, *row);
+            }
+            let lines: Vec<_> = lines.lines().collect();
+            assert_eq!(lines, table.lines(terminal_width), "{terminal_width:?}");
+        }
     }
 
     #[test]

@@ -2,15 +2,13 @@
 
 use clap::Args;
 use countersign_format::name::Platform;
-use countersign_terminal::{ExitStatus, Failure, Output, Report, Table};
+use countersign_terminal::{ExitStatus, Failure};
 use patchctl::catalogue::Catalogue;
 use patchctl::db::Database;
-use serde::Serialize;
 
-use super::NOTHING;
-use super::attention::{FreshnessReport, Freshnesses};
+use super::attention::Freshnesses;
 use super::filter::FilterArgs;
-use super::listing::{ListLine, Listing};
+use super::listing::{ListReport, Listing, Names};
 use super::overview::waiting;
 use crate::explain::OrExplain as _;
 use crate::session::Session;
@@ -41,29 +39,6 @@ pub struct ListArgs {
     filter: FilterArgs,
 }
 
-#[derive(Serialize)]
-struct ListReport<'l> {
-    freshness: Vec<FreshnessReport>,
-    patches: Vec<ListLine<'l>>,
-}
-
-impl Report for ListReport<'_> {
-    fn print(&self, output: &Output) {
-        print_lines(output, &self.patches);
-    }
-}
-
-/// Prints names as a table.
-pub fn print_lines(output: &Output, lines: &[ListLine<'_>]) {
-    let mut table = Table::new(["NAME", "INSTALLED", "AVAILABLE", "SEVERITY", "SUMMARY"]);
-    for line in lines {
-        let installed = line.installed.as_deref().unwrap_or(NOTHING);
-        let available = line.available.unwrap_or(NOTHING);
-        table.row([line.name, installed, available, line.severity, line.summary]);
-    }
-    output.print_table(&table);
-}
-
 /// Lists.
 pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Failure> {
     let database = session.open_to_read()?;
@@ -77,8 +52,8 @@ pub fn run(session: &Session<'_>, arguments: &ListArgs) -> Result<ExitStatus, Fa
         Some(catalogue) => Freshnesses::judge(session, catalogue),
         None => Freshnesses::default(),
     };
-    let listing = wanted(&database, catalogue.as_ref(), arguments)?;
-    let patches = listing.lines(&filter)?;
+    let mut patches = wanted(&database, catalogue.as_ref(), arguments)?;
+    patches.retain_wanted(&filter)?;
     let report = ListReport { freshness: reports, patches };
     session.output.report(&report);
     match failure {
@@ -103,19 +78,21 @@ fn wanted(
         _ if arguments.installed => {
             let installed = database.installed().or_explain()?.into_iter();
             let names = installed.map(|installed| installed.name).collect();
-            let mut listing = Listing::load(database, catalogue, platform, Some(&names))?;
+            let names = Names::These(&names);
+            let mut listing = Listing::load(database, catalogue, platform, names)?;
             listing.retain_installed();
             Ok(listing)
         }
         Some(catalogue) if arguments.upgradable => {
             let plan = waiting(database, catalogue).or_explain()?;
             let names = plan.steps.iter().map(|step| step.name.clone()).collect();
-            let mut listing = Listing::load(database, Some(catalogue), platform, Some(&names))?;
-            listing.take_steps(&plan.steps);
+            let names = Names::These(&names);
+            let mut listing = Listing::load(database, Some(catalogue), platform, names)?;
+            listing.take_steps(&plan.steps)?;
             Ok(listing)
         }
         _ => {
-            let mut listing = Listing::load(database, catalogue, platform, None)?;
+            let mut listing = Listing::load(database, catalogue, platform, Names::All)?;
             if arguments.available {
                 listing.retain_not_installed();
             }

@@ -8,12 +8,18 @@ use countersign_format::hash::Hash32;
 use countersign_format::name::PatchName;
 use serde::Deserialize;
 
-use super::lines::each_value;
+use super::lines::{each_value, numbered};
+use super::lookup::{Kind, name_key};
 use super::source::SourceId;
 use super::{Database, DatabaseError, bad_value, parse};
 
+mod quick;
+mod search;
+
+use search::Search;
+
 /// A part of a patch's entry. Entries in the state were read in full when they came.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Glimpse<'e> {
     /// The component.
     #[serde(borrow)]
@@ -28,11 +34,14 @@ pub struct Glimpse<'e> {
     #[serde(default)]
     pub severity: Severity,
     /// The advisories that it closes.
-    #[serde(default)]
-    pub advisories: Vec<String>,
+    #[serde(borrow, default)]
+    pub advisories: Vec<Cow<'e, str>>,
     /// One line for people.
     #[serde(borrow, default)]
     pub summary: Cow<'e, str>,
+    /// The archive's hash, where it was passed by.
+    #[serde(skip)]
+    archive: Option<&'e str>,
     #[serde(skip)]
     line: &'e [u8],
 }
@@ -42,13 +51,23 @@ fn any() -> Cow<'static, str> {
 }
 
 impl<'e> Glimpse<'e> {
-    fn of(line: &'e [u8]) -> Result<Self, DatabaseError> {
-        let glimpse: Self = serde_json::from_slice(line).map_err(|error| bad(&error))?;
-        Ok(Self { line, ..glimpse })
+    fn of(line: &'e str) -> Result<Self, DatabaseError> {
+        match quick::read(line) {
+            Some(glimpse) => Ok(glimpse),
+            None => Self::thorough(line),
+        }
     }
 
-    /// The archive, for which the whole entry is read.
+    fn thorough(line: &'e str) -> Result<Self, DatabaseError> {
+        let glimpse: Self = serde_json::from_str(line).map_err(|error| bad(&error))?;
+        Ok(Self { line: line.as_bytes(), ..glimpse })
+    }
+
+    /// The archive's hash.
     pub fn archive(&self) -> Result<Hash32, DatabaseError> {
+        if let Some(hash) = self.archive {
+            return parse("patch_lines.lines", hash);
+        }
         let entry = PatchEntry::parse(self.line).map_err(|error| bad(&error))?;
         Ok(entry.archive.sha256)
     }
@@ -69,92 +88,51 @@ impl Database {
         source: SourceId,
         mut take: impl FnMut(u64, &Glimpse<'_>) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
-        self.each_line(source, |leaf, line| take(leaf, &Glimpse::of(line)?))
+        each_value(self.connection(), source, |first, lines| {
+            numbered(first, lines).try_for_each(|(leaf, line)| take(leaf, &Glimpse::of(line)?))
+        })
     }
 
-    /// The names of the patches of a source whose name, summary or advisories have this text;
-    /// capitals and small letters are the same.
-    pub fn names_with(
+    /// Hands out every patch of a source with one of these names, in the log's order, but those of
+    /// which `is_known` says that they are known.
+    pub fn each_glimpse_named(
+        &self,
+        source: SourceId,
+        names: &BTreeSet<PatchName>,
+        is_known: impl Fn(u64) -> bool,
+        mut take: impl FnMut(u64, &Glimpse<'_>) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        let mut leaves = self.leaves_of_any(source, Kind::Name, names.iter().map(name_key))?;
+        leaves.retain(|leaf| !is_known(*leaf));
+        self.lines_at(source, &leaves, |leaf, line| {
+            let glimpse = Glimpse::of(line)?;
+            // keys are hashes cut short
+            let name = parse("patch_lines.lines", &glimpse.name)?;
+            if names.contains(&name) { take(leaf, &glimpse) } else { Ok(()) }
+        })
+    }
+
+    /// Hands out every patch of a source whose name, summary or advisories have this text, in the
+    /// log's order; capitals and small letters are the same.
+    pub fn each_glimpse_with(
         &self,
         source: SourceId,
         text: &str,
-    ) -> Result<BTreeSet<PatchName>, DatabaseError> {
+        mut take: impl FnMut(u64, &Glimpse<'_>) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
         let lowercase = text.to_lowercase();
-        let mut names = BTreeSet::new();
-        each_value(self.connection(), source, |_, lines| {
-            let text = std::str::from_utf8(lines).map_err(|error| bad(&error))?;
-            let lowered = text.to_ascii_lowercase();
-            for (line, lowered) in text.split_inclusive('\n').zip(lowered.split_inclusive('\n')) {
-                if may_have(lowered, &lowercase) && line != "null\n" {
-                    let glimpse = Glimpse::of(line.as_bytes())?;
-                    if glimpse.has(&lowercase) {
-                        names.insert(parse("patch_lines.lines", &glimpse.name)?);
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        Ok(names)
+        let mut search = Search::new(&lowercase);
+        each_value(self.connection(), source, |first, lines| {
+            search.each_in(first, lines, |leaf, line| {
+                let glimpse = Glimpse::of(line)?;
+                if glimpse.has(&lowercase) { take(leaf, &glimpse) } else { Ok(()) }
+            })
+        })
     }
 }
-
-/// Whether a text may be in one of the members of a line. Only where a line has escapes or letters
-/// beyond ASCII can there be one that is not there as it is written.
-fn may_have(line: &str, lowercase: &str) -> bool {
-    line.contains(lowercase) || !line.is_ascii() || line.contains('\\')
-}
-
 fn bad(reason: &dyn std::fmt::Display) -> DatabaseError {
     bad_value("patch_lines.lines", reason)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(summary: &str) -> String {
-        let hash = Hash32([0xab; 32]);
-        format!(
-            "{{\"type\":\"patch/v1\",\"name\":\"acme\",\"version\":\"1.0.0\",\
-             \"summary\":\"{summary}\",\"advisories\":[\"CVE-2026-0001\"],\"archive\":{{\
-             \"sha256\":\"{hash}\",\"size\":1,\"unpacked\":1,\"files\":1}},\
-             \"collected\":\"2026-11-22T10:00:00Z\"}}\n"
-        )
-    }
-
-    #[test]
-    fn a_glimpse_is_a_part_of_the_entry() {
-        let line = line("Closes \\u0061 \\\"hole\\\"");
-        let glimpse = Glimpse::of(line.as_bytes()).expect("an entry");
-        let entry = PatchEntry::parse(line.as_bytes()).expect("an entry");
-        assert_eq!(glimpse.name, entry.name.as_str());
-        assert_eq!(glimpse.version, entry.version.to_string());
-        assert_eq!((&*glimpse.platform, glimpse.severity), ("any", entry.severity));
-        assert_eq!(glimpse.summary, entry.summary.as_str());
-        assert_eq!(glimpse.archive().expect("an archive"), entry.archive.sha256);
-    }
-
-    #[test]
-    fn what_has_a_text_may_have_it() {
-        let cases = [
-            ("Closes a Hole", "hole", true),
-            ("Closes a Hole", "hol3", false),
-            ("\\u0043loses", "closes", true),
-            ("a \\\"b\\\" c", "\"b\"", true),
-            ("ÄRGER", "ärger", true),
-            // the sign for a Kelvin is a k in small letters
-            ("10 \u{212a}", "10 k", true),
-            ("x", "cve-2026", true),
-            ("x", "acm", true),
-            // in the entry, and not in what is searched
-            ("x", "abab", false),
-            ("x", "patch/v1", false),
-        ];
-        for (summary, text, has) in cases {
-            let line = line(summary);
-            let glimpse = Glimpse::of(line.as_bytes()).expect("an entry");
-            assert_eq!(glimpse.has(text), has, "{summary} {text}");
-            assert!(!has || may_have(&line.to_ascii_lowercase(), text), "{summary} {text}");
-        }
-    }
-}
+mod tests;

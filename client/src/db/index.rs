@@ -120,7 +120,7 @@ impl Database {
     ) -> Result<Vec<IndexedPatch>, DatabaseError> {
         let mut patches = Vec::new();
         self.lines_at(source, leaves, |leaf, line| {
-            patches.push(IndexedPatch::parse(leaf, line)?);
+            patches.push(IndexedPatch::parse(leaf, line.as_bytes())?);
             Ok(())
         })?;
         Ok(patches)

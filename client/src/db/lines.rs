@@ -7,13 +7,13 @@
 use rusqlite::{Connection, Transaction, params};
 
 use super::source::{SourceId, number, signed};
-use super::{Database, DatabaseError};
+use super::{Database, DatabaseError, bad_value};
 
 /// Lines of one value: few enough that one more entry writes little, enough that rows cost nothing.
 pub(super) const LINES: u64 = 64;
 
 /// The line of what is no patch.
-const NOTHING: &[u8] = b"null\n";
+pub(super) const NOTHING: &str = "null\n";
 
 /// Appends lines within a transaction.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<'t> LineWriter<'t> {
         let lines = if size.is_multiple_of(LINES) {
             Vec::new()
         } else {
-            read(transaction, source, size, <[u8]>::to_vec)?.unwrap_or_default()
+            read(transaction, source, size, |lines| lines.as_bytes().to_vec())?.unwrap_or_default()
         };
         Ok(Self { transaction, source, next: size, lines, is_changed: false })
     }
@@ -57,16 +57,16 @@ impl<'t> LineWriter<'t> {
     /// Lets lines be empty up to a leaf index.
     pub(super) fn skip_to(&mut self, leaf: u64) -> Result<(), DatabaseError> {
         while self.next < leaf {
-            self.push(NOTHING)?;
+            self.push(NOTHING.as_bytes())?;
         }
         Ok(())
     }
 
     /// The line of an earlier patch.
     pub(super) fn line(&self, leaf: u64) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let own = |lines: &[u8]| pick(lines, leaf).map(<[u8]>::to_vec);
+        let own = |lines: &str| pick(lines, leaf).map(|line| line.as_bytes().to_vec());
         if leaf / LINES == self.next / LINES {
-            return Ok(own(&self.lines));
+            return Ok(own(utf8(&self.lines)?));
         }
         Ok(read(self.transaction, self.source, leaf, own)?.flatten())
     }
@@ -92,10 +92,10 @@ impl Database {
         &self,
         source: SourceId,
         leaves: &[u64],
-        mut take: impl FnMut(u64, &[u8]) -> Result<(), DatabaseError>,
+        mut take: impl FnMut(u64, &str) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
         for leaves in leaves.chunk_by(|one, other| one / LINES == other / LINES) {
-            let take_all = |lines: &[u8]| {
+            let take_all = |lines: &str| {
                 leaves.iter().try_for_each(|leaf| {
                     pick(lines, *leaf).map_or(Ok(()), |line| take(*leaf, line))
                 })
@@ -122,12 +122,7 @@ pub(super) fn each_line(
     mut take: impl FnMut(u64, &[u8]) -> Result<(), DatabaseError>,
 ) -> Result<(), DatabaseError> {
     each_value(connection, source, |first, lines| {
-        for (leaf, line) in (first..).zip(lines.split_inclusive(|byte| *byte == b'\n')) {
-            if line != NOTHING {
-                take(leaf, line)?;
-            }
-        }
-        Ok(())
+        numbered(first, lines).try_for_each(|(leaf, line)| take(leaf, line.as_bytes()))
     })
 }
 
@@ -135,14 +130,14 @@ pub(super) fn each_line(
 pub(super) fn each_value(
     connection: &Connection,
     source: SourceId,
-    mut take: impl FnMut(u64, &[u8]) -> Result<(), DatabaseError>,
+    mut take: impl FnMut(u64, &str) -> Result<(), DatabaseError>,
 ) -> Result<(), DatabaseError> {
     let mut statement = connection
         .prepare_cached("SELECT first, lines FROM patch_lines WHERE source = ?1 ORDER BY first")?;
     let mut rows = statement.query([source.0])?;
     while let Some(row) = rows.next()? {
         let first = number("patch_lines.first", row.get(0)?)?;
-        take(first, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        take(first, text(row, 1)?)?;
     }
     Ok(())
 }
@@ -152,17 +147,40 @@ fn read<T>(
     connection: &Connection,
     source: SourceId,
     leaf: u64,
-    look: impl FnOnce(&[u8]) -> T,
+    look: impl FnOnce(&str) -> T,
 ) -> Result<Option<T>, DatabaseError> {
     let mut statement = connection
         .prepare_cached("SELECT lines FROM patch_lines WHERE source = ?1 AND first = ?2")?;
     let mut rows = statement.query(params![source.0, signed(leaf / LINES * LINES)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(look(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)))
+    Ok(Some(look(text(row, 0)?)))
 }
 
-fn pick(lines: &[u8], leaf: u64) -> Option<&[u8]> {
+fn pick(lines: &str, leaf: u64) -> Option<&str> {
     let at = usize::try_from(leaf % LINES).ok()?;
-    let line = lines.split_inclusive(|byte| *byte == b'\n').nth(at)?;
-    (line != NOTHING).then_some(line)
+    split(lines).nth(at).filter(|line| *line != NOTHING)
+}
+
+/// The lines of a value that are patches, with their leaf indexes.
+pub(super) fn numbered(first: u64, lines: &str) -> impl Iterator<Item = (u64, &str)> {
+    (first..).zip(split(lines)).filter(|(_, line)| *line != NOTHING)
+}
+
+/// The lines of a value, each with its line break.
+pub(super) fn split(lines: &str) -> impl Iterator<Item = &str> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
+        let (line, others) = rest.split_at(end);
+        rest = others;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+fn text<'r>(row: &'r rusqlite::Row<'_>, column: usize) -> Result<&'r str, DatabaseError> {
+    utf8(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DatabaseError> {
+    std::str::from_utf8(bytes).map_err(|error| bad_value("patch_lines.lines", &error))
 }

@@ -258,13 +258,39 @@ impl Database {
         key: u32,
         second: Option<u32>,
     ) -> Result<Vec<u64>, DatabaseError> {
+        let bucket = bucket([key, 0], self.bucket_bits(source)?);
+        Ok(read(self.connection(), source, kind, bucket)?.find(key, second))
+    }
+
+    /// Leaf indexes of the patches of a source with one of these first keys, in the log's order, and
+    /// perhaps of others.
+    pub(super) fn leaves_of_any(
+        &self,
+        source: SourceId,
+        kind: Kind,
+        keys: impl Iterator<Item = u32>,
+    ) -> Result<Vec<u64>, DatabaseError> {
+        let bits = self.bucket_bits(source)?;
+        let bucket = |key: &u32| bucket([*key, 0], bits);
+        let mut keys: Vec<u32> = keys.collect();
+        // a bucket's keys begin with the same bits
+        keys.sort_unstable();
+        keys.dedup();
+        let mut leaves = Vec::new();
+        for keys in keys.chunk_by(|one, other| bucket(one) == bucket(other)) {
+            let bucket = read(self.connection(), source, kind, bucket(&keys[0]))?;
+            leaves.extend(keys.iter().flat_map(|key| bucket.find(*key, None)));
+        }
+        leaves.sort_unstable();
+        Ok(leaves)
+    }
+
+    fn bucket_bits(&self, source: SourceId) -> Result<u32, DatabaseError> {
         let mut statement = self
             .connection()
             .prepare_cached("SELECT size FROM log WHERE source = ?1 AND log = 'collection'")?;
         let size: Option<i64> = statement.query_row([source.0], |row| row.get(0)).optional()?;
-        let bits = bits(size.unwrap_or_default().unsigned_abs());
-        let bucket = bucket([key, 0], bits);
-        Ok(read(self.connection(), source, kind, bucket)?.find(key, second))
+        Ok(bits(size.unwrap_or_default().unsigned_abs()))
     }
 }
 

@@ -39,13 +39,21 @@ impl Database {
         for source in self.sources().unwrap_or_default() {
             // nobody is to be told that something cannot be read: there is less to be had then
             let _ = self.each_glimpse(source.id, |_, glimpse| {
-                if glimpse.name.starts_with(prefix) && !names.contains(&*glimpse.name) {
+                let is_beyond =
+                    |last: &String| names.len() == MAX_NAMES as usize && *glimpse.name >= **last;
+                if glimpse.name.starts_with(prefix)
+                    && !names.last().is_some_and(is_beyond)
+                    && !names.contains(&*glimpse.name)
+                {
                     names.insert(glimpse.name.to_string());
+                    if names.len() > MAX_NAMES as usize {
+                        names.pop_last();
+                    }
                 }
                 Ok(())
             });
         }
-        names.into_iter().take(MAX_NAMES as usize).map(|name| (name, None)).collect()
+        names.into_iter().map(|name| (name, None)).collect()
     }
 
     /// `NAME@VERSION` of all versions in any index that begin like this.
