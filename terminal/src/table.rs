@@ -263,7 +263,7 @@ mod tests {
             }
             let header = ["NAME", "SIZE", "SUMMARY"];
             // the last one's is of no concern: nothing stands behind it
-            let columns = Columns::of_widths(&header, &[10, 25, 0], terminal_width);
+            let columns = Columns::of_widths(&header, &[10, 20, 0], terminal_width);
             let mut lines = columns.header(&header);
             for row in &rows {
                 columns.push_raw(&mut lines, *row);

@@ -72,8 +72,8 @@ pub struct Listing {
 
 /// What is offered, or is installed and would not be offered.
 struct Offered {
-    /// The beginning of the name: most names differ there.
-    prefix: u64,
+    /// The beginning of the name: most names differ there, and texts are far apart.
+    prefix: [u8; 16],
     /// Its source, and the leaf index of its entry.
     order: (u32, u32),
     texts: Texts,
@@ -85,7 +85,7 @@ struct Offered {
 /// blanks between.
 #[derive(Clone, Copy)]
 struct Texts {
-    start: usize,
+    start: u32,
     lengths: [u16; 4],
 }
 
@@ -162,12 +162,12 @@ impl Listing {
         if !is_open && !is_installed() {
             return Ok(());
         }
-        let mut prefix = [0; 8];
+        let mut prefix = [0; 16];
         prefix.iter_mut().zip(glimpse.name.as_bytes()).for_each(|(to, byte)| *to = *byte);
         let texts = [&*glimpse.name, &glimpse.version, &glimpse.summary];
         let advisories = glimpse.advisories.iter().map(|advisory| &**advisory).collect();
         self.offers.push(Offered {
-            prefix: u64::from_be_bytes(prefix),
+            prefix,
             order: (bounded(source)?, bounded(leaf)?),
             texts: Texts::append(&mut self.text, texts, &advisories)?,
             severity: glimpse.severity,
@@ -351,7 +351,7 @@ impl Texts {
         for (bound, length) in bounds.iter_mut().zip(lengths) {
             *bound = bounded(length)?;
         }
-        Ok(Self { start, lengths: bounds })
+        Ok(Self { start: bounded(start)?, lengths: bounds })
     }
 
     fn name<'t>(&self, text: &'t str) -> &'t str {
@@ -372,7 +372,7 @@ impl Texts {
 
     fn get<'t>(&self, text: &'t str, at: usize) -> &'t str {
         let before: usize = self.lengths[..at].iter().map(|length| usize::from(*length)).sum();
-        let start = self.start + before;
+        let start = self.start as usize + before;
         &text[start..start + usize::from(self.lengths[at])]
     }
 }
