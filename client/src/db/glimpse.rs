@@ -130,6 +130,7 @@ impl Database {
         })
     }
 }
+
 fn bad(reason: &dyn std::fmt::Display) -> DatabaseError {
     bad_value("patch_lines.lines", reason)
 }
