@@ -2,9 +2,9 @@
 //!
 //! Its directory holds, besides what every server has:
 //!
-//! - `incoming/<name>-<version>-<hash>/`: a patch that is not published yet: `archive.patch`,
-//!   `entry.json` (its log entry to be, byte for byte) and `draft.json` (what only the collection
-//!   needs to know);
+//! - `incoming/`: patches that are not published yet: of each the archive,
+//!   `<name>-<version>-<hash>.patch`, and a `.draft` of two lines: what only the collection needs to
+//!   know, and the log entry to be, byte for byte;
 //! - `evidence/`: the documents of tests, and what the tests printed;
 //! - `state/index.db`: where the log says what, so that neither a repeated identity nor
 //!   `NAME@VERSION` needs a look at all of it: a cache that is made anew where it is missing.
@@ -100,9 +100,8 @@ impl Collection {
     fn clean(&self) -> Result<(), CollectionError> {
         Draft::clean(&self.directory.incoming())?;
         let evidence = self.directory.path().join("evidence");
-        let drafts = self.drafts()?.into_iter().map(|draft| draft.directory().to_owned());
         let folders = [self.directory.public(), self.directory.state(), evidence];
-        for folder in folders.into_iter().chain(drafts).filter(|folder| folder.is_dir()) {
+        for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
             durable::clean_temporaries(&folder)
                 .map_err(CollectionError::io("remove temporaries below", &folder))?;
         }

@@ -103,7 +103,7 @@ impl Collection {
         progress: PackProgress<'_>,
     ) -> Result<Packed, CollectionError> {
         let incoming = self.directory.incoming();
-        let staging = Draft::staging(&incoming)?;
+        let staging = Draft::staging(&incoming);
         let (announced, manifest) = if source.is_dir() {
             self.pack_tree(source, addition, &staging, progress)?
         } else {
@@ -130,8 +130,7 @@ impl Collection {
             self.check_new(&published, same, entry, manifest)?;
             same.push((entry, manifest.tree));
         }
-        let staged =
-            packed.iter().map(|it| (it.staging.path(), it.entry.clone(), it.manifest.tree));
+        let staged = packed.iter().map(|it| (&it.staging, it.entry.clone(), it.manifest.tree));
         Draft::create_all(staged.collect(), &incoming)
     }
 

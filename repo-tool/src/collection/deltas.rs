@@ -86,7 +86,7 @@ impl Made {
     }
 
     fn keep(&mut self, delta: &[u8], staging: &Staging) -> Result<(), CollectionError> {
-        let path = staging.path().join(SPOOL);
+        let path = staging.directory()?.join(SPOOL);
         let failed = CollectionError::io("write", &path);
         let spool = match self.spool.take() {
             Some(spool) => Ok(spool),
@@ -170,7 +170,9 @@ impl<'o> OldPaths<'o> {
     ) -> Result<Self, CollectionError> {
         match old {
             OldFiles::Tree(root) => Ok(Self::Tree(root)),
-            OldFiles::Archive(archive) => Self::unpack(archive, wanted, staging.path().join(OLD)),
+            OldFiles::Archive(archive) => {
+                Self::unpack(archive, wanted, staging.directory()?.join(OLD))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Patches that were taken in and are not published yet.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,16 +19,17 @@ use crate::role_dir::{self, RoleDirError};
 use crate::side_by_side::side_by_side;
 
 const TYPE: &str = "draft/v1";
-const ARCHIVE: &str = "archive.patch";
-const ENTRY: &str = "entry.json";
-const NOTES: &str = "draft.json";
-/// Largest `draft.json`: two hashes.
+const ARCHIVE: &str = ".patch";
+const TEXT: &str = ".draft";
+/// Longest first line: two hashes.
 const MAX_NOTES: usize = 4096;
 
 /// A patch that is not published yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
-    directory: PathBuf,
+    /// Its files, but for their endings: the archive, and what is said of it in two lines, which are
+    /// the notes and the log entry to be, byte for byte. It is there where the second is.
+    place: PathBuf,
     /// Its log entry to be.
     pub entry: PatchEntry,
     notes: Notes,
@@ -44,40 +46,38 @@ struct Notes {
 }
 
 impl Draft {
-    /// Takes patches in, all of them or, after an error, some: `staged` are directories below
-    /// `incoming` that hold the archives, and become the drafts'.
+    /// Takes patches in, all of them or, after an error, some: `staged` holds the archives.
     pub(super) fn create_all(
-        staged: Vec<(&Path, PatchEntry, Hash32)>,
+        staged: Vec<(&Staging, PatchEntry, Hash32)>,
         incoming: &Path,
     ) -> Result<Vec<Self>, CollectionError> {
         let draft = |(staged, entry, tree)| {
             let notes = Notes { tree, failed: None };
-            (staged, Self { directory: directory(incoming, &entry), entry, notes })
+            (staged, Self { place: place(incoming, &entry), entry, notes })
         };
-        let drafts: Vec<(&Path, Self)> = staged.into_iter().map(draft).collect();
-        let write = |(staged, draft): &(&Path, Self)| {
-            for (name, bytes) in draft.files()? {
-                let path = staged.join(name);
-                fs::write(&path, bytes).map_err(CollectionError::io("write", &path))?;
-            }
-            Ok::<_, CollectionError>(())
+        let drafts: Vec<(&Staging, Self)> = staged.into_iter().map(draft).collect();
+        let write = |(staged, draft): &(&Staging, Self)| {
+            let path = staged.text();
+            fs::write(&path, draft.text()?).map_err(CollectionError::io("write", &path))
         };
         side_by_side(&drafts, write).into_iter().collect::<Result<(), _>>()?;
         let synced = FileSystems::of(incoming).and_then(|of| of.sync_bytes());
         synced.map_err(CollectionError::io("sync", incoming))?;
         for (staged, draft) in &drafts {
-            let failed = CollectionError::io("take in", &draft.directory);
-            fs::rename(staged, &draft.directory).map_err(failed)?;
+            let path = draft.path(TEXT);
+            // no draft is without its archive
+            fs::rename(staged.archive(), draft.archive())
+                .and_then(|()| fs::rename(staged.text(), &path))
+                .map_err(CollectionError::io("take in", &path))?;
         }
         let named = File::open(incoming).and_then(|incoming| incoming.sync_all());
         named.map_err(CollectionError::io("take in below", incoming))?;
         Ok(drafts.into_iter().map(|(_, draft)| draft).collect())
     }
 
-    /// The archive of a published or soon to be published `entry`, if its draft is still there.
+    /// The archive of a published or soon to be published `entry`, if it is still in its draft.
     pub(super) fn archive_of(incoming: &Path, entry: &PatchEntry) -> Option<PathBuf> {
-        let directory = directory(incoming, entry);
-        directory.join(ENTRY).exists().then(|| directory.join(ARCHIVE))
+        Some(with(&place(incoming, entry), ARCHIVE)).filter(|archive| archive.exists())
     }
 
     /// Removes the drafts of `entries` that were published, as far as they are still there.
@@ -85,7 +85,7 @@ impl Draft {
         incoming: &Path,
         entries: &[&PatchEntry],
     ) -> Result<(), CollectionError> {
-        let removed = side_by_side(entries, |entry| remove(&directory(incoming, entry)));
+        let removed = side_by_side(entries, |entry| remove(&place(incoming, entry)));
         removed.into_iter().collect()
     }
 
@@ -94,24 +94,27 @@ impl Draft {
         let failed = |source| RoleDirError::Io { action: "list", path: incoming.into(), source };
         let mut drafts = Vec::new();
         for found in fs::read_dir(incoming).map_err(failed)? {
-            let directory = found.map_err(failed)?.path();
-            let is_ours = !durable::is_temporary(directory.file_name().unwrap_or_default())
-                && directory.join(ENTRY).exists();
-            if is_ours {
-                drafts.push(Self::load(directory)?);
+            let path = found.map_err(failed)?.path();
+            if let Some(place) = draft_at(&path) {
+                drafts.push(Self::load(place)?);
             }
         }
         drafts.sort_by_cached_key(|draft| draft.entry.identity());
         Ok(drafts)
     }
 
-    /// Removes what a killed `add` or `test` left.
+    /// Removes what a killed `add`, `test` or `publish` left. Whoever does holds the role's lock.
     pub(super) fn clean(incoming: &Path) -> Result<(), CollectionError> {
         let failed = |source| RoleDirError::Io { action: "clean", path: incoming.into(), source };
         for found in fs::read_dir(incoming).map_err(failed)? {
-            let path = found.map_err(failed)?.path();
-            if is_left_over(&path) {
-                fs::remove_dir_all(&path).map_err(failed)?;
+            let found = found.map_err(failed)?;
+            let path = found.path();
+            if found.file_type().map_err(failed)?.is_dir() {
+                if is_left_over(&path) {
+                    fs::remove_dir_all(&path).map_err(failed)?;
+                }
+            } else if is_left_over(&path) || is_orphan(&path) {
+                fs::remove_file(&path).map_err(failed)?;
             }
         }
         Ok(())
@@ -119,30 +122,20 @@ impl Draft {
 
     /// What is on disk of it now; none if it was published or given up since.
     pub(super) fn reload(&self) -> Result<Option<Self>, CollectionError> {
-        if self.directory.join(ENTRY).exists() {
-            Self::load(self.directory.clone()).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.path(TEXT).exists() { Self::load(self.place.clone()).map(Some) } else { Ok(None) }
     }
 
-    /// A new directory below `incoming` to prepare something in. Removed when it is dropped.
-    pub(super) fn staging(incoming: &Path) -> Result<Staging, CollectionError> {
+    /// Names below `incoming` to prepare something under. What is there goes when it is dropped.
+    pub(super) fn staging(incoming: &Path) -> Staging {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id());
-        let path = incoming.join(name);
-        fs::create_dir(&path).map_err(CollectionError::io("make", &path))?;
-        Ok(Staging(path))
-    }
-
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
+        let name = format!("{TEMPORARY_PREFIX}{}-staging-{number}", std::process::id());
+        Staging(incoming.join(name))
     }
 
     /// The archive's file.
     pub fn archive(&self) -> PathBuf {
-        self.directory.join(ARCHIVE)
+        self.path(ARCHIVE)
     }
 
     /// The hash of the tree that the patch leads to.
@@ -178,69 +171,75 @@ impl Draft {
 
     /// Writes what may have changed.
     pub(super) fn save(&self) -> Result<(), CollectionError> {
-        let write = |name: &str, bytes: &[u8]| {
-            durable::write_atomic(&self.directory, name.as_ref(), bytes, Access::Public)
-                .map_err(CollectionError::io("write", &self.directory.join(name)))
-        };
-        self.files()?.iter().try_for_each(|(name, bytes)| write(name, bytes))
+        let path = self.path(TEXT);
+        let incoming = path.parent().expect("it lies below `incoming`");
+        durable::write_atomic(incoming, file_name(&path).as_ref(), &self.text()?, Access::Public)
+            .map_err(CollectionError::io("write", &path))
     }
 
-    /// What may change, by name.
-    fn files(&self) -> Result<[(&'static str, Vec<u8>); 2], CollectionError> {
-        Ok([(NOTES, json::print_line(TYPE, &self.notes)), (ENTRY, self.entry_bytes()?)])
+    /// What is said of the archive.
+    fn text(&self) -> Result<Vec<u8>, CollectionError> {
+        let mut text = json::print_line(TYPE, &self.notes);
+        text.extend(self.entry_bytes()?);
+        Ok(text)
     }
 
     /// Removes it.
     pub(super) fn remove(&self) -> Result<(), CollectionError> {
-        remove(&self.directory)
+        remove(&self.place)
     }
 
-    fn load(directory: PathBuf) -> Result<Self, CollectionError> {
-        let entry = role_dir::read_file(&directory.join(ENTRY), MAX_ENTRY)?;
-        let damaged = |file: &str| CollectionError::Damaged(directory.join(file));
-        let entry = PatchEntry::parse(&entry).map_err(|_| damaged(ENTRY))?;
-        let notes = role_dir::read_file(&directory.join(NOTES), MAX_NOTES)?;
-        let notes = json::parse(&notes, TYPE).map_err(|_| damaged(NOTES))?;
-        Ok(Self { directory, entry, notes })
+    fn path(&self, ending: &str) -> PathBuf {
+        with(&self.place, ending)
     }
-}
 
-/// Removes a draft's directory, if it is there.
-fn remove(directory: &Path) -> Result<(), CollectionError> {
-    // first under a name that nothing is looked for under, so that no half of it is ever found
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let gone = directory.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
-    let remove = || {
-        fs::rename(directory, &gone)?;
-        for name in [ARCHIVE, ENTRY, NOTES] {
-            // what cannot be removed so is found below
-            let _ = fs::remove_file(gone.join(name));
-        }
-        match fs::remove_dir(&gone) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                fs::remove_dir_all(&gone)
-            }
-            removed => removed,
-        }
-    };
-    match remove() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(CollectionError::io("remove", directory)),
+    fn load(place: PathBuf) -> Result<Self, CollectionError> {
+        let path = with(&place, TEXT);
+        let text = role_dir::read_file(&path, MAX_NOTES + MAX_ENTRY)?;
+        let read = || {
+            let end = text.iter().position(|byte| *byte == b'\n')? + 1;
+            let (notes, entry) = text.split_at(end);
+            Some((PatchEntry::parse(entry).ok()?, json::parse(notes, TYPE).ok()?))
+        };
+        let (entry, notes) = read().ok_or(CollectionError::Damaged(path))?;
+        Ok(Self { place, entry, notes })
     }
 }
 
-/// A directory that is removed when this is dropped, unless it became a draft.
+/// Removes a draft, if it is there.
+fn remove(place: &Path) -> Result<(), CollectionError> {
+    // what says that it is there goes first: no half of it is ever found
+    for ending in [TEXT, ARCHIVE] {
+        let path = with(place, ending);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(CollectionError::io("remove", &path))?,
+        }
+    }
+    Ok(())
+}
+
+/// Names that nothing is looked for under. All under them is removed when this is dropped, unless it
+/// became a draft.
 #[derive(Debug)]
 pub(super) struct Staging(PathBuf);
 
 impl Staging {
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+    /// A directory, which is made for the first who wants it.
+    pub(super) fn directory(&self) -> Result<&Path, CollectionError> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(&self.0),
+            made => made.map(|()| self.0.as_path()).map_err(CollectionError::io("make", &self.0)),
+        }
     }
 
     /// Where the archive goes.
     pub(super) fn archive(&self) -> PathBuf {
-        self.0.join(ARCHIVE)
+        with(&self.0, ARCHIVE)
+    }
+
+    fn text(&self) -> PathBuf {
+        with(&self.0, TEXT)
     }
 }
 
@@ -248,19 +247,104 @@ impl Drop for Staging {
     fn drop(&mut self) {
         // what cannot be removed now is removed by the next `add`
         let _ = fs::remove_dir_all(&self.0);
+        for path in [self.archive(), self.text()] {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
-/// Whether it is a directory that somebody staged in who does not run any more.
+/// Whether somebody staged it who does not run any more.
 fn is_left_over(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
+    let name = file_name(path);
     let owner = name.to_string_lossy();
     let owner = owner.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.split('-').next());
     let runs = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
     durable::is_temporary(name) && !owner.and_then(|pid| pid.parse().ok()).is_some_and(runs)
 }
 
-fn directory(incoming: &Path, entry: &PatchEntry) -> PathBuf {
+/// Whether it is the archive of no draft.
+fn is_orphan(path: &Path) -> bool {
+    let name = file_name(path).to_str().and_then(|name| name.strip_suffix(ARCHIVE));
+    let name = name.filter(|name| !durable::is_temporary(name.as_ref()));
+    name.is_some_and(|name| !with(&path.with_file_name(name), TEXT).exists())
+}
+
+/// The draft that a file says is there.
+fn draft_at(path: &Path) -> Option<PathBuf> {
+    let name = file_name(path).to_str()?.strip_suffix(TEXT)?;
+    (!durable::is_temporary(name.as_ref())).then(|| path.with_file_name(name))
+}
+
+fn file_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+fn place(incoming: &Path, entry: &PatchEntry) -> PathBuf {
     let hash = entry.archive.sha256.to_string();
     incoming.join(format!("{}-{}-{}", entry.name, entry.version, &hash[..16]))
+}
+
+fn with(place: &Path, ending: &str) -> PathBuf {
+    let mut path = place.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_fixtures::{PatchSpec, Payload};
+
+    use super::*;
+
+    /// A draft below `incoming`.
+    fn draft(incoming: &Path, version: &str) -> Draft {
+        let entry = PatchSpec::full("acme", version, &Payload::new()).entry;
+        let staging = Draft::staging(incoming);
+        fs::write(staging.archive(), "an archive").expect("written");
+        let drafts = Draft::create_all(vec![(&staging, entry, Hash32::of(b"tree"))], incoming);
+        drafts.expect("taken in").remove(0)
+    }
+
+    fn names(incoming: &Path) -> usize {
+        fs::read_dir(incoming).expect("listed").count()
+    }
+
+    #[test]
+    fn what_killed_ones_left_goes_and_drafts_stay() {
+        let place = tempfile::tempdir().expect("a directory");
+        let incoming = place.path();
+        let kept = draft(incoming, "1.0.0");
+        let running = Draft::staging(incoming);
+        fs::write(running.archive(), "").expect("written");
+        running.directory().expect("made");
+        let gone = format!("{TEMPORARY_PREFIX}{}-staging-0", u32::MAX);
+        fs::create_dir(incoming.join(&gone)).expect("made");
+        // the last is of one who was killed while a draft was taken in or removed
+        for name in [format!("{gone}.patch"), format!("{gone}.draft"), "acme-2.0.0-0.patch".into()]
+        {
+            fs::write(incoming.join(name), "").expect("written");
+        }
+        assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
+        Draft::clean(incoming).expect("cleaned");
+        assert_eq!(names(incoming), 4, "two of the draft, two of who still runs");
+        assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
+        drop(running);
+        kept.remove().expect("removed");
+        kept.remove().expect("nothing to remove");
+        assert_eq!((names(incoming), kept.reload().expect("looked at")), (0, None));
+    }
+
+    #[test]
+    fn what_is_said_of_a_draft_is_read_back_or_refused() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut draft = draft(place.path(), "1.0.0");
+        draft.set_failed(Some(Hash32::of(b"evidence"))).expect("kept");
+        assert_eq!(draft.reload().expect("read").as_ref(), Some(&draft));
+        let text = draft.text().expect("text");
+        for size in 0..text.len() {
+            fs::write(draft.path(TEXT), &text[..size]).expect("written");
+            let refused = draft.reload();
+            assert!(matches!(refused, Err(CollectionError::Damaged(_))), "{size}: {refused:?}");
+        }
+    }
 }

@@ -125,15 +125,16 @@ impl Collection {
         limits: TestLimits,
         clock: impl Fn() -> Timestamp,
     ) -> Result<TestRun, CollectionError> {
-        let staging = Draft::staging(&self.directory.incoming())?;
-        let (root, hooks) = (staging.path().join("root"), staging.path().join("hooks"));
+        let staging = Draft::staging(&self.directory.incoming());
+        let within = staging.directory()?;
+        let (root, hooks) = (within.join("root"), within.join("hooks"));
         for folder in [&root, &hooks] {
             fs::create_dir(folder).map_err(CollectionError::io("make", folder))?;
         }
         let on = self.unpack_base(draft, &root, &hooks)?;
         unpack(&draft.archive(), &root, &hooks)?;
         let is_complete = draft.entry.base.is_none() || on.is_some();
-        let log = staging.path().join("output");
+        let log = within.join("output");
         let file = File::create_new(&log).map_err(CollectionError::io("make", &log))?;
         let mut prepared = prepare(draft, command, &root, &hooks, is_complete);
         let started = clock();

@@ -62,11 +62,11 @@ fn changes_are_made_where_the_base_is_one_version() {
     let expected = [("bin/agent", "bin/agent"), ("lib/a.so.2", "lib/a.so.1")];
     let expected = expected.map(|(path, from)| (path.to_owned(), from.to_owned()));
     assert_eq!(deltas(&manifest), expected);
-    let directory: Vec<_> = fs::read_dir(draft.archive().parent().expect("a directory"))
+    let incoming: Vec<_> = fs::read_dir(draft.archive().parent().expect("a directory"))
         .expect("read")
         .map(|found| found.expect("read").file_name())
         .collect();
-    assert_eq!(directory.len(), 3, "nothing else is left: {directory:?}");
+    assert_eq!(incoming.len(), 4, "two files a draft and nothing else: {incoming:?}");
     // the same again, and made of the trees themselves
     let bytes = fs::read(draft.archive()).expect("read");
     draft.remove().expect("removed");
