@@ -43,8 +43,8 @@ const VERSION: i64 = 2;
 /// How long to wait for another process that brings the index up to date.
 const BUSY: Duration = Duration::from_secs(60);
 /// Bytes of the write-ahead log before it is copied into the file and emptied: it is read whole at
-/// each start, and a process that finds it longer would copy all of it once more.
-const MAX_AHEAD: u64 = 512 * 1024;
+/// each start, seven times a publication; emptying it takes three flushes.
+const MAX_AHEAD: u64 = 128 * 1024;
 /// Statements that are kept: about those of both parts.
 const MAX_STATEMENTS: usize = 32;
 /// Entries that are taken from the log at once: bounds memory.
