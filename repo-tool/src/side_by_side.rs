@@ -1,16 +1,20 @@
 //! Work on many things that do not depend on each other, on all processors.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
+
+/// How many there are: finding out takes a dozen system calls.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
 /// What `work` makes of each item, in the items' order. On as many threads as there are processors;
 /// for a single item there is no thread.
 pub fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if threads <= 1 {
+    if items.len() <= 1 || *PROCESSORS <= 1 {
         return items.iter().map(work).collect();
     }
+    let threads = items.len().min(*PROCESSORS);
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
     let take = || {
         while let (at, Some(item)) = {

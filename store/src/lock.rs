@@ -17,6 +17,8 @@ use rustix::io::Errno;
 
 /// How often a waiter looks whether the lock is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The text while nobody holds the lock.
+const NOBODY: &str = "\n";
 /// Longest text that is read from a lock file.
 const MAX_TEXT: u64 = 4096;
 
@@ -134,7 +136,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // closing the file releases the lock; an old text only misleads for a moment
-        let _ = self.file.set_len(0);
+        let _ = write_text(&mut self.file, NOBODY);
     }
 }
 
@@ -154,9 +156,10 @@ fn holder(file: &mut File) -> Option<Holder> {
 }
 
 fn write_text(file: &mut File, text: &str) -> io::Result<()> {
-    file.set_len(0)?;
+    // its block stays: to free it may take a discard, which is waited for
     file.rewind()?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 #[cfg(test)]
@@ -186,7 +189,9 @@ mod tests {
         let third = Lock::acquire(&path, &me("patchctl remove"), None, |_| drop(holds.take()));
         assert!(third.is_ok());
         let text = std::fs::read_to_string(&path).expect("the text");
-        assert!(text.contains("command patchctl remove\n"));
+        assert_eq!(text, me("patchctl remove").to_text(), "nothing of the longer one is left");
+        drop(third);
+        assert_eq!(holder(&mut File::open(&path).expect("the file")), None);
     }
 
     #[test]
