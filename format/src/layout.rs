@@ -92,9 +92,14 @@ pub fn bundle(log: Log, index: u64, width: u16) -> RepoPath {
     RepoPath(format!("{log}/tile/entries/{}{}", index_path(index), partial(width)))
 }
 
-/// `<log>/pack/<level>/<index>.zst`; at level 0 with `.p/<width>` before the ending unless full.
-pub fn pack(log: Log, level: u8, index: u64, width: u16) -> RepoPath {
-    RepoPath(format!("{log}/pack/{level}/{}{}.zst", index_path(index), partial(width)))
+/// `<log>/pack/<level>/<index>.zst`.
+pub fn pack(log: Log, level: u8, index: u64) -> RepoPath {
+    RepoPath(format!("{log}/pack/{level}/{}.zst", index_path(index)))
+}
+
+/// `<log>/pack/tail/<size>.zst`: the newest entries of the log when it had `size`.
+pub fn tail_pack(log: Log, size: u64) -> RepoPath {
+    RepoPath(format!("{log}/pack/tail/{}.zst", index_path(size)))
 }
 
 /// `patches/<h2>/<sha256>.patch`.
@@ -154,8 +159,13 @@ pub enum Place {
         level: u8,
         /// Its index within its level.
         index: u64,
-        /// At level 0, how many entries it holds, 1 to 256; else 256.
-        width: u16,
+    },
+    /// A tail pack.
+    TailPack {
+        /// The log.
+        log: Log,
+        /// The size of the head that it belongs to.
+        size: u64,
     },
     /// An archive, by its SHA-256.
     Archive(Hash32),
@@ -179,7 +189,8 @@ impl Place {
             Self::Candidate(log) => candidate(*log),
             Self::Tile { log, level, index, width } => tile(*log, *level, *index, *width),
             Self::Bundle { log, index, width } => bundle(*log, *index, *width),
-            Self::Pack { log, level, index, width } => pack(*log, *level, *index, *width),
+            Self::Pack { log, level, index } => pack(*log, *level, *index),
+            Self::TailPack { log, size } => tail_pack(*log, *size),
             Self::Archive(sha256) => archive(sha256),
             Self::PatchNote(sha256) => patch_note(sha256),
         }
@@ -224,8 +235,11 @@ impl Place {
                 Some(Self::Tile { log, level: level.parse().ok()?, index, width })
             }
             ("pack", level) => {
-                let (index, width) = read_index(rest.strip_suffix(".zst")?)?;
-                Some(Self::Pack { log, level: level.parse().ok()?, index, width })
+                let (index, _) = read_index(rest.strip_suffix(".zst")?)?;
+                Some(match level {
+                    "tail" => Self::TailPack { log, size: index },
+                    level => Self::Pack { log, level: level.parse().ok()?, index },
+                })
             }
             _ => None,
         }
@@ -274,8 +288,9 @@ mod tests {
         let path = tile(Log::Collection, 2, 1000, 5);
         assert_eq!(path.as_str(), "collection/tile/2/x001/000.p/5");
         assert_eq!(bundle(Log::Distribution, 7, 256).as_str(), "distribution/tile/entries/007");
-        assert_eq!(pack(Log::Collection, 0, 1, 17).as_str(), "collection/pack/0/001.p/17.zst");
-        assert_eq!(pack(Log::Collection, 1, 0, 256).as_str(), "collection/pack/1/000.zst");
+        assert_eq!(pack(Log::Collection, 1, 0).as_str(), "collection/pack/1/000.zst");
+        let tail = tail_pack(Log::Collection, 100_100);
+        assert_eq!(tail.as_str(), "collection/pack/tail/x100/100.zst");
     }
 
     #[test]
@@ -299,7 +314,8 @@ mod tests {
             for (index, width) in [(0, 256), (999, 1), (1000, 255), (1_234_067, 256)] {
                 places.push(Place::Tile { log, level: 3, index, width });
                 places.push(Place::Bundle { log, index, width });
-                places.push(Place::Pack { log, level: 0, index, width });
+                places.push(Place::Pack { log, level: 0, index });
+                places.push(Place::TailPack { log, size: index });
             }
         }
         for place in places {
@@ -321,6 +337,8 @@ mod tests {
             "collection/tile/0/x001/x000",
             "collection/pack/0/000",
             "collection/pack/0/000.zst.p/1",
+            "collection/pack/0/000.p/1.zst",
+            "collection/pack/tail/7.zst",
             "collection/../directory",
             "patches/ab/cd.patch",
             "patches/é/x.note",

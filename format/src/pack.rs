@@ -1,150 +1,198 @@
-//! Packs: runs of entry bundles as one zstd frame (SPEC §4.4; RFC 8878).
+//! Packs: entries of a log in one zstd frame (SPEC §4.4; RFC 8878).
 //!
 //! A pack is trusted for nothing: its entries count once the tree that they make has the signed
 //! root. Here are its places, its bounds and its two directions.
 
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read as _, Take, Write as _};
 
-use crate::limits::{MAX_ENTRY, MAX_PACK_INFLATED, MAX_WINDOW_LOG, TILE_WIDTH};
+use zstd::stream::{Decoder, Encoder};
 
+use crate::limits::{MAX_ENTRY, MAX_PACK, MAX_PACK_INFLATED, MAX_WINDOW_LOG, TILE_WIDTH};
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use text::GroupHead;
+
+const WIDTH: u64 = TILE_WIDTH as u64;
+/// Entries of a group of a tail pack. Smaller ones cost bytes, larger ones those who want few entries.
+pub const TAIL_GROUP: usize = 16;
 /// The highest level of packs.
 pub const MAX_PACK_LEVEL: u8 = 2;
 
 /// Entries that a full pack of `level` holds: 256·16^level.
 pub fn pack_span(level: u8) -> u64 {
-    (TILE_WIDTH as u64) << (4 * u32::from(level))
+    WIDTH << (4 * u32::from(level))
 }
 
-/// Compresses a run of bundles, at zstd `level`.
-pub fn compress(bundles: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::Encoder::new(Vec::new(), level)?;
+/// The first entry that the tail pack of a log of `size` entries holds: it has the bundle of the last
+/// entry and the one before, so 257 entries at least where there are so many, and 512 at most.
+pub fn tail_start(size: u64) -> u64 {
+    size.div_ceil(WIDTH).saturating_sub(2) * WIDTH
+}
+
+/// Most bytes that a pack of so many entries has. Special bytes are escaped, and zstd adds little to
+/// what it cannot compress: twice what the entries have is more than there can be.
+pub fn max_pack_length(entries: u64) -> u64 {
+    MAX_PACK.min(entries.saturating_mul(2 * MAX_ENTRY as u64).saturating_add(1024))
+}
+
+/// Which entries a pack holds, and in which order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// A run of full bundles, the oldest entry first.
+    Bundles,
+    /// The last entries of a log, the newest first, so that a reader takes only the beginning.
+    Tail,
+}
+
+impl Order {
+    /// Entries that are put into one group. Whoever has the bytes of a group can read it, whatever
+    /// comes behind.
+    fn group(self) -> usize {
+        match self {
+            Self::Bundles => TILE_WIDTH,
+            Self::Tail => TAIL_GROUP,
+        }
+    }
+}
+
+/// Compresses entries at zstd `level`. They come in the order of the pack: of a tail the newest first.
+/// None where they would inflate beyond [`MAX_PACK_INFLATED`].
+pub fn compress<'e>(
+    order: Order,
+    entries: impl IntoIterator<Item = &'e [u8]>,
+    level: i32,
+) -> io::Result<Option<Vec<u8>>> {
+    let (mut parts, mut total) = (Vec::new(), 0);
+    let mut entries = entries.into_iter().peekable();
+    while entries.peek().is_some() {
+        let (mut head, mut text) = (GroupHead::default(), Vec::new());
+        entries.by_ref().take(order.group()).for_each(|entry| head.push(&mut text, entry));
+        let head = head.to_bytes();
+        total += (head.len() + text.len()) as u64;
+        if total > MAX_PACK_INFLATED {
+            return Ok(None);
+        }
+        parts.extend([head, text]);
+    }
+    let mut encoder = Encoder::new(Vec::new(), level)?;
     encoder.window_log(MAX_WINDOW_LOG)?;
     encoder.include_checksum(false)?;
-    encoder.set_pledged_src_size(Some(bundles.len() as u64))?;
-    io::copy(&mut &*bundles, &mut encoder)?;
-    encoder.finish()
-}
-
-/// Inflates a pack; stops with an error of kind [`io::ErrorKind::InvalidData`] beyond
-/// [`MAX_PACK_INFLATED`] bytes, at a window over 8 MiB, or at bytes after the frame.
-pub fn inflate(pack: &[u8]) -> io::Result<Vec<u8>> {
-    let mut rest = pack;
-    let mut bundles = Vec::new();
-    {
-        let mut decoder = zstd::stream::Decoder::with_buffer(&mut rest)?.single_frame();
-        decoder.window_log_max(MAX_WINDOW_LOG)?;
-        decoder.by_ref().take(MAX_PACK_INFLATED + 1).read_to_end(&mut bundles)?;
+    encoder.set_pledged_src_size(Some(total))?;
+    for part in parts {
+        // hashes and texts in blocks of their own: what cannot be compressed stays out of the tables
+        // by which the other is
+        encoder.write_all(&part)?;
+        encoder.flush()?;
     }
-    if bundles.len() as u64 > MAX_PACK_INFLATED {
-        return Err(invalid("pack inflates beyond its bound"));
-    }
-    if !rest.is_empty() {
-        return Err(invalid("pack has bytes after its frame"));
-    }
-    Ok(bundles)
+    encoder.finish().map(Some)
 }
 
 /// Why a pack's entries could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum PackError<E> {
+pub enum PackError {
     /// No zstd frame, one beyond its bounds, one that ends within an entry, or bytes after it.
     #[error("pack is malformed")]
-    Malformed(#[source] io::Error),
-    /// More or fewer entries than the pack's place says.
-    #[error("pack has not the {expected} entries that its place says")]
+    Malformed(#[from] io::Error),
+    /// More entries than the pack's place says.
+    #[error("pack has more than the {expected} entries that its place says")]
     Count {
         /// Entries that were expected.
         expected: u64,
     },
-    /// Whoever takes the entries gave up.
-    #[error(transparent)]
-    Taker(E),
 }
 
-/// Hands out the entries of a pack one by one, without holding more than one in memory. Entries are
-/// handed out before the end of the pack is known to be good.
-pub fn for_each_entry<E>(
-    pack: &[u8],
-    count: u64,
-    mut take: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), PackError<E>> {
-    let mut rest = pack;
-    let mut entry = vec![0; MAX_ENTRY];
-    {
-        let malformed = PackError::Malformed;
-        let mut decoder =
-            zstd::stream::Decoder::with_buffer(&mut rest).map_err(malformed)?.single_frame();
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(malformed)?;
-        let mut bundles = io::BufReader::with_capacity(1 << 16, decoder.take(MAX_PACK_INFLATED));
-        for _ in 0..count {
-            let mut length = [0; 2];
-            bundles.read_exact(&mut length).map_err(malformed)?;
-            let length = usize::from(u16::from_be_bytes(length));
-            let Some(entry) = entry.get_mut(..length) else {
-                return Err(malformed(invalid("entry is longer than entries may be")));
+impl PackError {
+    /// Whether there are too few bytes, as there are of a pack of which only the beginning is there.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Malformed(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+    }
+}
+
+/// Reads the entries of a pack one by one, holding one and the hashes of its group in memory. Entries
+/// are handed out before the end of the pack is known to be good.
+pub struct PackReader<R: BufRead> {
+    inflated: BufReader<Take<Decoder<'static, R>>>,
+    /// Entries that the pack has, where that is known.
+    count: Option<u64>,
+    /// Entries that were handed out.
+    done: u64,
+    group: GroupHead,
+    entry: Vec<u8>,
+}
+
+impl<R: BufRead> PackReader<R> {
+    /// Reads a pack of `count` entries. Stops with an error beyond [`MAX_PACK_INFLATED`] bytes and at a
+    /// window over 8 MiB.
+    pub fn new(pack: R, count: u64) -> Result<Self, PackError> {
+        Self::open(pack, Some(count))
+    }
+
+    /// Reads a pack of which it is not known how many entries it has.
+    pub fn of_any_count(pack: R) -> Result<Self, PackError> {
+        Self::open(pack, None)
+    }
+
+    fn open(pack: R, count: Option<u64>) -> Result<Self, PackError> {
+        let mut decoder = Decoder::with_buffer(pack)?.single_frame();
+        decoder.window_log_max(MAX_WINDOW_LOG)?;
+        let inflated = BufReader::with_capacity(1 << 16, decoder.take(MAX_PACK_INFLATED));
+        Ok(Self { inflated, count, done: 0, group: GroupHead::default(), entry: Vec::new() })
+    }
+
+    /// The next entry. None after the last one, if the pack ends there.
+    pub fn read(&mut self) -> Result<Option<&[u8]>, PackError> {
+        if self.group.is_read() {
+            self.group.check_end()?;
+            let is_last = match self.count {
+                Some(count) => self.done == count,
+                None => self.inflated.fill_buf()?.is_empty(),
             };
-            bundles.read_exact(entry).map_err(malformed)?;
-            take(entry).map_err(PackError::Taker)?;
+            if is_last {
+                return self.check_end().map(|()| None);
+            }
+            self.group = GroupHead::read(&mut self.inflated)?;
         }
-        if bundles.read(&mut [0]).map_err(malformed)? != 0 {
-            return Err(PackError::Count { expected: count });
+        if let Some(expected) = self.count.filter(|count| self.done == *count) {
+            return Err(PackError::Count { expected });
+        }
+        self.entry.clear();
+        self.group.read_entry(&mut self.inflated, &mut self.entry)?;
+        self.done += 1;
+        Ok(Some(&self.entry))
+    }
+
+    fn check_end(&mut self) -> Result<(), PackError> {
+        if !self.inflated.fill_buf()?.is_empty() {
+            return Err(PackError::Count { expected: self.done });
+        }
+        let pack = self.inflated.get_mut().get_mut().get_mut();
+        if pack.fill_buf()?.is_empty() {
+            Ok(())
+        } else {
+            Err(invalid("pack has bytes after its frame").into())
         }
     }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(PackError::Malformed(invalid("pack has bytes after its frame")))
+
+    /// The pack, as far as it was not read.
+    pub fn into_inner(self) -> R {
+        self.inflated.into_inner().into_inner().finish()
+    }
+}
+
+impl<R: BufRead> fmt::Debug for PackReader<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PackReader")
+            .field("count", &self.count)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
     }
 }
 
 fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn round_trip_and_spans() {
-        let bundles = b"\x00\x03one".repeat(1000);
-        let pack = compress(&bundles, 3).expect("compressed");
-        assert!(pack.len() < 100);
-        assert_eq!(inflate(&pack).expect("inflated"), bundles);
-        assert_eq!([0, 1, 2].map(pack_span), [256, 4096, 65_536]);
-    }
-
-    #[test]
-    fn entries_come_one_by_one() {
-        let read = |pack: &[u8], count| {
-            let mut entries = Vec::new();
-            let take = |entry: &[u8]| {
-                entries.push(entry.to_vec());
-                Ok::<_, std::convert::Infallible>(())
-            };
-            for_each_entry(pack, count, take).map(|()| entries)
-        };
-        let mut pack = compress(b"\x00\x03one\x00\x00\x00\x03two", 3).expect("compressed");
-        let entries = read(&pack, 3).expect("three entries");
-        assert_eq!(entries, [b"one".to_vec(), Vec::new(), b"two".to_vec()]);
-        assert!(matches!(read(&pack, 2), Err(PackError::Count { expected: 2 })));
-        assert!(matches!(read(&pack, 4), Err(PackError::Malformed(_))));
-        pack.push(0);
-        assert!(matches!(read(&pack, 3), Err(PackError::Malformed(_))));
-        let long = compress(b"\xff\xff", 3).expect("compressed");
-        assert!(matches!(read(&long, 1), Err(PackError::Malformed(_))));
-    }
-
-    #[test]
-    fn stops_at_bombs_and_leftovers() {
-        let over = usize::try_from(MAX_PACK_INFLATED).expect("64 bits") + 1;
-        let bomb = compress(&vec![0; over], 1).expect("compressed");
-        assert!(bomb.len() < 100_000);
-        assert_eq!(inflate(&bomb).map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
-        let mut pack = compress(b"x", 1).expect("compressed");
-        pack.push(0);
-        assert!(inflate(&pack).is_err());
-        pack.truncate(4);
-        assert!(inflate(&pack).is_err());
-    }
 }

@@ -78,10 +78,7 @@ pub fn inspect_file(
         Err(error) => error,
     };
     file.rewind()?;
-    match countersign_format::pack::inflate(&read(file)?) {
-        Ok(bundles) => describe::pack(&bundles).ok_or(InspectError::Archive(error)),
-        Err(_) => Err(InspectError::Archive(error)),
-    }
+    describe::pack(&read(file)?).ok_or(InspectError::Archive(error))
 }
 
 /// Finds out what a file in memory is.
@@ -117,8 +114,7 @@ fn in_memory_frame(bytes: &[u8]) -> Result<Inspected, InspectError> {
         Ok(checked) => return Ok(describe::archive(&checked)),
         Err(error) => error,
     };
-    let bundles = countersign_format::pack::inflate(bytes).ok();
-    bundles.and_then(|bundles| describe::pack(&bundles)).ok_or(InspectError::Archive(error))
+    describe::pack(bytes).ok_or(InspectError::Archive(error))
 }
 
 fn of_note(note: &Note, bytes: &[u8], keys: &KnownKeys) -> Inspected {

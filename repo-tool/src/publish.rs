@@ -383,7 +383,7 @@ impl<'a> Publisher<'a> {
         for bundle in &growth.bundles {
             self.sink.put_immutable(&bundle.path(self.log), &bundle.bytes)?;
         }
-        packs::add_singles(self.sink, self.log, &growth.bundles)?;
+        packs::add_new(self.sink, self.log, &growth.bundles, next.size)?;
         Ok((next, tail))
     }
 
@@ -403,8 +403,11 @@ impl<'a> Publisher<'a> {
         }
         for bundle in &growth.bundles {
             self.sink.remove(&bundle.path(self.log))?;
-            self.sink.remove(&bundle.pack_path(self.log))?;
+            if bundle.is_full() {
+                self.sink.remove(&layout::pack(self.log, 0, bundle.index()))?;
+            }
         }
+        self.sink.remove(&layout::tail_pack(self.log, batch.new_size()))?;
         self.sink.sync()?;
         crash_point("publish.abandoned");
         self.finish()?;

@@ -1,10 +1,12 @@
 //! A log's tree down to the roots over 256 entries: what tiles, bundles and packs are compared with.
 
 use countersign_format::hash::Hash32;
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::TILE_WIDTH;
-use countersign_format::merkle::Frontier;
-use countersign_format::pack::pack_span;
+use countersign_format::merkle::{Frontier, leaf_hash};
+use countersign_format::pack::{
+    Order, PackError, PackReader, max_pack_length, pack_span, tail_start,
+};
 use countersign_format::tile::{TILE_HEIGHT, parse_tile, perfect_root, tile_width};
 use countersign_store::Sink;
 
@@ -64,6 +66,11 @@ impl Tree {
         }
     }
 
+    /// The tree when it had so many full bundles, and these leaves of the next one.
+    pub(crate) fn beginning(&self, bundles: usize, tail: &[Hash32]) -> Self {
+        Self { log: self.log, bundles: self.bundles[..bundles].to_vec(), tail: tail.to_vec() }
+    }
+
     pub(crate) fn log(&self) -> Log {
         self.log
     }
@@ -101,11 +108,61 @@ impl Tree {
         (first..first + width).map(root).collect()
     }
 
-    /// The root over the entries of a full pack.
-    pub(crate) fn pack_root(&self, level: u8, index: u64) -> Hash32 {
+    /// A full pack.
+    pub(crate) fn pack(&self, level: u8, index: u64) -> Pack {
         let span = to_index(pack_span(level) / WIDTH);
         let start = to_index(index) * span;
-        perfect_root(&self.bundles[start..start + span])
+        Pack {
+            path: layout::pack(self.log, level, index),
+            order: Order::Bundles,
+            entries: pack_span(level),
+            root: perfect_root(&self.bundles[start..start + span]),
+        }
+    }
+
+    /// The tail pack of the whole tree.
+    pub(crate) fn tail_pack(&self) -> Pack {
+        let first = to_index(tail_start(self.size()) / WIDTH);
+        Pack {
+            path: layout::tail_pack(self.log, self.size()),
+            order: Order::Tail,
+            entries: self.size() - tail_start(self.size()),
+            root: root_over(&self.bundles[first..], &self.tail),
+        }
+    }
+}
+
+/// A pack that a log may have, and what it is compared with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pack {
+    pub(crate) path: RepoPath,
+    pub(crate) order: Order,
+    pub(crate) entries: u64,
+    /// The root over its entries.
+    pub(crate) root: Hash32,
+}
+
+impl Pack {
+    /// Most bytes that it has.
+    pub(crate) fn limit(&self) -> u64 {
+        max_pack_length(self.entries)
+    }
+
+    /// Whether `bytes` hold its entries.
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> Result<bool, PackError> {
+        let mut reader = PackReader::new(bytes, self.entries)?;
+        let mut leaves = Vec::new();
+        while let Some(entry) = reader.read()? {
+            leaves.push(leaf_hash(entry));
+        }
+        if self.order == Order::Tail {
+            leaves.reverse();
+        }
+        let mut frontier = Frontier::empty();
+        for leaf in leaves {
+            frontier.push(leaf);
+        }
+        Ok(frontier.root() == self.root)
     }
 }
 
@@ -154,6 +211,6 @@ mod tests {
             let hashes = tree.upper_tile(tile.level, tile.index);
             assert_eq!(hashes.iter().flat_map(|hash| hash.0).collect::<Vec<_>>(), tile.bytes);
         }
-        assert_eq!(tree.pack_root(1, 3), perfect_root(&leaves[3 * 4096..4 * 4096]));
+        assert_eq!(tree.pack(1, 3).root, perfect_root(&leaves[3 * 4096..4 * 4096]));
     }
 }

@@ -284,7 +284,7 @@ impl Check {
         });
         logs.jobs.extend(patches);
         for tree in &logs.trees {
-            logs.jobs.extend(jobs::packs(&self.reader, tree).await.into_iter().map(Job::Pack));
+            logs.jobs.extend(jobs::packs(&self.reader, tree).into_iter().map(Job::Pack));
         }
         logs
     }

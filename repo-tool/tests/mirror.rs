@@ -138,19 +138,24 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(future)
 }
 
-/// The paths that a reader of the newest head may ask for: no partial files of earlier heads.
+/// The paths that a reader of the newest head may ask for: no partial files and tails of earlier heads.
 fn current(files: &Files) -> BTreeSet<RepoPath> {
     let is_earlier = |path: &&RepoPath| {
         let text = path.as_str();
+        if let Some(Place::TailPack { log, size }) = Place::parse(text) {
+            return files.keys().any(|other| {
+                matches!(Place::parse(other.as_str()), Some(Place::TailPack { log: of, size: later })
+                    if of == log && later > size)
+            });
+        }
         let Some((stem, width)) = text.split_once(".p/") else { return false };
-        let width = width.trim_end_matches(".zst").parse::<u16>().expect("a width");
+        let width = width.parse::<u16>().expect("a width");
         files.keys().any(|other| match other.as_str().split_once(".p/") {
             Some((other_stem, other_width)) => {
-                let other_width: u16 =
-                    other_width.trim_end_matches(".zst").parse().expect("a width");
+                let other_width: u16 = other_width.parse().expect("a width");
                 other_stem == stem && other_width > width
             }
-            None => other.as_str().trim_end_matches(".zst") == stem,
+            None => other.as_str() == stem,
         })
     };
     files.keys().filter(|path| !is_earlier(path)).cloned().collect()
@@ -366,7 +371,7 @@ fn packs_that_are_made_later_are_copied_later() {
     let mut repository = repository();
     repository.collect_history(9_000);
     repository.publish();
-    let path = layout::pack(Log::Collection, 1, 0, 256);
+    let path = layout::pack(Log::Collection, 1, 0);
     let late = repository.files_mut().remove(&path).expect("a pack");
     let mirror = Mirror::of(&repository);
     assert!(!mirror.path().join(&path).exists());

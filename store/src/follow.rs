@@ -6,24 +6,29 @@
 //! to drop them again.
 
 use std::error::Error;
+use std::io::Cursor;
 
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::hash::Hash32;
-use countersign_format::layout::{self, Log, RepoPath};
-use countersign_format::limits::{
-    MAX_BUNDLE, MAX_ENTRY, MAX_FOLLOWED, MAX_FOLLOWED_BYTES, MAX_PACK, TILE_WIDTH,
-};
+use countersign_format::layout::{Log, RepoPath};
+use countersign_format::limits::{MAX_FOLLOWED, MAX_FOLLOWED_BYTES, TILE_WIDTH};
 use countersign_format::merkle::{Frontier, leaf_hash};
-use countersign_format::pack::{MAX_PACK_LEVEL, PackError, for_each_entry, pack_span};
+use countersign_format::pack::{PackError, PackReader};
 use countersign_format::tile::{TileError, parse_entries};
 
 use crate::error::GetError;
-use crate::source::{Get, Got, Source};
+use crate::source::Source;
+
+mod cover;
+mod queue;
+mod tail;
+
+use cover::Step;
+use queue::{Piece, Queue};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
-/// How many times smaller an entry is in a pack than in a bundle, about: 77 against 450 bytes in a
-/// first update of 100,000 entries. Decides between a range of a bundle and a whole pack.
-const PACK_GAIN: u64 = 6;
+/// How many entries go by between two looks at what else has come.
+const LOOK_EVERY: u64 = 1024;
 
 /// What a reader holds of a log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -68,7 +73,7 @@ pub enum FollowError {
         path: RepoPath,
         /// What is wrong.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: PackError,
     },
     /// The head is smaller than what is held.
     #[error("the {log} log has {found} entries, {held} were seen before")]
@@ -178,10 +183,8 @@ async fn follow_all(
         return Err(FollowError::TooFar { log, held: before, found: size });
     }
     let left = MAX_FOLLOWED_BYTES;
-    let mut follower = Follower { source, log, size, held: from.clone(), left, take, keep };
-    while follower.held.frontier.size() < size {
-        follower.advance().await?;
-    }
+    let mut follower = Follower { log, held: from.clone(), left, take, keep };
+    follower.read(Queue::new(source, log, from, size)).await?;
     let found = follower.held.frontier.root();
     if found != head.root {
         return Err(FollowError::Root { log, size, expected: head.root, found });
@@ -189,44 +192,8 @@ async fn follow_all(
     Ok(follower.held)
 }
 
-/// The next file to read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
-    /// The pack `(level, index)`, holding `width` entries or, where that is 256, its full span.
-    Pack { level: u8, index: u64, width: u16 },
-    /// The bundle `index` of `width` entries, from the held part on.
-    Bundle { index: u64, width: u16 },
-}
-
-/// The files worth trying for a reader that holds `have` of `want` entries, the cheapest first. The
-/// last is always a bundle, which a log cannot be without.
-fn steps(have: u64, want: u64) -> Vec<Step> {
-    let (index, held) = (have / WIDTH, have % WIDTH);
-    let wide = (want - index * WIDTH).min(WIDTH);
-    let width = u16::try_from(wide).expect("at most 256");
-    let mut steps = Vec::new();
-    if held == 0 {
-        let fits =
-            |level: &u8| have.is_multiple_of(pack_span(*level)) && have + pack_span(*level) <= want;
-        let packs = (0..=MAX_PACK_LEVEL).rev().filter(fits);
-        steps.extend(packs.map(|level| Step::Pack {
-            level,
-            index: have / pack_span(level),
-            width: 256,
-        }));
-    }
-    let is_new = steps.is_empty();
-    if is_new && (wide - held) * PACK_GAIN > wide && wide - held > 1 {
-        steps.push(Step::Pack { level: 0, index, width });
-    }
-    steps.push(Step::Bundle { index, width });
-    steps
-}
-
-struct Follower<'a, 't, 'k> {
-    source: &'a Source,
+struct Follower<'t, 'k, 'a> {
     log: Log,
-    size: u64,
     held: Held,
     /// Bytes of entries that may still be taken.
     left: u64,
@@ -235,72 +202,50 @@ struct Follower<'a, 't, 'k> {
 }
 
 impl Follower<'_, '_, '_> {
-    /// Reads the next file that is there.
-    async fn advance(&mut self) -> Result<(), FollowError> {
-        for step in steps(self.held.frontier.size(), self.size) {
-            let is_taken = match step {
-                Step::Pack { level, index, width } => self.pack(level, index, width).await?,
-                Step::Bundle { index, width } => self.bundle(index, width).await?,
-            };
-            if is_taken {
-                return Ok(());
+    /// Reads all files, in order.
+    async fn read(&mut self, mut queue: Queue<'_>) -> Result<(), FollowError> {
+        while let Some((step, piece)) = queue.next().await? {
+            match piece {
+                Piece::Entries(entries) => {
+                    entries.iter().try_for_each(|entry| self.fold(entry))?;
+                }
+                Piece::Bundle(bytes) => self.bundle(&step, &bytes)?,
+                Piece::Pack(bytes) => self.pack(&step, bytes, &mut queue).await?,
             }
         }
-        unreachable!("a bundle is there or an error")
+        Ok(())
     }
 
-    async fn pack(&mut self, level: u8, index: u64, width: u16) -> Result<bool, FollowError> {
-        let path = layout::pack(self.log, level, index, width);
-        let entries = if width == 256 { pack_span(level) } else { u64::from(width) };
-        let limit = MAX_PACK.min(entries * (MAX_ENTRY as u64 + 2) + 1024);
-        let Got::Whole { bytes, .. } = self.source.get(&path, &Get::up_to(limit)).await? else {
-            return Ok(false);
-        };
-        let start = if width == 256 { index * pack_span(level) } else { index * WIDTH };
-        // what is held of the pack's first bundle is in the pack once more
-        let mut known = self.held.frontier.size() - start;
-        let taken = for_each_entry(&bytes, entries, |entry| {
-            if known > 0 {
-                known -= 1;
-                return Ok(());
+    async fn pack(
+        &mut self,
+        step: &Step,
+        bytes: Vec<u8>,
+        queue: &mut Queue<'_>,
+    ) -> Result<(), FollowError> {
+        let path = step.path(self.log);
+        let failed = |source| FollowError::Pack { path: path.clone(), source };
+        let (first, count) = step.span();
+        let reader = PackReader::new(Cursor::new(bytes), count);
+        let (mut reader, mut at) = (reader.map_err(failed)?, first);
+        while let Some(entry) = reader.read().map_err(failed)? {
+            // what is held of the pack's first bundle is in the pack once more
+            if at >= step.entries.start {
+                self.fold(entry)?;
             }
-            self.fold(entry)
-        });
-        match taken {
-            Ok(()) => {
-                (self.keep)(path, bytes);
-                Ok(true)
+            at += 1;
+            if at.is_multiple_of(LOOK_EVERY) {
+                queue.look().await;
             }
-            Err(PackError::Taker(error)) => Err(error),
-            Err(error) => Err(FollowError::Pack { path, source: error.to_string().into() }),
         }
+        (self.keep)(path, reader.into_inner().into_inner());
+        Ok(())
     }
 
-    async fn bundle(&mut self, index: u64, width: u16) -> Result<bool, FollowError> {
-        let path = layout::bundle(self.log, index, width);
-        let held = self.held.frontier.size() % WIDTH;
-        let mut request = Get::up_to(MAX_BUNDLE as u64);
-        if held > 0 {
-            request = request.range(self.held.tail, None);
-        }
-        let tail = usize::try_from(self.held.tail).expect("a bundle fits in memory");
-        let bytes = match self.source.get(&path, &request).await? {
-            Got::Part { bytes, .. } => bytes,
-            Got::Whole { bytes, .. } if held == 0 => bytes,
-            Got::Whole { mut bytes, .. } => bytes.split_off(tail.min(bytes.len())),
-            Got::NotFound | Got::NotModified => {
-                let source_name = self.source.name().to_owned();
-                let (log, size) = (self.log, self.size);
-                return Err(FollowError::Missing { source_name, path, log, size });
-            }
-        };
-        let count = usize::from(width) - usize::try_from(held).expect("below 256");
-        let entries =
-            parse_entries(&bytes, count).map_err(|source| FollowError::Bundle { path, source })?;
-        for entry in entries {
-            self.fold(entry)?;
-        }
-        Ok(true)
+    fn bundle(&mut self, step: &Step, bytes: &[u8]) -> Result<(), FollowError> {
+        let count = usize::try_from(step.entries.end - step.entries.start).expect("at most 256");
+        let entries = parse_entries(bytes, count)
+            .map_err(|source| FollowError::Bundle { path: step.path(self.log), source })?;
+        entries.into_iter().try_for_each(|entry| self.fold(entry))
     }
 
     fn fold(&mut self, entry: &[u8]) -> Result<(), FollowError> {

@@ -8,6 +8,7 @@ use countersign_format::entry::PatchEntry;
 use countersign_format::issue::{Acceptance, Grant, Request};
 use countersign_format::limits::TILE_WIDTH;
 use countersign_format::note::Note;
+use countersign_format::pack::PackReader;
 use countersign_format::policy::Chain;
 use countersign_format::proof::Proof;
 use countersign_format::tile::{entries, parse_tile};
@@ -203,28 +204,43 @@ pub(super) fn tile(bytes: &[u8]) -> Option<Inspected> {
 
 /// An entry bundle; none if the bytes are no bundle.
 pub(super) fn bundle(bytes: &[u8]) -> Option<Inspected> {
-    of_entries("entry bundle", bytes).filter(|_| !bytes.is_empty())
+    let mut found = Entries::default();
+    entries(bytes).try_for_each(|entry| entry.map(|entry| found.add(entry))).ok()?;
+    (!bytes.is_empty()).then(|| found.shown("entry bundle", bytes))
 }
 
-/// A pack, by what it inflates to; none if that is no run of bundles.
-pub(super) fn pack(bundles: &[u8]) -> Option<Inspected> {
-    of_entries("pack of entry bundles", bundles)
+/// A pack; none if the bytes are no pack.
+pub(super) fn pack(bytes: &[u8]) -> Option<Inspected> {
+    let mut found = Entries::default();
+    let mut reader = PackReader::of_any_count(bytes).ok()?;
+    while let Some(entry) = reader.read().ok()? {
+        found.add(entry);
+    }
+    (found.count > 0).then(|| found.shown("pack of entries", bytes))
 }
 
-fn of_entries(kind: &'static str, bytes: &[u8]) -> Option<Inspected> {
-    let all: Vec<&[u8]> = entries(bytes).collect::<Result<_, _>>().ok()?;
-    let text = |entry: Option<&&[u8]>| {
-        entry.map(|entry| String::from_utf8_lossy(entry).trim_end().to_owned()).unwrap_or_default()
-    };
-    Some(shown(
-        kind,
-        vec![
-            ("entries", all.len().to_string()),
-            ("bytes", bytes.len().to_string()),
-            ("first", text(all.first())),
-            ("last", text(all.last())),
-        ],
-    ))
+/// What people are told of many entries.
+#[derive(Default)]
+struct Entries {
+    count: u64,
+    first: String,
+    last: String,
+}
+
+impl Entries {
+    fn add(&mut self, entry: &[u8]) {
+        String::from_utf8_lossy(entry).trim_end().clone_into(&mut self.last);
+        if self.count == 0 {
+            self.first.clone_from(&self.last);
+        }
+        self.count += 1;
+    }
+
+    fn shown(self, kind: &'static str, bytes: &[u8]) -> Inspected {
+        let (entries, bytes) = (self.count.to_string(), bytes.len().to_string());
+        let fields = vec![("entries", entries), ("bytes", bytes)];
+        shown(kind, [fields, vec![("first", self.first), ("last", self.last)]].concat())
+    }
 }
 
 fn option(value: Option<&impl ToString>) -> String {

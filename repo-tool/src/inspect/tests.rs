@@ -40,7 +40,7 @@ fn every_file_is_told_for_what_it_is() {
             Place::Checkpoint(_) | Place::Candidate(_) => "checkpoint",
             Place::Tile { .. } => "hash tile",
             Place::Bundle { .. } => "entry bundle",
-            Place::Pack { .. } => "pack of entry bundles",
+            Place::Pack { .. } | Place::TailPack { .. } => "pack of entries",
             Place::Archive(_) => "archive",
             Place::PatchNote(_) => "patch note",
         };

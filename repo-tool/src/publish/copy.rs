@@ -174,8 +174,8 @@ impl Stage<'_> {
     }
 }
 
-/// Stages in `to` what a log gained in `from` between `old` and `new` entries, and the packs of its
-/// bundles. The work grows with what was gained, not with the log. What readers of the old head
+/// Stages in `to` what a log gained in `from` between `old` and `new` entries, and the packs that come
+/// with it. The work grows with what was gained, not with the log. What readers of the old head
 /// want stays.
 pub fn copy_files(
     from: &dyn Sink,
@@ -202,7 +202,7 @@ pub fn copy_files(
             }
         }
     }
-    packs::add_singles(to, log, &bundles)
+    packs::add_new(to, log, &bundles, new)
 }
 
 /// Remembers in `state` what the head of `new` entries superseded at `now`, once it is published.

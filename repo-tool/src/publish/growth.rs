@@ -26,7 +26,7 @@ pub(super) struct Tail {
 pub(super) struct Growth {
     /// The tiles.
     pub(super) tiles: Vec<Tile>,
-    /// The bundles, of each of which there is a pack too.
+    /// The bundles, in order.
     pub(super) bundles: Vec<Bundle>,
 }
 
@@ -117,8 +117,14 @@ impl Bundle {
         layout::bundle(log, self.index, self.width)
     }
 
-    pub(super) fn pack_path(&self, log: Log) -> RepoPath {
-        layout::pack(log, 0, self.index, self.width)
+    pub(super) fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Its entries, in order.
+    pub(super) fn entries(&self, log: Log) -> Result<Vec<&[u8]>, PublishError> {
+        tile::parse_entries(&self.bytes, self.width.into())
+            .map_err(|source| PublishError::Damaged { path: self.path(log), source })
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -1,11 +1,11 @@
-//! Partial tiles, bundles and packs whose full ones are there, to be removed once no reader is
-//! likely to want them (C2SP `tlog-tiles`).
+//! Partial tiles and bundles whose full ones are there, and tail packs of earlier heads, to be removed
+//! once no reader is likely to want them (C2SP `tlog-tiles`; SPEC §4.4).
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::tile::{TILE_HEIGHT, tile_levels, tile_width};
 use countersign_format::time::Timestamp;
 use countersign_store::Sink;
@@ -13,16 +13,23 @@ use countersign_store::durable::{self, Access};
 
 use super::{FULL, PublishError};
 
-/// How long partial files stay after their full one came, in seconds: readers that still have the
+/// How long such files stay after they were superseded, in seconds: readers that still have the
 /// head before want them. A day is far longer than any reader needs to go from one head to another.
 const KEEP: u64 = 86_400;
 
-/// A tile that became full, so that its partial versions are of no more use.
+/// What is of no more use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Completed {
-    level: u8,
-    index: u64,
+struct Past {
+    what: What,
     since: Timestamp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    /// The partial versions of a tile that became full.
+    Partials { level: u8, index: u64 },
+    /// The tail pack of a head of so many entries, since there is a later one.
+    Tail { size: u64 },
 }
 
 /// The list of what may be removed later: a line each, only ever appended to by publishing.
@@ -37,19 +44,21 @@ impl Superseded {
         Self { state: state.to_owned(), name }
     }
 
-    /// Notes the tiles that had partial versions at `old` entries and are full at `new`: at most
-    /// one a level. Not durable: what is lost here is a file that stays for nothing.
+    /// Notes the tail pack of the head of `old` entries, and the tiles that had partial versions
+    /// then and are full at `new`: at most one a level. Not durable: what is lost here is a file that
+    /// stays for nothing.
     pub(super) fn note(&self, old: u64, new: u64, since: Timestamp) -> Result<(), PublishError> {
-        let mut lines = String::new();
+        if old == 0 || old == new {
+            return Ok(());
+        }
+        let mut lines = Past { what: What::Tail { size: old }, since }.to_line();
         for level in 0..tile_levels(old) {
             let index = (old >> (TILE_HEIGHT * u32::from(level))) / u64::from(FULL);
             let had_partial = tile_width(old, level, index) > 0;
             if had_partial && tile_width(new, level, index) == FULL {
-                lines.push_str(&Completed { level, index, since }.to_line());
+                let what = What::Partials { level, index };
+                lines.push_str(&Past { what, since }.to_line());
             }
-        }
-        if lines.is_empty() {
-            return Ok(());
         }
         let path = self.path();
         let opened = OpenOptions::new().create(true).append(true).open(&path);
@@ -72,16 +81,21 @@ impl Superseded {
             Err(source) => return Err(PublishError::State { action: "read", path, source }),
         };
         // a torn line is one whose files stay for nothing
-        let all = text.lines().filter_map(Completed::parse);
-        let (kept, due): (Vec<_>, Vec<_>) = all.partition(|tile| now.since(tile.since) < KEEP);
+        let all = text.lines().filter_map(Past::parse);
+        let (kept, due): (Vec<_>, Vec<_>) = all.partition(|past| now.since(past.since) < KEEP);
         if due.is_empty() {
             return Ok(0);
         }
         let mut removed = 0;
-        for tile in due {
-            removed += tile.remove_partials(sink, log)?;
+        for past in due {
+            for path in past.what.paths(log) {
+                if sink.size(&path)?.is_some() {
+                    sink.remove(&path)?;
+                    removed += 1;
+                }
+            }
         }
-        let lines: String = kept.iter().copied().map(Completed::to_line).collect();
+        let lines: String = kept.iter().copied().map(Past::to_line).collect();
         durable::write_atomic(&self.state, self.name.as_ref(), lines.as_bytes(), Access::Private)
             .map_err(|source| PublishError::State { action: "write", path, source })?;
         Ok(removed)
@@ -92,33 +106,36 @@ impl Superseded {
     }
 }
 
-impl Completed {
+impl Past {
     fn to_line(self) -> String {
-        format!("{} {} {}\n", self.level, self.index, self.since.seconds())
+        let since = self.since.seconds();
+        match self.what {
+            What::Partials { level, index } => format!("{level} {index} {since}\n"),
+            What::Tail { size } => format!("tail {size} {since}\n"),
+        }
     }
 
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
-        let (level, index) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (kind, number) = (words.next()?, words.next()?.parse().ok()?);
         let since = Timestamp::from_seconds(words.next()?.parse().ok()?).ok()?;
-        words.next().is_none().then_some(Self { level, index, since })
+        let what = match kind {
+            "tail" => What::Tail { size: number },
+            level => What::Partials { level: level.parse().ok()?, index: number },
+        };
+        words.next().is_none().then_some(Self { what, since })
     }
+}
 
-    fn remove_partials(self, sink: &mut dyn Sink, log: Log) -> Result<usize, PublishError> {
-        let mut removed = 0;
-        for width in 1..FULL {
-            let mut paths = vec![layout::tile(log, self.level, self.index, width)];
-            if self.level == 0 {
-                paths.push(layout::bundle(log, self.index, width));
-                paths.push(layout::pack(log, 0, self.index, width));
-            }
-            for path in paths {
-                if sink.size(&path)?.is_some() {
-                    sink.remove(&path)?;
-                    removed += 1;
-                }
+impl What {
+    fn paths(self, log: Log) -> Vec<RepoPath> {
+        match self {
+            Self::Tail { size } => vec![layout::tail_pack(log, size)],
+            Self::Partials { level, index } => {
+                let tiles = (1..FULL).map(|width| layout::tile(log, level, index, width));
+                let bundles = (1..FULL).map(|width| layout::bundle(log, index, width));
+                tiles.chain(bundles.filter(|_| level == 0)).collect()
             }
         }
-        Ok(removed)
     }
 }

@@ -3,10 +3,11 @@ use std::fs;
 use std::fs::File;
 use std::io;
 
+use countersign_fixtures::pack_entries;
 use countersign_format::key::Vkey;
 use countersign_format::layout::RepoPath;
 use countersign_format::limits::{MAX_BUNDLE, MAX_PACK_INFLATED};
-use countersign_format::pack;
+use countersign_format::pack::tail_start;
 use countersign_format::signature::{SeedSigner, cosignature_message};
 use countersign_format::tile;
 use countersign_store::crash::{Failure, with_failure};
@@ -74,14 +75,20 @@ fn check_readable(files: &Files) -> u64 {
     for index in 0..head.size.div_ceil(256) {
         let width = tile::tile_width(head.size, 0, index);
         let bundle = &files[&layout::bundle(LOG, index, width)];
-        let packed = &files[&layout::pack(LOG, 0, index, width)];
-        assert_eq!(pack::inflate(packed).expect("a pack"), *bundle);
-        for found in tile::parse_entries(bundle, width.into()).expect("entries") {
+        let entries = tile::parse_entries(bundle, width.into()).expect("entries");
+        if width == 256 {
+            let packed = &files[&layout::pack(LOG, 0, index)];
+            assert_eq!(pack_entries(packed).expect("a pack"), entries);
+        }
+        for found in entries {
             assert_eq!(found, entry(frontier.size()));
             frontier.push(leaf_hash(found));
         }
     }
     assert_eq!((frontier.size(), frontier.root()), (head.size, head.root));
+    let tail = pack_entries(&files[&layout::tail_pack(LOG, head.size)]).expect("a pack");
+    let newest: Vec<Vec<u8>> = (tail_start(head.size)..head.size).rev().map(entry).collect();
+    assert_eq!(tail, newest);
     for level in 0..tile::tile_levels(head.size) {
         let mut index = 0;
         while tile::tile_width(head.size, level, index) > 0 {
@@ -94,7 +101,8 @@ fn check_readable(files: &Files) -> u64 {
 }
 
 fn full_files(files: &Files) -> BTreeSet<&RepoPath> {
-    files.keys().filter(|path| !path.as_str().contains(".p/")).collect()
+    let is_of_one_head = |path: &str| path.contains(".p/") || path.contains("/tail/");
+    files.keys().filter(|path| !is_of_one_head(path.as_str())).collect()
 }
 
 #[test]
@@ -111,7 +119,7 @@ fn piece_by_piece_is_the_same_as_at_once() {
     check_readable(&whole.files());
     // a pack of many bundles is made by a refresh
     for (sink, state) in [(&mut pieces, &first), (&mut whole, &state)] {
-        assert!(!sink.files().contains_key(&layout::pack(LOG, 1, 0, 256)));
+        assert!(!sink.files().contains_key(&layout::pack(LOG, 1, 0)));
         let mut publisher = Publisher::open(sink, state.path(), LOG, &origin()).expect("opened");
         let refreshed = publisher.refresh(Vec::new(), &[&signer()], at(now), Assurances::default());
         assert_eq!(refreshed.expect("refreshed").packs, 1);
@@ -121,10 +129,8 @@ fn piece_by_piece_is_the_same_as_at_once() {
     for (path, bytes) in &whole {
         assert_eq!(pieces.get(path), Some(bytes), "{path}");
     }
-    let of_level_1 = &whole[&layout::pack(LOG, 1, 0, 256)];
-    let bundles: Vec<u8> =
-        (0..16).flat_map(|index| whole[&layout::bundle(LOG, index, 256)].clone()).collect();
-    assert_eq!(pack::inflate(of_level_1).expect("a pack"), bundles);
+    let of_level_1 = pack_entries(&whole[&layout::pack(LOG, 1, 0)]).expect("a pack");
+    assert_eq!(of_level_1, entries(0..4096));
 }
 
 #[test]
@@ -216,7 +222,7 @@ fn on_disk(root: &Path) -> Files {
     for width in 1..=256 {
         add(layout::tile(LOG, 0, 0, width));
         add(layout::bundle(LOG, 0, width));
-        add(layout::pack(LOG, 0, 0, width));
+        add(layout::tail_pack(LOG, width.into()));
     }
     files
 }
@@ -361,7 +367,7 @@ fn a_refresh_signs_the_same_head_later_and_tidies_up() {
     let mut sink = MemoryRepository::new();
     publish(&mut sink, state, 0..100, 1_000_000).expect("published");
     publish(&mut sink, state, 100..4097, 1_000_100).expect("published");
-    let missing = [layout::pack(LOG, 1, 0, 256), layout::pack(LOG, 0, 7, 256)];
+    let missing = [layout::pack(LOG, 1, 0), layout::pack(LOG, 0, 7), layout::tail_pack(LOG, 4097)];
     for path in &missing {
         sink.remove(path).expect("removed");
     }
@@ -372,8 +378,8 @@ fn a_refresh_signs_the_same_head_later_and_tidies_up() {
         refreshed
     };
     let soon = refresh(1_000_200, Assurances::default()).expect("refreshed");
-    assert_eq!(soon, Refreshed { time: at(1_000_200), packs: 2, removed: 0 });
-    // tile, bundle and pack of the first hundred go once no reader can want them
+    assert_eq!(soon, Refreshed { time: at(1_000_200), packs: 3, removed: 0 });
+    // tile, bundle and tail pack of the first hundred go once no reader can want them
     let later = refresh(1_100_000, Assurances::default()).expect("refreshed");
     assert_eq!(later, Refreshed { time: at(1_100_000), packs: 0, removed: 3 });
     let behind = refresh(1_050_000, Assurances::default());
@@ -446,10 +452,10 @@ fn the_work_of_publishing_one_more_does_not_grow_with_the_log() {
         publish(&mut counting, state.path(), held..held + 1, 1_000_100).expect("published");
         (counting.reads.get(), counting.files, counting.bytes)
     };
-    let (small, large) = (work(10), work(10 + 20 * 256));
-    // tile, bundle, pack and checkpoint; a log of several tiles has an edge on one level more
+    let (small, large) = (work(10 + 256), work(10 + 20 * 256));
+    // tile, bundle, tail pack and checkpoint; a log of several tiles has an edge on one level more
     assert_eq!((small.1, large.1), (4, 4));
-    assert_eq!(large.0, small.0 + 1, "files looked at");
+    assert_eq!(large.0, small.0, "files looked at");
     // the entries' numbers and the size have a few digits more
     assert!(large.2 < small.2 + 64, "{small:?} {large:?}");
 }
@@ -486,5 +492,5 @@ fn no_pack_is_larger_than_readers_take() {
     publisher.finish().expect("finished");
     let refreshed = publisher.refresh(Vec::new(), &[&signer()], at(6), Assurances::default());
     assert_eq!(refreshed.expect("refreshed").packs, 0, "it would inflate beyond the bound");
-    assert!(!sink.files().contains_key(&layout::pack(LOG, 1, 0, 256)));
+    assert!(!sink.files().contains_key(&layout::pack(LOG, 1, 0)));
 }

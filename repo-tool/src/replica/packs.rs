@@ -1,26 +1,13 @@
 //! Copying packs. Their bytes depend on the compressor that made them, so they are fetched.
 
 use std::collections::BTreeSet;
-use std::io;
 
-use countersign_format::hash::Hash32;
-use countersign_format::layout::{self, RepoPath};
-use countersign_format::limits::{MAX_ENTRY, MAX_PACK};
-use countersign_format::merkle::{Frontier, leaf_hash};
-use countersign_format::pack::{MAX_PACK_LEVEL, PackError, for_each_entry, pack_span};
-use countersign_format::tile::tile_width;
+use countersign_format::layout::RepoPath;
+use countersign_format::pack::{MAX_PACK_LEVEL, pack_span};
 use countersign_store::{GetError, Sink as _};
 
 use super::{Replica, ReplicaError};
-use crate::tree::{FULL, Tree, WIDTH, root_over};
-
-/// A pack that a log may have.
-struct Place {
-    path: RepoPath,
-    entries: u64,
-    /// The root over its entries.
-    root: Hash32,
-}
+use crate::tree::{Pack, Tree};
 
 /// Stages the packs that the log gained since it had `old` entries: those in `kept`, which were
 /// read along with its entries, and those that the source has besides. Returns the paths of those
@@ -39,19 +26,19 @@ pub(super) async fn copy_packs(
         staged.insert(path);
     }
     let mut bad = Vec::new();
-    for place in new_packs(tree, old) {
-        if copy(replica, &place, &staged).await? == Copied::Bad {
-            bad.push(place.path);
+    for pack in new_packs(tree, old) {
+        if copy(replica, &pack, &staged).await? == Copied::Bad {
+            bad.push(pack.path);
         }
     }
     for level in 1..=MAX_PACK_LEVEL {
         // large ones are made later; the newest is asked for first, so that
         // a source that never makes them costs one request
         for index in (0..old / pack_span(level)).rev() {
-            let place = full_pack(tree, level, index);
-            match copy(replica, &place, &staged).await? {
+            let pack = tree.pack(level, index);
+            match copy(replica, &pack, &staged).await? {
                 Copied::Written | Copied::Held => {}
-                Copied::Bad => bad.push(place.path),
+                Copied::Bad => bad.push(pack.path),
                 Copied::Missing => break,
             }
         }
@@ -60,28 +47,15 @@ pub(super) async fn copy_packs(
 }
 
 /// The packs that became possible since the log had `old` entries.
-fn new_packs(tree: &Tree, old: u64) -> Vec<Place> {
+fn new_packs(tree: &Tree, old: u64) -> Vec<Pack> {
     let size = tree.size();
-    let mut places = Vec::new();
+    let mut packs = Vec::new();
     for level in 0..=MAX_PACK_LEVEL {
         let span = pack_span(level);
-        places.extend((old / span..size / span).map(|index| full_pack(tree, level, index)));
+        packs.extend((old / span..size / span).map(|index| tree.pack(level, index)));
     }
-    let width = tile_width(size, 0, size / WIDTH);
-    if width > 0 && size > old {
-        let (_, tail) = tree.parts();
-        let path = layout::pack(tree.log(), 0, size / WIDTH, width);
-        places.push(Place { path, entries: width.into(), root: root_over(&[], tail) });
-    }
-    places
-}
-
-fn full_pack(tree: &Tree, level: u8, index: u64) -> Place {
-    Place {
-        path: layout::pack(tree.log(), level, index, FULL),
-        entries: pack_span(level),
-        root: tree.pack_root(level, index),
-    }
+    packs.extend((size > old).then(|| tree.tail_pack()));
+    packs
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,15 +68,14 @@ enum Copied {
 
 async fn copy(
     replica: &mut Replica,
-    place: &Place,
+    pack: &Pack,
     kept: &BTreeSet<RepoPath>,
 ) -> Result<Copied, ReplicaError> {
-    if replica.writer.size(&place.path)?.is_some() || kept.contains(&place.path) {
+    if replica.writer.size(&pack.path)?.is_some() || kept.contains(&pack.path) {
         return Ok(Copied::Held);
     }
-    let limit = MAX_PACK.min(place.entries * (MAX_ENTRY as u64 + 2) + 1024);
-    let limit = usize::try_from(limit).expect("a pack fits in memory");
-    let bytes = match replica.get(&place.path, limit).await {
+    let limit = usize::try_from(pack.limit()).expect("a pack fits in memory");
+    let bytes = match replica.get(&pack.path, limit).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(Copied::Missing),
         Err(GetError { cause: countersign_store::Cause::TooLarge { .. }, .. }) => {
@@ -110,19 +83,9 @@ async fn copy(
         }
         Err(error) => return Err(error.into()),
     };
-    if root_of(&bytes, place.entries).ok() != Some(place.root) {
+    if !pack.is_in(&bytes).unwrap_or(false) {
         return Ok(Copied::Bad);
     }
-    replica.writer.put_immutable(&place.path, &bytes)?;
+    replica.writer.put_immutable(&pack.path, &bytes)?;
     Ok(Copied::Written)
-}
-
-/// The root over a pack's entries.
-pub(crate) fn root_of(pack: &[u8], entries: u64) -> Result<Hash32, PackError<io::Error>> {
-    let mut frontier = Frontier::empty();
-    for_each_entry(pack, entries, |entry| {
-        frontier.push(leaf_hash(entry));
-        Ok(())
-    })?;
-    Ok(frontier.root())
 }

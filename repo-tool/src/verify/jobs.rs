@@ -1,33 +1,29 @@
 //! The checks that do not depend on each other and are done side by side: patches and packs.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use countersign_format::archive::ArchiveReader;
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::entry::PatchEntry;
-use countersign_format::hash::Hash32;
 use countersign_format::key::SignatureType;
 use countersign_format::layout::{self, RepoPath};
-use countersign_format::limits::{MAX_ENTRY, MAX_NOTE, MAX_PACK};
-use countersign_format::merkle::{Frontier, leaf_hash};
+use countersign_format::limits::MAX_NOTE;
 use countersign_format::note::Note;
-use countersign_format::pack::{MAX_PACK_LEVEL, for_each_entry, pack_span};
+use countersign_format::pack::{MAX_PACK_LEVEL, pack_span};
 use countersign_format::policy::{PatchContext, verify_first_patch, verify_patch};
 use countersign_terminal::{Progress, Unit};
 use tokio::task::JoinSet;
 
 use super::finding::{Finding, FindingKind, Findings, describe};
 use super::reader::Reader;
-use super::tree::leaves;
-use crate::tree::{FULL, Tree, WIDTH, root_over};
+use crate::tree::{Pack, Tree};
 
 /// One check.
 pub(super) enum Job {
     Patch(PatchJob),
-    Pack(PackJob),
+    Pack(Pack),
 }
 
 /// A patch's note and archive.
@@ -40,14 +36,6 @@ pub(super) struct PatchJob {
     pub(super) released: u64,
     /// Whether its files must be there; those of what was withdrawn may be gone.
     pub(super) is_standing: bool,
-}
-
-/// A pack.
-pub(super) struct PackJob {
-    path: RepoPath,
-    entries: u64,
-    /// The root over its entries.
-    root: Hash32,
 }
 
 /// What signatures on patches are judged by.
@@ -68,38 +56,17 @@ pub(super) struct Summary {
 }
 
 /// The packs that a log may have: in a directory those that are there, else all that might be.
-pub(super) async fn packs(reader: &Reader, tree: &Tree) -> Vec<PackJob> {
-    let (log, size) = (tree.log(), tree.size());
-    let mut jobs = Vec::new();
+pub(super) fn packs(reader: &Reader, tree: &Tree) -> Vec<Pack> {
+    let mut packs = Vec::new();
     for level in 0..=MAX_PACK_LEVEL {
-        for index in 0..size / pack_span(level) {
-            let root = tree.pack_root(level, index);
-            let path = layout::pack(log, level, index, FULL);
-            jobs.push(PackJob { path, entries: pack_span(level), root });
-        }
+        let count = tree.size() / pack_span(level);
+        packs.extend((0..count).map(|index| tree.pack(level, index)));
     }
-    jobs.extend(tail_pack(reader, tree, size / WIDTH, width_of(size % WIDTH)).await);
+    packs.extend((tree.size() > 0).then(|| tree.tail_pack()));
     if let Some(root) = reader.root() {
-        jobs.retain(|job| root.join(&job.path).exists());
+        packs.retain(|pack| root.join(&pack.path).exists());
     }
-    jobs
-}
-
-/// The pack of the first `width` entries of a bundle; none if `width` is 0 or the tree has fewer.
-pub(super) async fn tail_pack(
-    reader: &Reader,
-    tree: &Tree,
-    index: u64,
-    width: u16,
-) -> Option<PackJob> {
-    let leaves = leaves(tree, index, reader).await?;
-    let leaves = leaves.get(..usize::from(width)).filter(|leaves| !leaves.is_empty())?;
-    let path = layout::pack(tree.log(), 0, index, width);
-    Some(PackJob { path, entries: width.into(), root: root_over(&[], leaves) })
-}
-
-fn width_of(count: u64) -> u16 {
-    u16::try_from(count).expect("below 256")
+    packs
 }
 
 /// Checks at once of what comes over a network: they wait for the server, not for a processor.
@@ -257,35 +224,23 @@ fn missing(path: &RepoPath, entry: &PatchEntry, is_standing: bool, findings: &mu
 }
 
 /// Whether the pack is there and holds the entries that it should.
-pub(super) async fn check_pack(reader: &Reader, job: &PackJob, findings: &mut Findings) -> bool {
-    let limit = MAX_PACK.min(job.entries * (MAX_ENTRY as u64 + 2) + 1024);
-    let bytes = match reader.read(&job.path, limit).await {
+pub(super) async fn check_pack(reader: &Reader, pack: &Pack, findings: &mut Findings) -> bool {
+    let bytes = match reader.read(&pack.path, pack.limit()).await {
         Ok(Some(bytes)) => bytes,
         // a repository without packs works too
         Ok(None) => return false,
         Err(error) => {
-            findings.get(&job.path, &error);
+            findings.get(&pack.path, &error);
             return false;
         }
     };
-    let entries = job.entries;
-    let inflated = tokio::task::spawn_blocking(move || inflate(&bytes, entries));
-    let message = match inflated.await.expect("inflating does not panic") {
-        Ok(root) if root == job.root => return true,
-        Ok(_) => "its entries are not those of the signed tree".to_owned(),
-        Err(error) => error,
+    let judged = pack.clone();
+    let is_in = tokio::task::spawn_blocking(move || judged.is_in(&bytes));
+    let message = match is_in.await.expect("inflating does not panic") {
+        Ok(true) => return true,
+        Ok(false) => "its entries are not those of the signed tree".to_owned(),
+        Err(error) => describe(&error),
     };
-    findings.add(&job.path, FindingKind::Damaged, message);
+    findings.add(&pack.path, FindingKind::Damaged, message);
     false
-}
-
-/// The root over a pack's entries.
-fn inflate(pack: &[u8], entries: u64) -> Result<Hash32, String> {
-    let mut frontier = Frontier::empty();
-    for_each_entry(pack, entries, |entry| {
-        frontier.push(leaf_hash(entry));
-        Ok::<_, io::Error>(())
-    })
-    .map_err(|error| describe(&error))?;
-    Ok(frontier.root())
 }

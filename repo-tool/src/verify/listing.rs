@@ -10,8 +10,8 @@ use countersign_store::durable::is_temporary;
 
 use super::Check;
 use super::finding::FindingKind;
-use super::jobs::{check_pack, tail_pack};
-use super::tree::{leaves, leaves_of};
+use super::jobs::check_pack;
+use super::tree::{leaves, leaves_of, tree_at};
 use crate::replica::is_private;
 use crate::tree::Tree;
 
@@ -34,8 +34,8 @@ pub(super) async fn check(check: &mut Check, root: &Path, trees: &[Tree]) {
                 Some(tree) => earlier_bundle(check, tree, index, width).await,
                 None => false,
             },
-            Some(Place::Pack { log, level: 0, index, width }) => match tree(log) {
-                Some(tree) => earlier_pack(check, tree, index, width).await,
+            Some(Place::TailPack { log, size }) => match tree(log) {
+                Some(tree) => earlier_tail(check, tree, size).await,
                 None => false,
             },
             _ => false,
@@ -119,11 +119,11 @@ async fn earlier_bundle(check: &mut Check, tree: &Tree, index: u64, width: u16) 
     true
 }
 
-/// A pack of an earlier head's tail.
-async fn earlier_pack(check: &mut Check, tree: &Tree, index: u64, width: u16) -> bool {
+/// The tail pack of an earlier head.
+async fn earlier_tail(check: &mut Check, tree: &Tree, size: u64) -> bool {
     let reader = check.reader.clone();
-    let Some(job) = tail_pack(&reader, tree, index, width).await else { return false };
-    check_pack(&reader, &job, &mut check.findings).await;
+    let Some(tree) = tree_at(tree, size, &reader).await.filter(|_| size > 0) else { return false };
+    check_pack(&reader, &tree.tail_pack(), &mut check.findings).await;
     true
 }
 

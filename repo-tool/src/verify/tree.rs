@@ -7,21 +7,23 @@ use countersign_format::merkle::leaf_hash;
 use countersign_format::tile::{TileError, parse_entries, parse_tile, perfect_root};
 
 use super::reader::Reader;
-use crate::tree::{FULL, Tree, WIDTH, root_over, to_index};
+use crate::tree::{FULL, Tree, WIDTH, to_index};
 
 /// The root of the tree when it had `size` entries; none beyond its size, or where the leaves can
 /// no longer be read.
 pub(super) async fn root_at(tree: &Tree, size: u64, reader: &Reader) -> Option<Hash32> {
+    tree_at(tree, size, reader).await.map(|tree| tree.root())
+}
+
+/// The tree when it had `size` entries; none beyond its size, or where the leaves can no longer be
+/// read.
+pub(super) async fn tree_at(tree: &Tree, size: u64, reader: &Reader) -> Option<Tree> {
     if size > tree.size() {
         return None;
     }
-    let (bundles, _) = tree.parts();
-    let (full, rest) = (&bundles[..to_index(size / WIDTH)], to_index(size % WIDTH));
-    if rest == 0 {
-        return Some(root_over(full, &[]));
-    }
-    let leaves = leaves(tree, size / WIDTH, reader).await?;
-    Some(root_over(full, &leaves[..rest]))
+    let (index, rest) = (size / WIDTH, to_index(size % WIDTH));
+    let leaves = if rest == 0 { Vec::new() } else { leaves(tree, index, reader).await? };
+    Some(tree.beginning(to_index(index), &leaves[..rest]))
 }
 
 /// The leaves of a bundle, from whichever of its two files has the right ones.

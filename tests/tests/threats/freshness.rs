@@ -88,7 +88,7 @@ fn entries_that_do_not_lead_to_the_signed_head_are_refused() {
     altered.edit(&layout::bundle(Log::Collection, 0, 2), |bytes| {
         *bytes.last_mut().expect("entries") ^= 1;
     });
-    altered.files_mut().remove(&layout::pack(Log::Collection, 0, 0, 2));
+    altered.files_mut().remove(&layout::tail_pack(Log::Collection, 2));
     scene.refuses(&altered, "update", 12, &words);
     let cases = scene.evidence();
     let is_unproven = |case: &std::path::PathBuf| case.to_string_lossy().ends_with("-unproven");

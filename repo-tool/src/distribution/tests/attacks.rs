@@ -144,7 +144,7 @@ fn one_bad_patch_among_several() {
 fn an_altered_entry() {
     let lab = lab();
     let public = lab.path("repo/collection/public");
-    for path in [layout::bundle(Log::Collection, 0, 3), layout::pack(Log::Collection, 0, 0, 3)] {
+    for path in [layout::bundle(Log::Collection, 0, 3), layout::tail_pack(Log::Collection, 3)] {
         let mut bytes = fs::read(public.join(&path)).expect("read");
         *bytes.last_mut().expect("a byte") ^= 1;
         fs::write(public.join(&path), bytes).expect("written");
