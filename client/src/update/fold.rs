@@ -3,7 +3,9 @@
 //! The entries are all here and make the signed trees before it begins: nobody is kept from reading
 //! the state by a server that takes its time.
 
+use std::cell::RefCell;
 use std::error::Error;
+use std::path::Path;
 
 use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
@@ -14,7 +16,7 @@ use countersign_store::follow::{FollowError, Held, follow_hashed};
 use crate::db::index::{DecidedHead, IndexWriter};
 use crate::db::source::put_updated;
 use crate::db::{DatabaseError, MAX_DATABASE};
-use crate::report::Event;
+use crate::report::{Event, Reporter};
 use crate::trust::{Head, Heads};
 
 use super::error::{AttemptError, Fork};
@@ -87,33 +89,14 @@ impl Attempt<'_, '_> {
         collection: &NewHead,
         distribution: &NewHead,
     ) -> Result<[Fetched; 2], FoldError> {
-        Ok([
-            self.fetch(server, &heads.distribution, distribution).await?,
-            self.fetch(server, &heads.collection, collection).await?,
-        ])
-    }
-
-    /// Reads a log up to its new head.
-    async fn fetch(
-        &mut self,
-        server: &Source,
-        from: &Head,
-        new: &NewHead,
-    ) -> Result<Fetched, FoldError> {
-        let (log, start, size) = (from.log, from.size(), new.signed.checkpoint.size);
-        let mut entries = Spool::new(&self.updater.places.state);
-        let reporter = &mut *self.reporter;
-        let mut take = |leaf: u64, bytes: &[u8], hash: &Hash32| -> Result<(), _> {
-            entries.push(bytes, hash)?;
-            let done = leaf + 1 - start;
-            if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
-                reporter.report(&Event::Following { log, done, total: size - start });
-            }
-            Ok::<_, Box<dyn Error + Send + Sync>>(())
-        };
-        let checkpoint = &new.signed.checkpoint;
-        let held = follow_hashed(server, log, &held_of(from), checkpoint, &mut take).await?;
-        Ok(Fetched { entries, held })
+        let reporter = RefCell::new(&mut *self.reporter);
+        let state = &self.updater.places.state;
+        // side by side; of two failures it is always the same that is told
+        let (decisions, patches) = tokio::join!(
+            fetch(server, &heads.distribution, distribution, state, &reporter),
+            fetch(server, &heads.collection, collection, state, &reporter),
+        );
+        Ok([decisions?, patches?])
     }
 
     /// Takes all entries or, where they would make the database too large, none.
@@ -200,6 +183,29 @@ impl Attempt<'_, '_> {
         let evidence = self.keep(Proof::Signed, Log::Collection, notes, &about);
         AttemptError::Fork { fork: Fork::Decided { leaf, size }, evidence }
     }
+}
+
+/// Reads a log up to its new head.
+async fn fetch(
+    server: &Source,
+    from: &Head,
+    new: &NewHead,
+    state: &Path,
+    reporter: &RefCell<&mut (dyn Reporter + '_)>,
+) -> Result<Fetched, FoldError> {
+    let (log, start, size) = (from.log, from.size(), new.signed.checkpoint.size);
+    let mut entries = Spool::new(state, log);
+    let mut take = |leaf: u64, bytes: &[u8], hash: &Hash32| -> Result<(), _> {
+        entries.push(bytes, hash)?;
+        let done = leaf + 1 - start;
+        if done.is_multiple_of(REPORT_EVERY) || leaf + 1 == size {
+            reporter.borrow_mut().report(&Event::Following { log, done, total: size - start });
+        }
+        Ok::<_, Box<dyn Error + Send + Sync>>(())
+    };
+    let checkpoint = &new.signed.checkpoint;
+    let held = follow_hashed(server, log, &held_of(from), checkpoint, &mut take).await?;
+    Ok(Fetched { entries, held })
 }
 
 fn held_of(head: &Head) -> Held {

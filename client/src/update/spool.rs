@@ -14,11 +14,12 @@ use std::thread::{self, JoinHandle};
 
 use countersign_format::entry::CollectionEntry;
 use countersign_format::hash::Hash32;
+use countersign_format::layout::Log;
 
 use crate::db::lookup::PatchKeys;
 
-/// Name of the file, in the state's directory. It is removed as soon as it is open.
-const NAME: &str = "entries.tmp";
+/// What ends the file's name, in the state's directory. It is removed as soon as it is open.
+const ENDING: &str = "entries.tmp";
 /// Bytes of entries that are handed to the other thread at once, and that stay in memory where no
 /// more come.
 const BLOCK: usize = 128 * 1024;
@@ -65,10 +66,10 @@ struct Judge {
 }
 
 impl Spool {
-    /// A spool in `directory`, which nobody else uses meanwhile. Nothing is made before there are
-    /// many entries.
-    pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join(NAME), block: Vec::new(), judge: None }
+    /// A spool of a log's entries in `directory`, where nobody else has one of that log meanwhile.
+    /// Nothing is made before there are many entries.
+    pub fn new(directory: &Path, log: Log) -> Self {
+        Self { path: directory.join(format!("{log}-{ENDING}")), block: Vec::new(), judge: None }
     }
 
     /// Keeps one more entry.
@@ -230,8 +231,9 @@ mod tests {
         let many = [few.clone(), vec![vec![7; 30_000]; 20], few.clone()].concat();
         for entries in [Vec::new(), few, many] {
             let directory = tempfile::tempdir().expect("a directory");
-            fs::write(directory.path().join(NAME), "left by a killed process").expect("written");
-            let mut spool = Spool::new(directory.path());
+            let left = directory.path().join("collection-entries.tmp");
+            fs::write(left, "left by a killed process").expect("written");
+            let mut spool = Spool::new(directory.path(), Log::Collection);
             for entry in &entries {
                 spool.push(entry, &Hash32::of(entry)).expect("kept");
             }
@@ -252,12 +254,12 @@ mod tests {
 
     #[test]
     fn says_that_it_cannot_write() {
-        let mut spool = Spool::new(Path::new("/nowhere"));
+        let mut spool = Spool::new(Path::new("/nowhere"), Log::Distribution);
         let entry = vec![7; 30_000];
         let push = |_| spool.push(&entry, &Hash32::of(b""));
         let pushed = (0..100).try_for_each(push);
         let drained = || spool.drain(|_| Ok(()));
         let error = pushed.and_then(|()| drained()).expect_err("there is no such directory");
-        assert_eq!(error.to_string(), "cannot write /nowhere/entries.tmp");
+        assert_eq!(error.to_string(), "cannot write /nowhere/distribution-entries.tmp");
     }
 }
