@@ -18,10 +18,16 @@ pub const MAX_ENTRY: usize = 32 * 1024;
 pub const MAX_BUNDLE: usize = TILE_WIDTH * (MAX_ENTRY + 2);
 /// Hashes in a full tile and entries in a full bundle (C2SP `tlog-tiles`).
 pub const TILE_WIDTH: usize = 256;
-/// Most bytes a pack inflates to: bounds a reader's memory and disk.
+/// Most bytes a pack inflates to, and most that its entries have together: bounds a reader's time and
+/// disk.
 pub const MAX_PACK_INFLATED: u64 = 128 * 1024 * 1024;
-/// Largest pack as stored. zstd never grows incompressible data by more than this allows.
-pub const MAX_PACK: u64 = MAX_PACK_INFLATED + MAX_PACK_INFLATED / 256 + 64;
+/// Most bytes that a pack has as stored for each of its entries, five times what they take: readers ask
+/// for several packs at once, and hold so much for each.
+pub const MAX_PACKED_ENTRY: u64 = 512;
+/// Most bytes that a pack has besides, so that a few large entries may be in a small one.
+pub const MAX_PACK_BASE: u64 = 64 * 1024;
+/// Largest pack as stored: one of 65,536 entries.
+pub const MAX_PACK: u64 = MAX_PACK_BASE + MAX_PACKED_ENTRY * (1 << 16);
 /// Largest tree: leaf indexes are JSON integers too.
 pub const MAX_TREE_SIZE: u64 = MAX_INTEGER;
 /// Most entries that a reader takes between two heads: a hundred a day for 450 years. Whoever stole

@@ -8,7 +8,9 @@ use std::io::{self, BufRead, BufReader, Read as _, Take, Write as _};
 
 use zstd::stream::{Decoder, Encoder};
 
-use crate::limits::{MAX_ENTRY, MAX_PACK, MAX_PACK_INFLATED, MAX_WINDOW_LOG, TILE_WIDTH};
+use crate::limits::{
+    MAX_PACK, MAX_PACK_BASE, MAX_PACK_INFLATED, MAX_PACKED_ENTRY, MAX_WINDOW_LOG, TILE_WIDTH,
+};
 
 #[cfg(test)]
 mod tests;
@@ -33,10 +35,10 @@ pub fn tail_start(size: u64) -> u64 {
     size.div_ceil(WIDTH).saturating_sub(2) * WIDTH
 }
 
-/// Most bytes that a pack of so many entries has. Special bytes are escaped, and zstd adds little to
-/// what it cannot compress: twice what the entries have is more than there can be.
+/// Most bytes that a pack of so many entries has as stored, at most [`MAX_PACK`]. Entries that take more
+/// are read from bundles.
 pub fn max_pack_length(entries: u64) -> u64 {
-    MAX_PACK.min(entries.saturating_mul(2 * MAX_ENTRY as u64).saturating_add(1024))
+    entries.saturating_mul(MAX_PACKED_ENTRY).saturating_add(MAX_PACK_BASE).min(MAX_PACK)
 }
 
 /// Which entries a pack holds, and in which order.
@@ -60,20 +62,26 @@ impl Order {
 }
 
 /// Compresses entries at zstd `level`. They come in the order of the pack: of a tail the newest first.
-/// None where they would inflate beyond [`MAX_PACK_INFLATED`].
+/// None where the pack would be larger than readers take: they or what it inflates to have more than
+/// [`MAX_PACK_INFLATED`] bytes, or it has more than [`max_pack_length`].
 pub fn compress<'e>(
     order: Order,
     entries: impl IntoIterator<Item = &'e [u8]>,
     level: i32,
 ) -> io::Result<Option<Vec<u8>>> {
     let (mut parts, mut total) = (Vec::new(), 0);
+    let (mut count, mut said) = (0, 0);
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
         let (mut head, mut text) = (GroupHead::default(), Vec::new());
-        entries.by_ref().take(order.group()).for_each(|entry| head.push(&mut text, entry));
+        for entry in entries.by_ref().take(order.group()) {
+            head.push(&mut text, entry);
+            count += 1;
+            said += entry.len() as u64;
+        }
         let head = head.to_bytes();
         total += (head.len() + text.len()) as u64;
-        if total > MAX_PACK_INFLATED {
+        if total.max(said) > MAX_PACK_INFLATED {
             return Ok(None);
         }
         parts.extend([head, text]);
@@ -88,7 +96,8 @@ pub fn compress<'e>(
         encoder.write_all(&part)?;
         encoder.flush()?;
     }
-    encoder.finish().map(Some)
+    let pack = encoder.finish()?;
+    Ok((pack.len() as u64 <= max_pack_length(count)).then_some(pack))
 }
 
 /// Why a pack's entries could not be read.
@@ -120,13 +129,15 @@ pub struct PackReader<R: BufRead> {
     count: Option<u64>,
     /// Entries that were handed out.
     done: u64,
+    /// Bytes that entries may still have: a byte of a pack may stand for many.
+    left: u64,
     group: GroupHead,
     entry: Vec<u8>,
 }
 
 impl<R: BufRead> PackReader<R> {
-    /// Reads a pack of `count` entries. Stops with an error beyond [`MAX_PACK_INFLATED`] bytes and at a
-    /// window over 8 MiB.
+    /// Reads a pack of `count` entries. Stops with an error beyond [`MAX_PACK_INFLATED`] bytes, in the
+    /// frame or of entries, and at a window over 8 MiB.
     pub fn new(pack: R, count: u64) -> Result<Self, PackError> {
         Self::open(pack, Some(count))
     }
@@ -140,7 +151,8 @@ impl<R: BufRead> PackReader<R> {
         let mut decoder = Decoder::with_buffer(pack)?.single_frame();
         decoder.window_log_max(MAX_WINDOW_LOG)?;
         let inflated = BufReader::with_capacity(1 << 16, decoder.take(MAX_PACK_INFLATED));
-        Ok(Self { inflated, count, done: 0, group: GroupHead::default(), entry: Vec::new() })
+        let (left, group, entry) = (MAX_PACK_INFLATED, GroupHead::default(), Vec::new());
+        Ok(Self { inflated, count, done: 0, left, group, entry })
     }
 
     /// The next entry. None after the last one, if the pack ends there.
@@ -161,6 +173,8 @@ impl<R: BufRead> PackReader<R> {
         }
         self.entry.clear();
         self.group.read_entry(&mut self.inflated, &mut self.entry)?;
+        let left = self.left.checked_sub(self.entry.len() as u64);
+        self.left = left.ok_or_else(|| invalid("entries of a pack have too many bytes"))?;
         self.done += 1;
         Ok(Some(&self.entry))
     }

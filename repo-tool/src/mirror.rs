@@ -17,12 +17,14 @@ use countersign_format::text::DistributionName;
 use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Walk};
 use countersign_store::crash::crash_point;
 use countersign_store::mirrors::{Passed, chain};
-use countersign_store::{DirectoryWriter, HttpOptions, Location, Mirrors, Source, Statistics};
+use countersign_store::{
+    DirectoryWriter, HttpOptions, Location, Mirrors, Sink as _, Source, Statistics,
+};
 use countersign_terminal::{Progress, Unit};
 
 use crate::directory_copy::{self, Carried, carry};
 use crate::index;
-use crate::publish::{EntryReader, PublishError, root_at};
+use crate::publish::{EntryReader, PublishError, note_superseded, remove_superseded, root_at};
 use crate::replica::{
     Head, Judge, NoSource, Replica, ReplicaError, Signatures, Wanted, copy_log, fetch_patches,
 };
@@ -120,7 +122,14 @@ pub async fn sync(
     options: &MirrorOptions,
     progress: &Progress,
 ) -> Result<Synced, NoSource> {
-    let from = async |source: &Arc<Source>| sync_from(source, root, options, progress).await;
+    let from =
+        async |source: &Arc<Source>| match sync_from(source, root, options, true, progress).await {
+            // packs are trusted for nothing, and say nothing against a log
+            Err(error) if error.may_be_packs() => {
+                sync_from(source, root, options, false, progress).await
+            }
+            synced => synced,
+        };
     let (mut synced, _) = sources.try_each(from).await?;
     synced.failed = sources.failures();
     synced.statistics = sources.statistics();
@@ -131,9 +140,10 @@ async fn sync_from(
     source: &Arc<Source>,
     root: &Path,
     options: &MirrorOptions,
+    with_packs: bool,
     progress: &Progress,
 ) -> Result<Synced, ReplicaError> {
-    let mut replica = Replica::open(root, Arc::clone(source))?;
+    let mut replica = Replica::open(root, Arc::clone(source))?.packs(with_packs);
     let walk = replica.copy_authority(&options.anchor, options.clock).await?;
     let authority = walk.chain().newest();
     let distribution = choose(authority, options.distribution.as_ref())?;
@@ -229,10 +239,26 @@ impl Mirror<'_> {
         crash_point("mirror.staged");
         self.replica.put_heads(&[collected, decided])?;
         crash_point("mirror.heads");
+        self.tidy(&[collected, decided])?;
         // where it cannot be written, the next run reads the log
         let _ = released.keep(&decided.signed.checkpoint);
         self.replica.remember(&[collected, decided]);
         Ok(())
+    }
+
+    /// Removes what no reader wants any more of earlier heads, and remembers what the new ones leave
+    /// behind.
+    fn tidy(&mut self, heads: &[&Head]) -> Result<(), ReplicaError> {
+        let now = self.clock.now();
+        for head in heads.iter().filter(|head| !head.is_held) {
+            let (log, old, new) = (head.log, head.held.size, head.signed.checkpoint.size);
+            let state = self.replica.index_folder().to_owned();
+            // what cannot be remembered stays for nothing
+            let _ = note_superseded(log, (old, new), (&state, now));
+            let removed = remove_superseded(self.replica.writer(), log, new, (&state, now));
+            removed.map_err(|error| self.unusable(error))?;
+        }
+        Ok(self.replica.writer().sync()?)
     }
 
     /// Copies the distribution's log and returns what it says, old and new.

@@ -248,6 +248,10 @@ mod tests {
             unreachable!("proving writes nothing")
         }
 
+        fn discard(&mut self) {
+            unreachable!("proving writes nothing")
+        }
+
         fn flush(&mut self, _: &[Temporary]) -> Result<(), WriteError> {
             unreachable!("proving writes nothing")
         }

@@ -46,7 +46,9 @@ mod superseded;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{LogCopy, copy_files, note_superseded, refresh_copy};
+pub use copy::{
+    LogCopy, copy_files, forget_superseded, note_superseded, refresh_copy, remove_superseded,
+};
 pub use entries::{EntryReader, read_entries, read_entries_from, read_entry, root_at};
 pub use error::PublishError;
 pub use head::{HeadRecord, SignedHead, is_old};
@@ -319,10 +321,15 @@ impl<'a> Publisher<'a> {
             // a candidate may have been signed since
             None => self.signed().map_or(batch.time, |signed| signed.max(batch.time)),
         };
+        // the moment at which an interrupted run's work is completed is not known here
+        let shown = match &self.gathered {
+            Some(gathered) => Some(gathered.now),
+            None => Some(time).filter(|_| self.kept == Kept::No),
+        };
         let (next, tail) = self.stage_growth(&batch, time)?;
         let note = self.signed_note(&next, signers)?;
         self.seal(&batch)?;
-        self.superseded.note(batch.base.size, next.size, batch.time)?;
+        self.superseded.note(batch.base.size, next.size, shown)?;
         self.show(before, &next, &note)?;
         self.tail = tail;
         Ok(())
@@ -436,7 +443,7 @@ impl<'a> Publisher<'a> {
         let time = self.sign_anew(before, signers, now, assurances)?;
         let packs = packs::add_missing(self.sink, self.log, self.published.size)?;
         self.sink.sync()?;
-        let removed = self.superseded.remove(self.sink, self.log, now)?;
+        let removed = self.superseded.remove(self.sink, self.log, self.published.size, now)?;
         Ok(Refreshed { time, packs, removed })
     }
 

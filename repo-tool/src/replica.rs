@@ -24,6 +24,7 @@ mod packs;
 mod patches;
 mod state;
 
+use crate::publish::forget_superseded;
 pub use error::{Fork, NoSource, ReplicaError};
 pub use heads::{Head, HeldHead, Signatures};
 pub(crate) use heads::{newest_times, time_of};
@@ -53,6 +54,8 @@ pub struct Replica {
     source: Arc<Source>,
     writer: DirectoryWriter,
     state: State,
+    /// Whether logs are read from packs, as far as there are any.
+    with_packs: bool,
 }
 
 impl Replica {
@@ -65,7 +68,13 @@ impl Replica {
             durable::clean_temporaries(root).map_err(ReplicaError::local("clean up", root))?;
         }
         let writer = DirectoryWriter::new(root);
-        Ok(Self { root: root.to_owned(), source, writer, state })
+        Ok(Self { root: root.to_owned(), source, writer, state, with_packs: true })
+    }
+
+    /// Reads logs from packs only if `with_packs`.
+    #[must_use]
+    pub fn packs(self, with_packs: bool) -> Self {
+        Self { with_packs, ..self }
     }
 
     /// Ends a run that went well: what is staged is dropped, and nothing is left half written.
@@ -125,6 +134,8 @@ impl Replica {
                 removed => removed.map_err(ReplicaError::local("remove", &path))?,
             }
         }
+        forget_superseded(self.state.folder(), log)
+            .map_err(ReplicaError::local("remove what is known of", self.state.folder()))?;
         let checkpoint = countersign_format::layout::checkpoint(log);
         durable::remove(&self.root, checkpoint.as_ref())
             .map_err(ReplicaError::local("remove", &self.root.join(&checkpoint)))

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use countersign_fixtures::{NOW, PatchSpec, Payload, Repository, RepositoryBuilder, Server};
+use countersign_fixtures::{
+    NOW, PatchSpec, Payload, Repository, RepositoryBuilder, Server, pack_entries,
+};
+use countersign_format::checkpoint::Checkpoint;
 use countersign_format::key::SignatureType;
 use countersign_format::layout::{self, Log, Place, RepoPath};
 use countersign_format::note::Note;
+use countersign_format::pack::{Order, compress};
 use countersign_format::policy::Clock;
 use countersign_format::time::Timestamp;
 use countersign_store::authority::Anchor;
@@ -381,6 +385,50 @@ fn packs_that_are_made_later_are_copied_later() {
     mirror.sync(&repository).expect("synced");
     assert!(mirror.path().join(&path).exists());
     mirror.assert_faithful(&repository);
+}
+
+/// A pack that holds other entries says nothing against the log, whose bundles are good.
+#[test]
+fn a_pack_of_other_entries_is_left_out_and_no_fork() {
+    let mut repository = repository();
+    repository.collect_history(300);
+    add(&mut repository, "2.0.0");
+    let head = repository.note(&layout::checkpoint(Log::Collection));
+    let size = Checkpoint::parse(head.text()).expect("a checkpoint").size;
+    for path in [layout::tail_pack(Log::Collection, size), layout::pack(Log::Collection, 0, 0)] {
+        let mut spoiled = repository.clone();
+        spoiled.edit(&path, |pack| {
+            let mut entries = pack_entries(pack).expect("a pack");
+            entries[0].reverse();
+            let order = if path.as_str().contains("tail") { Order::Tail } else { Order::Bundles };
+            let other = compress(order, entries.iter().map(Vec::as_slice), 1);
+            *pack = other.expect("compressed").expect("small");
+        });
+        let mirror = Mirror::new(&repository);
+        let synced = mirror.sync(&spoiled).expect("synced");
+        assert_eq!(synced.bad_packs, [path]);
+        assert!(!mirror.path().join(".evidence").exists());
+        mirror.assert_faithful(&repository);
+    }
+}
+
+#[test]
+fn tails_of_earlier_heads_go_after_a_day() {
+    let mut repository = repository();
+    let mut mirror = Mirror::of(&repository);
+    let first = mirror.files();
+    let gone = |mirror: &Mirror| {
+        let files = mirror.files();
+        first.keys().filter(|path| !files.contains_key(*path)).count()
+    };
+    for (version, hours, expected) in [("2.0.0", 1, 0), ("3.0.0", 23, 0), ("4.0.0", 25, 2)] {
+        add(&mut repository, version);
+        mirror.options.clock = Clock::local(repository.now.plus(hours * 3600));
+        mirror.sync(&repository).expect("synced");
+        // one in each log
+        assert_eq!(gone(&mirror), expected, "{version}");
+        mirror.assert_faithful(&repository);
+    }
 }
 
 #[test]

@@ -19,12 +19,16 @@ use countersign_format::tile::{TileError, parse_entries};
 use crate::error::GetError;
 use crate::source::Source;
 
+mod ask;
 mod cover;
+mod memory;
 mod queue;
 mod tail;
 
+use ask::Piece;
 use cover::Step;
-use queue::{Piece, Queue};
+pub use memory::Memory;
+use queue::Queue;
 
 const WIDTH: u64 = TILE_WIDTH as u64;
 /// How many entries go by between two looks at what else has come.
@@ -66,15 +70,6 @@ pub enum FollowError {
         #[source]
         source: TileError,
     },
-    /// A pack is not what its place says.
-    #[error("{path} is malformed")]
-    Pack {
-        /// The file.
-        path: RepoPath,
-        /// What is wrong.
-        #[source]
-        source: PackError,
-    },
     /// The head is smaller than what is held.
     #[error("the {log} log has {found} entries, {held} were seen before")]
     Smaller {
@@ -114,6 +109,8 @@ pub enum FollowError {
         expected: Hash32,
         /// The root that the entries make.
         found: Hash32,
+        /// Whether some came from packs, which are trusted for nothing: bundles may lead to the root.
+        with_packs: bool,
     },
     /// Whoever takes the entries gave up.
     #[error("entry could not be taken")]
@@ -130,8 +127,76 @@ pub type HashTaker<'a> =
 /// Takes the packs that were read: path, and the bytes as they came.
 pub type PackKeeper<'a> = dyn FnMut(RepoPath, Vec<u8>) + 'a;
 
-/// Goes from what is held to `head`, handing every entry in between to `take` in order, and returns what
-/// is held then. On an error all that was handed out must be dropped.
+/// How a log is read.
+#[derive(Clone, Debug)]
+pub struct LogReader<'s> {
+    source: &'s Source,
+    log: Log,
+    memory: Memory,
+    with_packs: bool,
+}
+
+impl<'s> LogReader<'s> {
+    /// Reads `log` at `source`, with packs.
+    pub fn new(source: &'s Source, log: Log) -> Self {
+        Self { source, log, memory: Memory::default(), with_packs: true }
+    }
+
+    /// Takes no more memory for files than is left of this, which others take from too.
+    #[must_use]
+    pub fn sharing(self, memory: &Memory) -> Self {
+        Self { memory: memory.clone(), ..self }
+    }
+
+    /// Reads packs only if `with_packs`: bundles are what a log has in any case.
+    #[must_use]
+    pub fn packs(self, with_packs: bool) -> Self {
+        Self { with_packs, ..self }
+    }
+
+    /// Goes from what is held to `head`, handing every entry in between to `take` in order, with the
+    /// hash of its leaf, and the packs on the way to `keep`, for those who copy a repository: each
+    /// holds entries of the signed tree if this succeeds. Returns what is held then. On an error all
+    /// that was handed out must be dropped.
+    pub async fn follow_keeping(
+        &self,
+        from: &Held,
+        head: &Checkpoint,
+        take: &mut HashTaker<'_>,
+        keep: &mut PackKeeper<'_>,
+    ) -> Result<Held, FollowError> {
+        let (log, before, size) = (self.log, from.frontier.size(), head.size);
+        if size < before {
+            return Err(FollowError::Smaller { log, held: before, found: size });
+        }
+        if size - before > MAX_FOLLOWED {
+            return Err(FollowError::TooFar { log, held: before, found: size });
+        }
+        let (place, memory) = ((self.source, log), self.memory.clone());
+        let queue = Queue::new(place, (from, size), self.with_packs, memory);
+        let (left, with_packs) = (MAX_FOLLOWED_BYTES, false);
+        let mut follower = Follower { log, held: from.clone(), left, with_packs, take, keep };
+        follower.read(queue).await?;
+        let (found, with_packs) = (follower.held.frontier.root(), follower.with_packs);
+        if found != head.root {
+            let expected = head.root;
+            return Err(FollowError::Root { log, size, expected, found, with_packs });
+        }
+        Ok(follower.held)
+    }
+
+    /// As [`Self::follow_keeping`], and keeps no packs.
+    pub async fn follow(
+        &self,
+        from: &Held,
+        head: &Checkpoint,
+        take: &mut HashTaker<'_>,
+    ) -> Result<Held, FollowError> {
+        self.follow_keeping(from, head, take, &mut |_, _| ()).await
+    }
+}
+
+/// Reads `log` at `source` as [`LogReader::follow`] does, with packs, for who wants no hashes.
 pub async fn follow(
     source: &Source,
     log: Log,
@@ -139,57 +204,17 @@ pub async fn follow(
     head: &Checkpoint,
     take: &mut Taker<'_>,
 ) -> Result<Held, FollowError> {
-    follow_keeping(source, log, from, head, take, &mut |_, _| ()).await
-}
-
-/// As [`follow`], and hands out the hash of each entry's leaf with it.
-pub async fn follow_hashed(
-    source: &Source,
-    log: Log,
-    from: &Held,
-    head: &Checkpoint,
-    take: &mut HashTaker<'_>,
-) -> Result<Held, FollowError> {
-    follow_all(source, log, from, head, take, &mut |_, _| ()).await
-}
-
-/// As [`follow`], and hands out the packs on the way, for those who copy a repository. Each holds
-/// entries of the signed tree if this succeeds.
-pub async fn follow_keeping(
-    source: &Source,
-    log: Log,
-    from: &Held,
-    head: &Checkpoint,
-    take: &mut Taker<'_>,
-    keep: &mut PackKeeper<'_>,
-) -> Result<Held, FollowError> {
     let mut take = |index: u64, entry: &[u8], _: &Hash32| take(index, entry);
-    follow_all(source, log, from, head, &mut take, keep).await
+    LogReader::new(source, log).follow(from, head, &mut take).await
 }
 
-async fn follow_all(
-    source: &Source,
-    log: Log,
-    from: &Held,
-    head: &Checkpoint,
-    take: &mut HashTaker<'_>,
-    keep: &mut PackKeeper<'_>,
-) -> Result<Held, FollowError> {
-    let (before, size) = (from.frontier.size(), head.size);
-    if size < before {
-        return Err(FollowError::Smaller { log, held: before, found: size });
+impl FollowError {
+    /// Whether packs may be why the entries do not lead to the signed root. Then the same is to be
+    /// read from bundles before anything is said of the log: nothing vouches for a pack, and its
+    /// parts may be of two that a server had at different times.
+    pub fn may_be_packs(&self) -> bool {
+        matches!(self, Self::Root { with_packs: true, .. })
     }
-    if size - before > MAX_FOLLOWED {
-        return Err(FollowError::TooFar { log, held: before, found: size });
-    }
-    let left = MAX_FOLLOWED_BYTES;
-    let mut follower = Follower { log, held: from.clone(), left, take, keep };
-    follower.read(Queue::new(source, log, from, size)).await?;
-    let found = follower.held.frontier.root();
-    if found != head.root {
-        return Err(FollowError::Root { log, size, expected: head.root, found });
-    }
-    Ok(follower.held)
 }
 
 struct Follower<'t, 'k, 'a> {
@@ -197,6 +222,8 @@ struct Follower<'t, 'k, 'a> {
     held: Held,
     /// Bytes of entries that may still be taken.
     left: u64,
+    /// Whether entries of packs were folded.
+    with_packs: bool,
     take: &'a mut HashTaker<'t>,
     keep: &'a mut PackKeeper<'k>,
 }
@@ -204,41 +231,53 @@ struct Follower<'t, 'k, 'a> {
 impl Follower<'_, '_, '_> {
     /// Reads all files, in order.
     async fn read(&mut self, mut queue: Queue<'_>) -> Result<(), FollowError> {
-        while let Some((step, piece)) = queue.next().await? {
+        while let Some((step, piece, _share)) = queue.next().await? {
             match piece {
                 Piece::Entries(entries) => {
+                    self.with_packs = true;
                     entries.iter().try_for_each(|entry| self.fold(entry))?;
                 }
                 Piece::Bundle(bytes) => self.bundle(&step, &bytes)?,
-                Piece::Pack(bytes) => self.pack(&step, bytes, &mut queue).await?,
+                Piece::Pack(bytes) => {
+                    self.with_packs = true;
+                    match self.pack(&step, bytes, &mut queue).await? {
+                        Ok(bytes) => (self.keep)(step.path(self.log), bytes),
+                        // a log can do without
+                        Err(_) => queue.instead(&self.held, step.entries.end),
+                    }
+                }
             }
         }
         Ok(())
     }
 
+    /// Reads a pack and gives it back. One that turns out to be malformed leaves it at the entries
+    /// before.
     async fn pack(
         &mut self,
         step: &Step,
         bytes: Vec<u8>,
         queue: &mut Queue<'_>,
-    ) -> Result<(), FollowError> {
-        let path = step.path(self.log);
-        let failed = |source| FollowError::Pack { path: path.clone(), source };
+    ) -> Result<Result<Vec<u8>, PackError>, FollowError> {
         let (first, count) = step.span();
-        let reader = PackReader::new(Cursor::new(bytes), count);
-        let (mut reader, mut at) = (reader.map_err(failed)?, first);
-        while let Some(entry) = reader.read().map_err(failed)? {
-            // what is held of the pack's first bundle is in the pack once more
-            if at >= step.entries.start {
-                self.fold(entry)?;
+        let mut reader = match PackReader::new(Cursor::new(bytes), count) {
+            Ok(reader) => reader,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut at = first;
+        loop {
+            match reader.read() {
+                // what is held of the pack's first bundle is in the pack once more
+                Ok(Some(entry)) if at >= step.entries.start => self.fold(entry)?,
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(Ok(reader.into_inner().into_inner())),
+                Err(error) => return Ok(Err(error)),
             }
             at += 1;
             if at.is_multiple_of(LOOK_EVERY) {
                 queue.look().await;
             }
         }
-        (self.keep)(path, reader.into_inner().into_inner());
-        Ok(())
     }
 
     fn bundle(&mut self, step: &Step, bytes: &[u8]) -> Result<(), FollowError> {

@@ -269,6 +269,10 @@ impl Sink for MemoryRepository {
         Ok(())
     }
 
+    fn discard(&mut self) {
+        self.staged = Staged::default();
+    }
+
     fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError> {
         // what is not of the repository is on a real disk
         let sync = |other: &Temporary| FileSystems::of(other.directory())?.sync_bytes();

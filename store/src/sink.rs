@@ -41,6 +41,9 @@ pub trait Sink {
     /// the next [`Self::sync`], after all else that is staged.
     fn put_along(&mut self, file: Temporary) -> Result<(), WriteError>;
 
+    /// Drops all that is staged.
+    fn discard(&mut self);
+
     /// Makes the bytes of all that was staged durable, and those of `others`, which are the
     /// writer's own files outside the repository and have no names yet. Nothing becomes visible.
     fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError>;
@@ -281,6 +284,12 @@ impl Sink for DirectoryWriter {
         self.along.push(file);
         self.is_flushed = false;
         Ok(())
+    }
+
+    fn discard(&mut self) {
+        let staged = std::mem::take(&mut self.staged);
+        drop((staged, std::mem::take(&mut self.along)));
+        // what was visible before and is not yet durable is synced all the same
     }
 
     fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use countersign_fixtures::{Repository, RepositoryBuilder};
+use countersign_format::layout::Place;
 use countersign_format::time::Timestamp;
 use tempfile::TempDir;
 
@@ -115,6 +116,25 @@ impl Lab {
     /// The laboratory's directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Whether `file`, below the repository in the directory `root`, belongs to an earlier head of its
+    /// log than the published one: such files are kept a while for who still reads that head.
+    pub fn is_of_earlier_head(&self, root: &str, file: &Path) -> bool {
+        let text = file.to_str().expect("repository paths are ASCII");
+        let Some((log, _)) = text.split_once('/') else { return false };
+        let size = || {
+            let checkpoint = fs::read_to_string(self.path(root).join(log).join("checkpoint"));
+            let checkpoint = checkpoint.expect("it is published");
+            checkpoint.lines().nth(1).expect("a size").parse::<u64>().expect("a number")
+        };
+        match Place::parse(text) {
+            Some(Place::TailPack { size: of, .. }) => of < size(),
+            Some(
+                Place::Tile { level: 0, index, width, .. } | Place::Bundle { index, width, .. },
+            ) => width < 256 && index * 256 + u64::from(width) < size(),
+            _ => false,
+        }
     }
 }
 

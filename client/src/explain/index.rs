@@ -195,7 +195,6 @@ fn follow_exit(error: &FollowError) -> ExitStatus {
         FollowError::Get(error) => error.exit(),
         FollowError::Missing { .. }
         | FollowError::Bundle { .. }
-        | FollowError::Pack { .. }
         | FollowError::TooFar { .. }
         | FollowError::TooMuch { .. } => ExitStatus::Unreachable,
         FollowError::Smaller { .. } | FollowError::Root { .. } => ExitStatus::RollbackOrFork,

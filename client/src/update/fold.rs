@@ -11,7 +11,7 @@ use countersign_format::hash::Hash32;
 use countersign_format::layout::Log;
 use countersign_store::Source;
 use countersign_store::crash::crash_point;
-use countersign_store::follow::{FollowError, Held, follow_hashed};
+use countersign_store::follow::{FollowError, Held, LogReader, Memory};
 
 use crate::db::index::{DecidedHead, IndexWriter};
 use crate::db::source::put_updated;
@@ -91,12 +91,14 @@ impl Attempt<'_, '_> {
     ) -> Result<[Fetched; 2], FoldError> {
         let reporter = RefCell::new(&mut *self.reporter);
         let state = &self.updater.places.state;
-        // side by side; of two failures it is always the same that is told
-        let (decisions, patches) = tokio::join!(
-            fetch(server, &heads.distribution, distribution, state, &reporter),
-            fetch(server, &heads.collection, collection, state, &reporter),
-        );
-        Ok([decisions?, patches?])
+        let memory = Memory::default();
+        let read = |from: &Head| LogReader::new(server, from.log).sharing(&memory);
+        // side by side; where one fails, nobody waits for the other
+        let (decisions, patches) = tokio::try_join!(
+            fetch(read(&heads.distribution), &heads.distribution, distribution, state, &reporter),
+            fetch(read(&heads.collection), &heads.collection, collection, state, &reporter),
+        )?;
+        Ok([decisions, patches])
     }
 
     /// Takes all entries or, where they would make the database too large, none.
@@ -185,14 +187,30 @@ impl Attempt<'_, '_> {
     }
 }
 
-/// Reads a log up to its new head.
+/// Reads a log up to its new head. Before it is said to be another one than was signed, it is read
+/// without packs.
 async fn fetch(
-    server: &Source,
+    reader: LogReader<'_>,
     from: &Head,
     new: &NewHead,
     state: &Path,
     reporter: &RefCell<&mut (dyn Reporter + '_)>,
 ) -> Result<Fetched, FoldError> {
+    match fetch_once(&reader, from, new, state, reporter).await {
+        Err(error) if error.may_be_packs() => {
+            Ok(fetch_once(&reader.packs(false), from, new, state, reporter).await?)
+        }
+        fetched => Ok(fetched?),
+    }
+}
+
+async fn fetch_once(
+    reader: &LogReader<'_>,
+    from: &Head,
+    new: &NewHead,
+    state: &Path,
+    reporter: &RefCell<&mut (dyn Reporter + '_)>,
+) -> Result<Fetched, FollowError> {
     let (log, start, size) = (from.log, from.size(), new.signed.checkpoint.size);
     let mut entries = Spool::new(state, log);
     let mut take = |leaf: u64, bytes: &[u8], hash: &Hash32| -> Result<(), _> {
@@ -204,7 +222,7 @@ async fn fetch(
         Ok::<_, Box<dyn Error + Send + Sync>>(())
     };
     let checkpoint = &new.signed.checkpoint;
-    let held = follow_hashed(server, log, &held_of(from), checkpoint, &mut take).await?;
+    let held = reader.follow(&held_of(from), checkpoint, &mut take).await?;
     Ok(Fetched { entries, held })
 }
 

@@ -103,9 +103,9 @@ impl Spool {
         if self.judge.is_some() {
             self.hand_over()?;
         }
-        let Self { path, block, judge } = self;
+        let (path, block) = (std::mem::take(&mut self.path), std::mem::take(&mut self.block));
         let failed = |source| SpoolError { doing: "read", path: path.clone(), source };
-        if let Some(judge) = judge {
+        if let Some(judge) = self.judge.take() {
             let file = judge.end()?.into_inner();
             let mut file = file.map_err(|error| failed(error.into_error()))?;
             let end = file.stream_position().map_err(failed)?;
@@ -117,6 +117,14 @@ impl Spool {
             take(Spooled { bytes, leaf: leaf(head), patch: keys(bytes) })?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Spool {
+    /// Nobody works on the file any more: the next one has its name.
+    fn drop(&mut self) {
+        // that entries could not be written which nobody wants does not matter
+        drop(self.judge.take().map(Judge::end));
     }
 }
 

@@ -1,5 +1,6 @@
 use super::text::WORDS;
 use super::*;
+use crate::limits::MAX_ENTRY;
 
 const HASH: &str = "a1880664282a807b61fb5a70c8b2857796c6642a22ff4578a47a14557e110c3b";
 
@@ -215,4 +216,45 @@ fn stops_at_bombs() {
     let group = [&1_u32.to_be_bytes()[..], &[0; 4], &vec![b'x'; MAX_ENTRY - 1], b"\n"].concat();
     let bomb = frame(&[&group.repeat(usize::try_from(many).expect("64 bits"))]);
     assert!(read(&bomb, many).expect_err("too large").is_end());
+}
+
+/// A byte of a pack may stand for a word, and a few bytes of the frame for many of those.
+#[test]
+fn stops_at_entries_that_are_short_in_the_pack_and_long_outside() {
+    let word = WORDS.iter().position(|(before, _)| before.starts_with("{\"type\":\"release"));
+    let code = 0x0b + u8::try_from(word.expect("a word")).expect("small");
+    let (before, _) = WORDS[usize::from(code - 0x0b)];
+    let text = [vec![code; MAX_ENTRY / before.len()], b"\x03".to_vec()].concat();
+    let group = [&256_u32.to_be_bytes()[..], &[0; 4], &text.repeat(256)].concat();
+    let entry = MAX_ENTRY / before.len() * before.len();
+    let within = MAX_PACK_INFLATED / entry as u64;
+    let groups = usize::try_from(within / 256 + 1).expect("small");
+    let bomb = frame(&[&group.repeat(groups)]);
+    assert!(bomb.len() < 100_000 && group.len() * groups < 8 << 20);
+    let mut reader = PackReader::of_any_count(&bomb[..]).expect("opened");
+    for _ in 0..within {
+        assert!(reader.read().expect("within the bound").is_some());
+    }
+    let error = reader.read().expect_err("too much");
+    assert!(matches!(&error, PackError::Malformed(_)) && !error.is_end(), "{error:?}");
+    // nobody writes one
+    let entry = before.repeat(MAX_ENTRY / before.len()).into_bytes();
+    let entries = (0..=within).map(|_| &entry[..]);
+    assert!(compress(Order::Bundles, entries, 1).expect("compressed").is_none());
+}
+
+#[test]
+fn a_pack_that_compression_does_not_make_small_is_not_written() {
+    let noise = |seed: u32| -> Vec<u8> {
+        let bytes = |at: u32| crate::hash::Hash32::of(&[seed, at].map(u32::to_be_bytes).concat()).0;
+        (0..1024).flat_map(bytes).collect()
+    };
+    let noise: Vec<Vec<u8>> = (0..4).map(noise).collect();
+    let made = |count| {
+        let entries = noise[..count].iter().map(Vec::as_slice);
+        compress(Order::Tail, entries, 1).expect("compressed").is_some()
+    };
+    assert_eq!([made(1), made(4)], [true, false]);
+    assert_eq!(max_pack_length(256), 192 * 1024);
+    assert_eq!(max_pack_length(pack_span(MAX_PACK_LEVEL)), MAX_PACK);
 }

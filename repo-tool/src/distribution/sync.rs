@@ -147,7 +147,13 @@ impl Fetch<'_> {
         let mut sink = self.distribution.copy_sink();
         let mut copy = LogCopy::open(&mut sink, Log::Collection, origin)?;
         let before = copy.head().size;
-        let entries = self.entries(&mut copy, &signed).await?;
+        let entries = match self.entries(&mut copy, &signed, true).await {
+            Err(DistributionError::Follow(error)) if error.may_be_packs() => {
+                copy.sink().discard();
+                self.entries(&mut copy, &signed, false).await
+            }
+            read => read,
+        }?;
         let size = signed.checkpoint.size;
         let mut synced = Synced { before, size, left, ..Synced::default() };
         self.understand(&entries, &mut synced)?;
@@ -215,13 +221,16 @@ impl Fetch<'_> {
         &self,
         copy: &mut LogCopy<'_>,
         signed: &SignedCheckpoint,
+        with_packs: bool,
     ) -> Result<Vec<Vec<u8>>, DistributionError> {
         let mut entries = Vec::new();
         let mut keep = |_, entry: &[u8]| entries.push(entry.to_vec());
-        match copy.follow(&self.source, &signed.checkpoint, &mut keep).await {
+        match copy.follow(&self.source, &signed.checkpoint, with_packs, &mut keep).await {
             Ok(()) => Ok(entries),
             Err(error) => {
-                if matches!(error, FollowError::Root { .. } | FollowError::Smaller { .. }) {
+                let contradicts =
+                    matches!(error, FollowError::Root { .. } | FollowError::Smaller { .. });
+                if contradicts && !error.may_be_packs() {
                     self.keep_evidence(copy.note(), &signed.note)?;
                 }
                 Err(error.into())

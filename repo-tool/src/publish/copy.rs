@@ -5,9 +5,11 @@
 //! is taken over from the other server.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use countersign_format::checkpoint::Checkpoint;
+use countersign_format::hash::Hash32;
 use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::{MAX_BUNDLE, MAX_NOTE, TILE_WIDTH};
@@ -15,8 +17,8 @@ use countersign_format::merkle::empty_root;
 use countersign_format::note::Note;
 use countersign_format::tile::{TILE_HEIGHT, tile_levels, tile_width};
 use countersign_format::time::Timestamp;
-use countersign_store::follow::{FollowError, Held, PackKeeper, follow_keeping};
-use countersign_store::{Sink, Source};
+use countersign_store::follow::{FollowError, Held, LogReader, PackKeeper};
+use countersign_store::{Sink, Source, durable};
 
 use super::growth::{Bundle, Tail};
 use super::superseded::Superseded;
@@ -63,14 +65,16 @@ impl<'a> LogCopy<'a> {
     }
 
     /// Goes on to `head`: reads the entries between, hands each to `observe`, stages tiles and
-    /// bundles, and compares the roots. Nothing is held before [`Self::commit`].
+    /// bundles, and compares the roots. Nothing is held before [`Self::commit`], and after an error
+    /// all that the sink has staged must be dropped.
     pub async fn follow(
         &mut self,
         source: &Source,
         head: &Checkpoint,
+        with_packs: bool,
         observe: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(), FollowError> {
-        self.follow_keeping(source, head, observe, &mut |_, _| ()).await
+        self.follow_keeping(source, head, with_packs, observe, &mut |_, _| ()).await
     }
 
     /// As [`Self::follow`], and hands out the packs on the way.
@@ -78,6 +82,7 @@ impl<'a> LogCopy<'a> {
         &mut self,
         source: &Source,
         head: &Checkpoint,
+        with_packs: bool,
         observe: &mut dyn FnMut(u64, &[u8]),
         keep: &mut PackKeeper<'_>,
     ) -> Result<(), FollowError> {
@@ -86,11 +91,12 @@ impl<'a> LogCopy<'a> {
         let (log, tail) = (self.log, self.tail.clone());
         let mut stage =
             Stage { sink: self.sink, log, tail, waiting: Vec::new(), unfinished: BTreeMap::new() };
-        let mut take = |index: u64, entry: &[u8]| {
+        let mut take = |index: u64, entry: &[u8], _: &Hash32| {
             observe(index, entry);
             stage.take(entry).map_err(Into::into)
         };
-        follow_keeping(source, log, &from, head, &mut take, keep).await?;
+        let reader = LogReader::new(source, log).packs(with_packs);
+        reader.follow_keeping(&from, head, &mut take, keep).await?;
         self.tail = stage.finish().map_err(|error| FollowError::Taker(error.into()))?;
         self.head = head.clone();
         Ok(())
@@ -205,13 +211,13 @@ pub fn copy_files(
     packs::add_new(to, log, &bundles, new)
 }
 
-/// Remembers in `state` what the head of `new` entries superseded at `now`, once it is published.
+/// Remembers in `state` what the head of `new` entries, which is about to be shown, supersedes at `now`.
 pub fn note_superseded(
     log: Log,
     (old, new): (u64, u64),
     (state, now): (&Path, Timestamp),
 ) -> Result<(), PublishError> {
-    Superseded::new(state, superseded_name(log)).note(old, new, now)
+    Superseded::new(state, superseded_name(log)).note(old, new, Some(now))
 }
 
 /// Makes the packs that the copy of a log of `size` entries lacks, and removes what was superseded
@@ -224,8 +230,23 @@ pub fn refresh_copy(
 ) -> Result<(usize, usize), PublishError> {
     let added = packs::add_missing(sink, log, size)?;
     sink.sync()?;
-    let removed = Superseded::new(state, superseded_name(log)).remove(sink, log, now)?;
-    Ok((added, removed))
+    Ok((added, remove_superseded(sink, log, size, (state, now))?))
+}
+
+/// Removes what was superseded long enough before `now`, and returns how many files: nothing that the
+/// head of `size` entries needs, which readers see.
+pub fn remove_superseded(
+    sink: &mut dyn Sink,
+    log: Log,
+    size: u64,
+    (state, now): (&Path, Timestamp),
+) -> Result<usize, PublishError> {
+    Superseded::new(state, superseded_name(log)).remove(sink, log, size, now)
+}
+
+/// Forgets what is remembered in `state` of a log that begins anew.
+pub fn forget_superseded(state: &Path, log: Log) -> io::Result<()> {
+    durable::remove(state, superseded_name(log).as_ref())
 }
 
 fn superseded_name(log: Log) -> String {

@@ -426,6 +426,10 @@ impl Sink for Counting<'_> {
         self.inner.put_along(file)
     }
 
+    fn discard(&mut self) {
+        self.inner.discard();
+    }
+
     fn flush(&mut self, others: &[Temporary]) -> Result<(), WriteError> {
         self.inner.flush(others)
     }

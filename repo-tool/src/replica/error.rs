@@ -145,6 +145,11 @@ impl ReplicaError {
         matches!(self, Self::Fork(_))
     }
 
+    /// Whether packs may be why: see [`FollowError::may_be_packs`].
+    pub fn may_be_packs(&self) -> bool {
+        matches!(self, Self::Follow(error) if error.may_be_packs())
+    }
+
     fn exit(&self) -> ExitStatus {
         match self {
             Self::Get(error) | Self::Follow(FollowError::Get(error)) => exit_of_get(error),

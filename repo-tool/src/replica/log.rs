@@ -17,6 +17,9 @@ pub type Visitor<'a> = dyn FnMut(u64, &[u8]) + 'a;
 /// handed to `visit`, and counts only if this succeeds. Nothing is visible before the writer's next
 /// [`Sink::sync`](countersign_store::Sink::sync).
 ///
+/// An error that [may be of packs](ReplicaError::may_be_packs) proves nothing: all that was staged is to
+/// be dropped, and the log copied without.
+///
 /// Returns the packs that were left out because they are not what their place says.
 pub async fn copy_log(
     replica: &mut Replica,
@@ -42,8 +45,10 @@ pub async fn copy_log(
     };
     let mut kept = Vec::new();
     let mut keep = |path, bytes| kept.push((path, bytes));
-    if let Err(error) = copy.follow_keeping(&source, new, &mut observe, &mut keep).await {
-        if let FollowError::Root { size, .. } = &error {
+    let with_packs = replica.with_packs;
+    let copied = copy.follow_keeping(&source, new, with_packs, &mut observe, &mut keep).await;
+    if let Err(error) = copied {
+        if let FollowError::Root { size, with_packs: false, .. } = &error {
             let before = replica.held_head(head.log)?.map(|held| held.bytes).unwrap_or_default();
             replica.keep_contradiction(head.log, *size, &before, &head.bytes)?;
         }

@@ -2,14 +2,14 @@
 
 use countersign_format::authority::{AuthorityNote, DistributionRole};
 use countersign_format::checkpoint::Checkpoint;
+use countersign_format::hash::Hash32;
 use countersign_format::key::{SignatureType, Vkey};
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
-use countersign_format::merkle::leaf_hash;
 use countersign_format::note::Note;
 use countersign_format::policy::{CheckpointContext, Clock, Counted, verify_first_checkpoint};
 use countersign_format::time::Timestamp;
-use countersign_store::follow::{FollowError, Held, follow};
+use countersign_store::follow::{FollowError, Held, LogReader};
 
 use super::WitnessError;
 use super::record::Witnessed;
@@ -113,11 +113,31 @@ impl Look<'_> {
     /// Folds the entries between into what is held. They are a server's: where they do not lead to
     /// the signed root, that proves nothing about the head.
     async fn follow(&self, held: &Witnessed, found: &Found) -> Result<Held, WitnessError> {
+        let reader = LogReader::new(self.replica.source(), found.log);
+        match self.follow_with(&reader, held, found).await? {
+            // packs are trusted for nothing, and say nothing against a head
+            Err(error) if error.may_be_packs() => {
+                self.follow_with(&reader.packs(false), held, found).await?
+            }
+            followed => followed,
+        }
+        .or_else(|error| match error {
+            FollowError::Root { .. } => self.keep_unproven(found, error),
+            error => Err(ReplicaError::from(error).into()),
+        })
+    }
+
+    async fn follow_with(
+        &self,
+        reader: &LogReader<'_>,
+        held: &Witnessed,
+        found: &Found,
+    ) -> Result<Result<Held, FollowError>, WitnessError> {
         let from = held.held();
         let mut frontier = from.frontier.clone();
         let mut contradicted = None;
-        let mut take = |_, entry: &[u8]| {
-            frontier.push(leaf_hash(entry));
+        let mut take = |_, _: &[u8], leaf: &Hash32| {
+            frontier.push(*leaf);
             let (size, root) = (frontier.size(), frontier.root());
             let is_other = |other: &&Found| {
                 let Checkpoint { origin, size: at, root: its } = &other.checkpoint;
@@ -127,14 +147,10 @@ impl Look<'_> {
             contradicted = contradicted.take().or(other.map(|other| (other, root)));
             Ok(())
         };
-        let source = self.replica.source();
-        let followed = follow(source, found.log, &from, &found.checkpoint, &mut take).await;
-        let reached = match followed {
-            Ok(reached) => reached,
-            Err(error @ FollowError::Root { .. }) => return self.keep_unproven(found, error),
-            Err(error) => return Err(ReplicaError::from(error).into()),
+        let followed = reader.follow(&from, &found.checkpoint, &mut take).await;
+        let Some((other, named)) = contradicted.filter(|_| followed.is_ok()) else {
+            return Ok(followed);
         };
-        let Some((other, named)) = contradicted else { return Ok(reached) };
         let Found { source_name, log, checkpoint, .. } = other.clone();
         let fork = Fork {
             source_name,

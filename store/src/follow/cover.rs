@@ -68,6 +68,11 @@ pub(super) fn best_cover(from: u64, size: u64) -> VecDeque<Step> {
     cover(from..size, size, MAX_PACK_LEVEL + 1, true)
 }
 
+/// The bundles that have `entries` of a log of `size`.
+pub(super) fn cover_of_bundles(entries: Range<u64>, size: u64) -> VecDeque<Step> {
+    cover(entries, size, 0, false)
+}
+
 /// The files that have `entries` of a log of `size`: packs of levels below `levels`, the tail pack
 /// where `with_tail`, and bundles.
 fn cover(entries: Range<u64>, size: u64, levels: u8, with_tail: bool) -> VecDeque<Step> {

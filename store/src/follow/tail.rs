@@ -3,6 +3,7 @@
 use countersign_format::layout::RepoPath;
 use countersign_format::pack::{PackError, PackReader, TAIL_GROUP, max_pack_length, tail_start};
 
+use super::ask::unless_too_large;
 use crate::error::GetError;
 use crate::source::{Get, Got, Source};
 
@@ -29,7 +30,7 @@ pub(super) async fn read(
     for part in 1.. {
         let have = pack.len() as u64;
         let request = Get::up_to(limit).range(have, length.filter(|_| part <= PARTS));
-        let is_all = match source.get(path, &request).await? {
+        let is_all = match unless_too_large(source.get(path, &request).await)? {
             Got::Whole { bytes, .. } => {
                 pack = bytes;
                 true

@@ -1,12 +1,16 @@
+//! Following a log from a repository in memory.
+
 use countersign_format::layout;
 use countersign_format::limits::MAX_TREE_SIZE;
 use countersign_format::merkle::empty_root;
 use countersign_format::pack::{Order, compress, pack_span, tail_start};
 use countersign_format::tile::{Edge, push_entry};
 
-use super::cover::{Part, best_cover};
 use super::*;
 use crate::memory::MemoryRepository;
+
+mod covers;
+mod hostile;
 
 /// What a client fetches to learn of a hundred new entries, heads and files of both logs, is at most
 /// 16 kB (SPEC §4.3): some 2.6 kB are heads and what is said of files.
@@ -36,8 +40,8 @@ fn a_hundred_new_entries_cost_the_same_wherever_bundles_and_packs_end() {
 }
 
 /// A log as a publisher leaves it that appended up to each of the sizes in turn.
-struct Published {
-    repository: MemoryRepository,
+pub(super) struct Published {
+    pub(super) repository: MemoryRepository,
     entries: Vec<Vec<u8>>,
     edge: Edge,
 }
@@ -88,7 +92,7 @@ impl Published {
         published
     }
 
-    fn up_to(sizes: &[u64]) -> Self {
+    pub(super) fn up_to(sizes: &[u64]) -> Self {
         let mut published = Self::new();
         for size in sizes {
             published.append(*size);
@@ -121,7 +125,7 @@ impl Published {
     }
 
     /// The full pack `(level, index)`.
-    fn pack(&self, level: u8, index: u64) {
+    pub(super) fn pack(&self, level: u8, index: u64) {
         let range = index * pack_span(level)..(index + 1) * pack_span(level);
         let range = usize::try_from(range.start).expect("small")
             ..usize::try_from(range.end).expect("small");
@@ -139,7 +143,7 @@ impl Published {
         bundle
     }
 
-    fn head(&self) -> Checkpoint {
+    pub(super) fn head(&self) -> Checkpoint {
         let root = self.edge.frontier().root();
         let origin = "example.org/collection".parse().expect("a name");
         Checkpoint { origin, size: self.edge.size(), root }
@@ -153,7 +157,7 @@ impl Published {
     }
 
     /// Follows to the head and checks that just the entries in between were handed out.
-    fn follow(&self, held: &Held) -> Result<(Held, u64), FollowError> {
+    pub(super) fn follow(&self, held: &Held) -> Result<(Held, u64), FollowError> {
         let source = Source::memory("memory", &self.repository);
         let mut next = held.frontier.size();
         let mut take = |index: u64, bytes: &[u8]| {
@@ -168,7 +172,7 @@ impl Published {
     }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
@@ -220,62 +224,6 @@ fn one_new_entry_is_a_range_of_one_bundle() {
 }
 
 #[test]
-fn covers_weigh_ranges_against_packs() {
-    let cover = |from, size| {
-        let steps = best_cover(from, size);
-        let follows = |step: &Step, at: u64| step.entries.start == at && step.entries.end > at;
-        let mut at = from;
-        for step in &steps {
-            assert!(follows(step, at), "{steps:?}");
-            at = step.entries.end;
-        }
-        assert_eq!(at, size);
-        steps.into_iter().map(|step| step.part).collect::<Vec<_>>()
-    };
-    let pack = |level, index| Part::Pack { level, index };
-    let bundle = |index, width| Part::Bundle { index, width };
-    let tail = |size| Part::Tail { size };
-    assert_eq!(cover(0, 0), []);
-    assert_eq!(cover(0, 1), [bundle(0, 1)]);
-    assert_eq!(cover(0, 5), [bundle(0, 5)]);
-    assert_eq!(cover(0, 6), [tail(6)]);
-    assert_eq!(cover(99, 100), [bundle(0, 100)]);
-    // over the end of a bundle
-    assert_eq!(cover(255, 258), [bundle(0, 256), bundle(1, 2)]);
-    assert_eq!(cover(160, 260), [tail(260)]);
-    assert_eq!(cover(0, 512), [tail(512)]);
-    assert_eq!(cover(0, 513), [pack(0, 0), tail(513)]);
-    // what the tail does not reach
-    assert_eq!(cover(250, 1000), [bundle(0, 256), pack(0, 1), tail(1000)]);
-    assert_eq!(cover(10, 1000), [pack(0, 0), pack(0, 1), tail(1000)]);
-    let all = [vec![pack(2, 0)], (16..24).map(|index| pack(1, index)).collect()].concat();
-    let singles = (384..389).map(|index| pack(0, index)).collect();
-    assert_eq!(cover(0, 100_000), [all, singles, vec![tail(100_000)]].concat());
-}
-
-#[test]
-fn what_is_missing_is_read_from_other_files() {
-    let step = |part, entries| Step { entries, part };
-    let parts = |step: Step, size| {
-        let steps = step.otherwise(size).expect("other files");
-        assert_eq!(steps.front().map(|it| it.entries.start), Some(step.entries.start));
-        assert_eq!(steps.back().map(|it| it.entries.end), Some(step.entries.end));
-        steps.into_iter().map(|step| step.part).collect::<Vec<_>>()
-    };
-    let pack = |level, index| Part::Pack { level, index };
-    let bundle = |index, width| Part::Bundle { index, width };
-    let of_level_1: Vec<_> = (16..32).map(|index| pack(1, index)).collect();
-    assert_eq!(parts(step(pack(2, 1), 65_536..131_072), 200_000), of_level_1);
-    let of_level_0: Vec<_> = (16..32).map(|index| pack(0, index)).collect();
-    assert_eq!(parts(step(pack(1, 1), 4096..8192), 200_000), of_level_0);
-    assert_eq!(parts(step(pack(0, 1), 300..512), 600), [bundle(1, 256)]);
-    let tail = Part::Tail { size: 600 };
-    assert_eq!(parts(step(tail, 300..600), 600), [pack(0, 1), bundle(2, 88)]);
-    assert_eq!(parts(step(tail, 500..600), 600), [bundle(1, 256), bundle(2, 88)]);
-    assert_eq!(step(bundle(1, 88), 256..344).otherwise(344), None);
-}
-
-#[test]
 fn a_repository_without_packs_works() {
     let published = Published::up_to(&[700]);
     let mut files = published.repository.files();
@@ -290,54 +238,6 @@ fn refused(published: &Published, held: &Held) -> FollowError {
     let mut take = |_: u64, _: &[u8]| Ok(());
     run(follow(&source, Log::Collection, held, &published.head(), &mut take))
         .expect_err("must be refused")
-}
-
-#[test]
-fn altered_entries_do_not_lead_to_the_root() {
-    let published = Published::up_to(&[300]);
-    published
-        .repository
-        .replace(&layout::tail_pack(Log::Collection, 300), &altered(&published, 300));
-    assert!(matches!(refused(&published, &Held::default()), FollowError::Root { size: 300, .. }));
-    let published = Published::up_to(&[600]);
-    published.repository.replace(&layout::pack(Log::Collection, 0, 0), b"no frame");
-    assert!(matches!(refused(&published, &Held::default()), FollowError::Pack { .. }));
-}
-
-/// A tail pack with another last entry.
-fn altered(published: &Published, size: u64) -> Vec<u8> {
-    let mut entries = published.entries[..usize::try_from(size).expect("small")].to_vec();
-    entries.last_mut().expect("entries").reverse();
-    let newest = entries.iter().rev().map(Vec::as_slice);
-    compress(Order::Tail, newest, 1).expect("packed").expect("small")
-}
-
-/// Any bit of a tail pack that is changed, and any beginning of it: bundles are read instead, or what
-/// comes out is refused.
-#[test]
-fn a_damaged_tail_pack_is_done_without_or_refused() {
-    let published = Published::up_to(&[40]);
-    let path = layout::tail_pack(Log::Collection, 40);
-    let good = published.repository.files()[&path].clone();
-    let (mut done, mut refused) = (0, 0);
-    let mut judge = |pack: &[u8]| {
-        published.repository.replace(&path, pack);
-        match published.follow_unchecked() {
-            Ok(held) => {
-                assert_eq!(held.frontier, published.edge.frontier());
-                done += 1;
-            }
-            Err(FollowError::Root { .. }) => refused += 1,
-            Err(error) => panic!("{error:?}"),
-        }
-    };
-    for bit in 0..good.len() * 8 {
-        let mut pack = good.clone();
-        pack[bit / 8] ^= 1 << (bit % 8);
-        judge(&pack);
-    }
-    (0..good.len()).for_each(|length| judge(&good[..length]));
-    assert!(done > 100 && refused > 100, "{done} {refused}");
 }
 
 #[test]
@@ -364,60 +264,6 @@ fn a_head_beyond_all_reason_is_refused_before_anything_is_read() {
         assert!(matches!(followed, Err(FollowError::TooFar { held: 0, .. })), "{size}");
     }
     assert_eq!(source.statistics().requests, 0);
-}
-
-#[test]
-fn a_head_without_its_files_fails_at_the_first_that_is_missing() {
-    let published = Published::up_to(&[300]);
-    let source = Source::memory("memory", &published.repository);
-    let mut taken = 0;
-    let mut take = |_: u64, _: &[u8]| {
-        taken += 1;
-        Ok(())
-    };
-    let head = Checkpoint { size: MAX_FOLLOWED, ..published.head() };
-    let followed = run(follow(&source, Log::Collection, &Held::default(), &head, &mut take));
-    assert!(matches!(followed, Err(FollowError::Missing { size: MAX_FOLLOWED, .. })));
-    assert_eq!(taken, 256);
-    // packs of 65,536 and 4,096 that are not there, two of 256, of which one is, and its bundle; and
-    // of each size the few that are asked for ahead
-    assert!((5..=16).contains(&source.statistics().requests), "{:?}", source.statistics());
-}
-
-#[test]
-fn endless_entries_are_given_up() {
-    let published = Published::up_to(&[3]);
-    let source = Source::memory("memory", &published.repository);
-    let mut taken = Vec::new();
-    let mut take = |index: u64, _: &[u8], _: &Hash32| {
-        taken.push(index);
-        Ok(())
-    };
-    let left = 2 * entry(0).len() as u64 + 1;
-    let (log, held) = (Log::Collection, Held::default());
-    let mut keep = |_, _| ();
-    let (take, keep) = (&mut take, &mut keep);
-    let queue = Queue::new(&source, log, &held, 3);
-    let mut follower = Follower { log, held, left, take, keep };
-    assert!(matches!(run(follower.read(queue)), Err(FollowError::TooMuch { .. })));
-    assert_eq!(taken, [0, 1]);
-}
-
-#[test]
-fn missing_and_malformed_files_are_named() {
-    let published = Published::up_to(&[257]);
-    let mut files = published.repository.files();
-    files.remove(&layout::tail_pack(Log::Collection, 257));
-    published.repository.replace_all(files);
-    let path = layout::bundle(Log::Collection, 1, 1);
-    published.repository.replace(&path, b"\x00");
-    let error = refused(&published, &Held::default());
-    assert_eq!(error.to_string(), "collection/tile/entries/001.p/1 is malformed");
-    let mut files = published.repository.files();
-    files.remove(&path);
-    published.repository.replace_all(files);
-    let error = refused(&published, &Held::default());
-    assert!(matches!(error, FollowError::Missing { size: 257, .. }));
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Grown {
         let mut copy = LogCopy::open(&mut sink, Log::Collection, &head.origin).expect("a copy");
         let place = Location::Directory(self.role("collection").join("public"));
         let source = Source::open(&place, &HttpOptions::default());
-        block_on(copy.follow(&source, &head, &mut |_, _| ())).expect("the log is whole");
+        block_on(copy.follow(&source, &head, true, &mut |_, _| ())).expect("the log is whole");
         let note = std::fs::read(self.role("collection").join("public/collection/checkpoint"));
         let note = countersign_format::note::Note::parse(&note.expect("published"), 1 << 16);
         copy.commit(&note.expect("a note")).expect("the copy can be written");
