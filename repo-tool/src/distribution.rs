@@ -30,6 +30,7 @@ use crate::role_dir::{RoleDir, RoleDirError};
 use crate::server;
 
 mod archive;
+mod authority;
 mod collection_head;
 mod decide;
 mod decisions;
@@ -97,6 +98,10 @@ impl Distribution {
         now: Timestamp,
     ) -> Result<Option<Carried>, DistributionError> {
         let Some(place) = &self.config.directory else { return Ok(None) };
+        if known.is_waiting() {
+            // clients still go by an earlier note, which may list another key for it
+            return Ok(None);
+        }
         let location = place.resolve(self.directory.path());
         let source = Source::open(&location, &HttpOptions::default());
         let (mut sink, authority) = (self.public_sink(), known.chain().newest());

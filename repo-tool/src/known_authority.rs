@@ -1,19 +1,25 @@
 //! The authority as a server knows it: the notes that it holds in `public/authority/`, and how it
 //! learns of newer ones (SPEC §4.1, §5.2).
 //!
-//! What trust begins with is kept in `state/anchor`; `state/announced` says up to which version the
-//! server's log names the notes. Where that is lost, the published log says it.
+//! A note that was learned is kept in `state/learned/` until the server shows it to its readers:
+//! from then on they refuse what the newest one does not accept. What trust begins with is kept in
+//! `state/anchor`; `state/announced` says up to which version the server's log names the notes.
+//! Where that is lost, the published log says it.
 
-use std::path::Path;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use countersign_format::authority::fingerprint;
 use countersign_format::entry::{AuthorityReference, CollectionEntry, DistributionEntry};
 use countersign_format::hash::Hash32;
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::Note;
 use countersign_format::policy::Chain;
 use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Step, Walk};
+use countersign_store::crash::crash_point;
 use countersign_store::durable::{self, Access};
 use countersign_store::{
     DirectoryWriter, Get, GetError, Got, HttpOptions, Location, Sink, Source, WriteError,
@@ -25,6 +31,8 @@ use crate::config::{Fingerprint, ServerConfig};
 use crate::publish::{PublishError, read_entries, read_head};
 use crate::role_dir::{RoleDir, RoleDirError};
 
+/// Notes that readers do not see yet, as a repository has them.
+const LEARNED: &str = "state/learned";
 const ANCHOR: &str = "state/anchor";
 const ANNOUNCED: &str = "state/announced";
 /// Longest of the two small files above.
@@ -37,6 +45,9 @@ pub struct KnownAuthority {
     accepted: Vec<AuthorityReference>,
     trusted_now: Option<Hash32>,
     unreachable: Option<GetError>,
+    /// The newest version that readers see; 0 where they see none.
+    shown: u64,
+    waits_for: Option<String>,
 }
 
 /// Why a server does not know its authority.
@@ -82,19 +93,31 @@ impl KnownAuthority {
     /// What the server holds already; `None` if it never learned of a note.
     pub fn held(directory: &RoleDir) -> Result<Option<Self>, KnownAuthorityError> {
         let Some(anchor) = read_anchor(directory)? else { return Ok(None) };
-        let source = open(&Location::Directory(directory.public()));
-        block_on(Self::read(&source, &Anchor::Fingerprint(anchor.0))).map(Some)
+        let anchor = Anchor::Fingerprint(anchor.0);
+        let shown = open(&Location::Directory(directory.public()));
+        let learned = open(&Location::Directory(learned(directory)));
+        let read = match block_on(Self::read(&shown, &anchor)) {
+            Err(error @ KnownAuthorityError::Chain(AuthorityError::NotFound { .. })) => {
+                block_on(Self::read(&learned, &anchor)).map_err(|_| error)
+            }
+            read => read,
+        };
+        let mut known = read?;
+        while block_on(known.step(&learned))?.is_some() {}
+        known.look_what_is_shown(directory)?;
+        Ok(Some(known))
     }
 
     /// What the server holds and, where the configuration says where, what the authority published
-    /// since: new notes are kept in `public/authority/`. If the authority cannot be reached, what
-    /// is held is enough. Whoever learns holds the role's lock.
+    /// since: new notes are kept, and readers see them after [`Self::show`]. If the authority cannot
+    /// be reached, what is held is enough. Whoever learns holds the role's lock.
     pub fn learn(
         directory: &RoleDir,
         config: &ServerConfig,
         log: Log,
     ) -> Result<Self, KnownAuthorityError> {
         recall_announced(directory, log)?;
+        drop_shown(directory)?;
         let place = config.authority.as_ref().map(|place| place.resolve(directory.path()));
         let held = Self::held(directory)?;
         let Some(place) = &place else {
@@ -104,8 +127,8 @@ impl KnownAuthority {
             return Ok(known);
         };
         let source = open(place);
-        let mut writer = DirectoryWriter::new(&directory.public());
-        let known = match held {
+        let mut writer = learned_writer(directory)?;
+        let mut known = match held {
             Some(mut known) => {
                 match block_on(known.go_on(&source, &mut writer)) {
                     Err(KnownAuthorityError::Chain(AuthorityError::Get(error)))
@@ -121,6 +144,7 @@ impl KnownAuthority {
             None => block_on(Self::first(directory, config, &source, &mut writer))?,
         };
         known.check_floor(directory)?;
+        known.look_what_is_shown(directory)?;
         Ok(known)
     }
 
@@ -141,9 +165,70 @@ impl KnownAuthority {
         directory: &RoleDir,
         place: &Location,
     ) -> Result<(), KnownAuthorityError> {
-        let mut writer = DirectoryWriter::new(&directory.public());
+        let mut writer = learned_writer(directory)?;
         block_on(self.go_on(&open(place), &mut writer))?;
-        Ok(writer.sync()?)
+        writer.sync()?;
+        self.look_what_is_shown(directory)
+    }
+
+    /// Whether there is a note that readers do not see yet.
+    pub fn is_waiting(&self) -> bool {
+        self.shown < self.chain().newest().version
+    }
+
+    /// The newest version that readers see; 0 where they see none.
+    pub fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// The notes that readers do not see yet, in the order in which they are to be written to the
+    /// public directory. From then on readers judge all that they are served by the newest.
+    pub fn waiting(&self, directory: &RoleDir) -> Result<Vec<(RepoPath, Vec<u8>)>, WriteError> {
+        let public = directory.public();
+        let (learned, shown) =
+            (DirectoryWriter::new(&learned(directory)), DirectoryWriter::new(&public));
+        let mut waiting = Vec::new();
+        for version in 1..=self.chain().newest().version {
+            let path = layout::authority(version);
+            let Some(bytes) = learned.read(&path, MAX_AUTHORITY_NOTE as u64)? else { continue };
+            match shown.read(&path, MAX_AUTHORITY_NOTE as u64)? {
+                None => waiting.push((path, bytes)),
+                Some(shown) if shown == bytes => {}
+                Some(_) => return Err(WriteError::Conflict(public.join(&path))),
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Shows readers the notes that they do not see yet.
+    pub fn show(&mut self, directory: &RoleDir) -> Result<(), KnownAuthorityError> {
+        let waiting = self.waiting(directory)?;
+        DirectoryWriter::new(&directory.public()).put_heads(&waiting)?;
+        crash_point("authority.shown");
+        drop_shown(directory)?;
+        self.look_what_is_shown(directory)
+    }
+
+    /// Remembers why readers are not shown the newest note yet.
+    pub fn wait_for(&mut self, why: String) {
+        self.waits_for = Some(why);
+    }
+
+    /// Why readers are not shown the newest note yet, if so.
+    pub fn waits_for(&self) -> Option<&str> {
+        self.waits_for.as_deref()
+    }
+
+    fn look_what_is_shown(&mut self, directory: &RoleDir) -> Result<(), KnownAuthorityError> {
+        let public = DirectoryWriter::new(&directory.public());
+        self.shown = 0;
+        for version in (1..=self.chain().newest().version).rev() {
+            if public.size(&layout::authority(version))?.is_some() {
+                self.shown = version;
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The chain.
@@ -182,7 +267,14 @@ impl KnownAuthority {
         let newest = walk.chain().newest().version;
         let first = AuthorityReference { version: newest, sha256: walk.chain().fingerprint() };
         let accepted = vec![first];
-        let mut known = Self { walk, accepted, trusted_now: None, unreachable: None };
+        let mut known = Self {
+            walk,
+            accepted,
+            trusted_now: None,
+            unreachable: None,
+            shown: 0,
+            waits_for: None,
+        };
         while known.step(source).await?.is_some() {}
         Ok(known)
     }
@@ -251,6 +343,56 @@ impl KnownAuthority {
             Step::End => Ok(None),
         }
     }
+}
+
+/// A note that the server holds, shown or not.
+pub fn held_note(directory: &RoleDir, version: u64) -> Result<Option<Vec<u8>>, WriteError> {
+    let path = layout::authority(version);
+    for folder in [directory.public(), learned(directory)] {
+        let held = DirectoryWriter::new(&folder).read(&path, MAX_AUTHORITY_NOTE as u64)?;
+        if held.is_some() {
+            return Ok(held);
+        }
+    }
+    Ok(None)
+}
+
+/// Removes what was learned and is shown by now.
+fn drop_shown(directory: &RoleDir) -> Result<(), KnownAuthorityError> {
+    let folder = learned(directory);
+    let notes = folder.join("authority");
+    let failed = |source| RoleDirError::Io { action: "list", path: notes.clone(), source };
+    let found = match fs::read_dir(&notes) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed)?,
+    };
+    let (public, mut writer) =
+        (DirectoryWriter::new(&directory.public()), DirectoryWriter::new(&folder));
+    for file in found {
+        let name = file.map_err(failed)?.file_name();
+        let Some(version) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let path = layout::authority(version);
+        if public.size(&path)?.is_some() {
+            writer.remove(&path)?;
+        }
+    }
+    Ok(writer.sync()?)
+}
+
+fn learned(directory: &RoleDir) -> PathBuf {
+    directory.path().join(LEARNED)
+}
+
+fn learned_writer(directory: &RoleDir) -> Result<DirectoryWriter, KnownAuthorityError> {
+    let path = learned(directory);
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made.map_err(|source| {
+            let path = path.clone();
+            RoleDirError::Io { action: "make", path, source }
+        })?,
+    }
+    Ok(DirectoryWriter::new(&path))
 }
 
 /// Remembers that the server's log names the notes up to `version`.

@@ -88,7 +88,7 @@ fn fill(
     }
     let chain = authority.publish(now)?;
     for (role, (directory, config)) in Log::BOTH.into_iter().zip(&servers) {
-        KnownAuthority::learn(directory, config, role)?;
+        KnownAuthority::learn(directory, config, role)?.show(directory)?;
     }
     Ok(chain.fingerprint())
 }

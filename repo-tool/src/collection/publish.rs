@@ -85,7 +85,9 @@ impl Collection {
     /// Learns what the authority published, for what needs no key: looking at a round of signatures,
     /// or whether anything is due.
     pub fn session_without_keys(&self) -> Result<Session<'_>, CollectionError> {
-        let authority = KnownAuthority::learn(&self.directory, &self.config, Log::Collection)?;
+        let mut authority = KnownAuthority::learn(&self.directory, &self.config, Log::Collection)?;
+        // its readers are distributions, which judge it by the newest note wherever they find that
+        authority.show(&self.directory)?;
         Ok(Session { collection: self, authority, signers: Vec::new(), unwatched: Vec::new() })
     }
 }

@@ -97,6 +97,16 @@ pub enum DistributionError {
         /// The newest version of the authority.
         version: u64,
     },
+    /// The collection has not signed yet as the newest authority note asks.
+    #[error("the collection does not satisfy version {version} of the authority yet")]
+    Behind {
+        /// The newest version.
+        version: u64,
+        /// The one that clients go by meanwhile.
+        shown: u64,
+        /// What is missing.
+        source: Box<PolicyError>,
+    },
     /// The collection's log names an authority note that is not held, or another one.
     #[error("entry {index} of the collection's log names another authority/{version} than is held")]
     OtherAuthority {
@@ -169,7 +179,7 @@ impl DistributionError {
             Self::Follow(FollowError::Smaller { .. } | FollowError::Root { .. })
             | Self::OtherTree { .. }
             | Self::OtherHead(_) => ExitStatus::RollbackOrFork,
-            Self::Archive { .. } => ExitStatus::Signature,
+            Self::Archive { .. } | Self::Behind { .. } => ExitStatus::Signature,
             Self::OtherAuthority { .. } => ExitStatus::Expired,
             Self::NoCollection(_) => ExitStatus::Configuration,
             Self::NotHeld { .. } | Self::NotReleased { .. } => ExitStatus::NotFound,
@@ -195,6 +205,11 @@ impl DistributionError {
                  restored from a backup, or its key stolen; what was found is kept in evidence/"
                     .into()
             }
+            Self::Behind { version, shown, .. } => format!(
+                "nothing was taken over, and clients go on by version {shown}; the collection must \
+                 sign first with the keys that version {version} lists (patchrepo collection \
+                 publish or refresh), then sync and publish here"
+            ),
             Self::Policy(_) | Self::Archive { .. } => {
                 "nothing was taken over; if the collection's own files are good, somebody between \
                  you alters them"

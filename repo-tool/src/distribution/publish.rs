@@ -23,6 +23,7 @@ use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
 use countersign_store::{DirectoryWriter, Sink, durable};
 
+use super::authority::behind;
 use super::collection_head::HeldHead;
 use super::notes::Notes;
 use super::standing::withdrawn_since;
@@ -90,7 +91,8 @@ impl Distribution {
     /// Learns what the authority published, for what needs no key: looking at a round of signatures,
     /// or whether anything is due.
     pub fn session_without_keys(&self, now: Timestamp) -> Result<Session<'_>, DistributionError> {
-        let known = KnownAuthority::learn(&self.directory, &self.config, Log::Distribution)?;
+        let mut known = KnownAuthority::learn(&self.directory, &self.config, Log::Distribution)?;
+        self.show_authority(&mut known, now)?;
         Ok(Session { distribution: self, known, signers: Vec::new(), now, unwatched: Vec::new() })
     }
 }
@@ -143,7 +145,7 @@ impl Session<'_> {
         } else {
             let assurances = Assurances::default();
             let collection = self.heads_anew(&mut publisher, &head, assurances)?;
-            publisher.sign_anew(vec![collection], &self.signers(), self.now, assurances)?;
+            publisher.sign_anew(collection, &self.signers(), self.now, assurances)?;
             drop_candidate(publisher.sink(), Log::Collection)?;
             Gathered::clear(&self.distribution.directory)?;
         }
@@ -166,8 +168,9 @@ impl Session<'_> {
         let mut writer = self.distribution.public_sink();
         let publisher = self.open(&mut writer)?;
         let max_age = self.role()?.log.max_age;
-        let own =
-            publisher.pending().is_some() || is_old(publisher.signed(), now, max_age, older_than);
+        let own = publisher.pending().is_some()
+            || self.known.is_waiting()
+            || is_old(publisher.signed(), now, max_age, older_than);
         let held = self.held_head()?;
         let cosigned = HeldHead::cosigned(self.distribution)?;
         let is_behind =
@@ -215,7 +218,7 @@ impl Session<'_> {
         }
         let unwatched = self.watch(publisher.head())?;
         let collection = self.heads_anew(&mut publisher, &head, assurances)?;
-        let own = publisher.refresh(vec![collection], &self.signers(), self.now, assurances)?;
+        let own = publisher.refresh(collection, &self.signers(), self.now, assurances)?;
         drop_candidate(publisher.sink(), Log::Collection)?;
         Gathered::clear(&self.distribution.directory)?;
         let state = self.distribution.directory.state();
@@ -319,7 +322,7 @@ impl Session<'_> {
         if let Some(next) = publisher.next_head() {
             publisher.with_others(self.others(&gathered, &next, true)?, self.now);
         }
-        publisher.commit_after(vec![collection], &self.signers())?;
+        publisher.commit_after(collection, &self.signers())?;
         drop_candidate(publisher.sink(), Log::Collection)?;
         self.mark(&entries)?;
         crash_point("distribution.marked");
@@ -336,13 +339,13 @@ impl Session<'_> {
     }
 
     /// Gathers what others signed of both heads, which are signed anew, stages the collection's and
-    /// returns its checkpoint.
+    /// returns what is to be written before the distribution's own.
     fn heads_anew(
         &self,
         publisher: &mut Publisher<'_>,
         head: &HeldHead,
         assurances: Assurances,
-    ) -> Result<(RepoPath, Vec<u8>), DistributionError> {
+    ) -> Result<Vec<(RepoPath, Vec<u8>)>, DistributionError> {
         let gathered = self.gather(publisher, head)?;
         self.await_witnesses(publisher, head, &gathered, assurances)?;
         let collection = self.stage_collection(head, &gathered, publisher.sink(), assurances)?;
@@ -392,16 +395,22 @@ impl Session<'_> {
         collection_lines(note, self.note()).into_iter().cloned().collect()
     }
 
+    /// Stages what the collection's log gained. Returns what is to be written before the
+    /// distribution's own head: the authority notes that clients do not see yet, which both heads
+    /// satisfy, and the collection's checkpoint.
     fn stage_collection(
         &self,
         head: &HeldHead,
         gathered: &Gathered<'_>,
         public: &mut dyn Sink,
         assurances: Assurances,
-    ) -> Result<(RepoPath, Vec<u8>), DistributionError> {
+    ) -> Result<Vec<(RepoPath, Vec<u8>)>, DistributionError> {
         let others = self.others(gathered, &head.checkpoint, false)?;
         let signing = (self.signers(), others);
-        head.stage(self.distribution, public, &signing, (self.now, assurances))
+        let head = head.stage(self.distribution, public, &signing, (self.now, assurances))?;
+        let mut changed = self.known.waiting(&self.distribution.directory)?;
+        changed.push(head);
+        Ok(changed)
     }
 
     /// What is to be signed: of a publication that is pending, and both heads.
@@ -528,6 +537,8 @@ impl Session<'_> {
         let Err(waiting) = round.check_witnesses(gathered, self.now) else { return Ok(()) };
         let signing = (self.signers(), self.others(gathered, &head.checkpoint, false)?);
         let when = (self.now, assurances);
+        // witnesses judge the candidates by it
+        publisher.sink().put_heads(&self.known.waiting(&self.distribution.directory)?)?;
         head.put_candidate(self.distribution, publisher.sink(), &signing, when)?;
         let own = publisher.next_head().unwrap_or_else(|| publisher.head().clone());
         publisher.with_others(self.others(gathered, &own, true)?, self.now);
@@ -571,7 +582,13 @@ impl Session<'_> {
     }
 
     pub(super) fn held_head(&self) -> Result<HeldHead, DistributionError> {
-        HeldHead::read(self.distribution, self.note(), self.role()?, Clock::local(self.now))
+        let clock = Clock::local(self.now);
+        HeldHead::read(self.distribution, self.note(), self.role()?, clock).map_err(|error| {
+            match error {
+                DistributionError::Policy(error) => behind(&self.known, error),
+                error => error,
+            }
+        })
     }
 
     pub(super) fn note(&self) -> &AuthorityNote {

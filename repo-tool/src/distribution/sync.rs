@@ -2,7 +2,7 @@
 //!
 //! Killed anywhere, the next run goes on:
 //!
-//! 1. new authority notes, to `public/authority/`, durably;
+//! 1. new authority notes, durably; clients see them once what they are served satisfies the newest;
 //! 2. the collection's checkpoint and the entries up to it, checked against each other;
 //! 3. note and archive of each new patch, staged once it is verified; durable whenever
 //!    [`MAX_STAGED`] bytes have come together;
@@ -28,14 +28,14 @@ use countersign_format::text::Line;
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
 use countersign_store::follow::FollowError;
-use countersign_store::{Get, Got, HttpOptions, Location, Source};
-use countersign_store::{Sink, durable};
+use countersign_store::{Get, Got, HttpOptions, Location, Source, durable};
 
+use super::authority::behind;
 use super::{Decisions, Distribution, DistributionError, Patch, times};
 use crate::blocking::block_on;
 use crate::catalogue::{Catalogue, Meaning, PassedOver};
 use crate::config::{Place, ServerConfig};
-use crate::known_authority::KnownAuthority;
+use crate::known_authority::{KnownAuthority, held_note};
 use crate::publish::{LogCopy, Which, leave, read_head};
 
 mod patches;
@@ -98,14 +98,20 @@ impl Distribution {
     }
 
     /// Learns of new authority notes: from the authority where the configuration says where it is,
-    /// and from the collection at `place`.
-    pub fn learn(&self, place: &Location) -> Result<KnownAuthority, DistributionError> {
+    /// and from the collection at `place`. Clients see them once what they are served satisfies the
+    /// newest.
+    pub fn learn(
+        &self,
+        place: &Location,
+        now: Timestamp,
+    ) -> Result<KnownAuthority, DistributionError> {
         let mut config = ServerConfig { ..self.config.clone() };
         config.authority.get_or_insert_with(|| {
             Place::of_argument(&place.to_string()).expect("a location is a place")
         });
         let mut known = KnownAuthority::learn(&self.directory, &config, Log::Distribution)?;
         known.learn_from(&self.directory, place)?;
+        self.show_authority(&mut known, now)?;
         Ok(known)
     }
 
@@ -124,7 +130,7 @@ impl Distribution {
         let role = self.role(authority)?;
         let source = Source::open(place, &HttpOptions::default());
         let times = times::read(&self.directory)?;
-        let fetch = Fetch { distribution: self, source, authority, role, clock, times };
+        let fetch = Fetch { distribution: self, source, known, authority, role, clock, times };
         block_on(fetch.run(progress))
     }
 }
@@ -133,6 +139,7 @@ impl Distribution {
 struct Fetch<'a> {
     distribution: &'a Distribution,
     source: Source,
+    known: &'a KnownAuthority,
     authority: &'a AuthorityNote,
     role: &'a DistributionRole,
     clock: Clock,
@@ -213,7 +220,7 @@ impl Fetch<'_> {
             clock: self.clock,
             newest: &self.times,
         };
-        Ok(verify_first_checkpoint(&bytes, &context)?)
+        verify_first_checkpoint(&bytes, &context).map_err(|error| behind(self.known, error))
     }
 
     /// The entries that are new, which lead from the held head to the signed one.
@@ -275,9 +282,7 @@ impl Fetch<'_> {
         index: u64,
         reference: &AuthorityReference,
     ) -> Result<(), DistributionError> {
-        let path = layout::authority(reference.version);
-        let public = self.distribution.public_sink();
-        let held = public.read(&path, MAX_AUTHORITY_NOTE as u64)?;
+        let held = held_note(&self.distribution.directory, reference.version)?;
         let note = held.and_then(|bytes| Note::parse(&bytes, MAX_AUTHORITY_NOTE).ok());
         if note.is_some_and(|note| fingerprint(note.text()) == reference.sha256) {
             return Ok(());

@@ -27,6 +27,7 @@ use crate::patch_selector::PatchSelector;
 
 mod anew;
 mod attacks;
+mod authority;
 mod faults;
 mod flow;
 mod restart;
@@ -131,7 +132,7 @@ impl Lab {
     pub(super) fn sync(&self, now: Timestamp) -> Result<Synced, DistributionError> {
         let distribution = self.distribution();
         let place = distribution.collection_place(None)?;
-        let known = distribution.learn(&place)?;
+        let known = distribution.learn(&place, now)?;
         distribution.sync(&known, &place, now, &mut |_, _| ())
     }
 
@@ -207,6 +208,23 @@ impl Lab {
             }
         }
         view
+    }
+
+    /// Whether clients accept both heads by the newest note that they are served.
+    pub(super) fn is_accepted(&self, now: Timestamp) -> bool {
+        let authority = self.authority();
+        Log::BOTH.iter().all(|log| {
+            let path = layout::checkpoint(*log);
+            let context = CheckpointContext {
+                file: path.as_str(),
+                log: *log,
+                authority: &authority,
+                distribution: &authority.distributions[0],
+                clock: Clock::local(now),
+                newest: &SignerTimes::new(),
+            };
+            self.read(&path).is_some_and(|head| verify_checkpoint(&head, &context).is_ok())
+        })
     }
 
     /// The entries of a log whose head a client accepts.

@@ -130,8 +130,8 @@ impl Report for SyncReport {
 pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
     let place = distribution.collection_place(arguments.from.as_ref())?;
-    let known = distribution.learn(&place)?;
     let now = now()?;
+    let known = distribution.learn(&place, now)?;
     say_authority(&known, now, output);
     say_directory(distribution.carry_directory(&known, now)?.as_ref(), output);
     let mut bar: Option<(PatchEntry, Task)> = None;

@@ -100,7 +100,7 @@ fn an_interrupted_download_goes_on_where_it_ended() {
     fs::write(&part, &archive[..archive.len() / 2]).expect("written");
     let distribution = lab.distribution();
     let place = distribution.collection_place(None).expect("configured");
-    let known = distribution.learn(&place).expect("known");
+    let known = distribution.learn(&place, at(5)).expect("known");
     let mut seen = Vec::new();
     distribution.sync(&known, &place, at(5), &mut |_, bytes| seen.push(bytes)).expect("fetched");
     assert!(seen.iter().all(|bytes| *bytes > archive.len() as u64 / 2), "{seen:?}");
