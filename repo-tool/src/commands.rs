@@ -10,8 +10,11 @@ use serde::Serialize;
 
 use crate::role_dir::{self, RoleDir};
 
+pub use compared::Compared;
+
 pub mod authority;
 pub mod collection;
+mod compared;
 pub mod completions;
 pub mod directory;
 pub mod distribution;

@@ -19,6 +19,7 @@ pub mod export;
 pub mod import;
 pub mod init;
 pub mod issue;
+mod listed;
 mod place;
 pub mod publish;
 mod rehearsal;

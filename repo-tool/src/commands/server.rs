@@ -7,6 +7,7 @@ use countersign_format::key::KeyName;
 use countersign_terminal::{Failure, Output, Report};
 use serde::Serialize;
 
+use crate::commands::Compared;
 use crate::key_store::KeyLocation;
 use crate::role_dir::{self, RoleDir};
 use crate::server::{Asked, REQUEST};
@@ -27,6 +28,9 @@ struct AskedReport {
     signer: Option<KeyLocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<Request>,
+    /// To be compared with what the authority's people see.
+    #[serde(flatten)]
+    fingerprint: Compared,
     #[serde(skip)]
     id: KeyName,
 }
@@ -47,17 +51,20 @@ impl AskedReport {
                 copy.to_owned()
             }
         };
+        let fingerprint = Compared::of(&asked.to_bytes());
         let request = match asked {
             Asked::PartialKey(request) => Some(request),
             Asked::OrdinaryKey(_) => None,
         };
-        Ok(Self { directory: path, file, signer: signer.cloned(), request, id: id.clone() })
+        let (signer, id) = (signer.cloned(), id.clone());
+        Ok(Self { directory: path, file, signer, request, fingerprint, id })
     }
 }
 
 impl Report for AskedReport {
     fn print(&self, output: &Output) {
         output.note(format!("The request of {} is in {}.", self.id, self.file.display()));
+        self.fingerprint.say(output);
         output.note(match &self.signer {
             None => {
                 "Next: take it to the authority (patchrepo authority issue) and accept its grant."

@@ -6,11 +6,13 @@ use clap::Args;
 use countersign_format::key::KeyName;
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::text::DistributionName;
-use countersign_terminal::{ExitStatus, Failure, Output};
+use countersign_terminal::{ExitStatus, Failure, Output, Report};
+use serde::Serialize;
 
+use super::listed::{keys_of, warn_listed};
 use super::{Prepared, open_locked};
 use crate::authority::Admission;
-use crate::commands::now;
+use crate::commands::{Compared, now};
 use crate::role_dir;
 
 /// Verify a server's proof that it holds its key, and list the key in the next version
@@ -39,10 +41,25 @@ pub struct AdmitArgs {
     origin: Option<KeyName>,
 }
 
+#[derive(Serialize)]
+struct Admitted {
+    #[serde(flatten)]
+    fingerprint: Compared,
+    #[serde(flatten)]
+    prepared: Prepared,
+}
+
+impl Report for Admitted {
+    fn print(&self, output: &Output) {
+        self.prepared.print(output);
+    }
+}
+
 /// Lists the key and shows the next version.
 pub fn run(arguments: AdmitArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let acceptance = role_dir::read_file(&arguments.acceptance, MAX_NOTE)?;
     let (authority, _lock) = open_locked(&arguments.directory, output)?;
+    let fingerprint = Compared::of(&acceptance);
     let admission = Admission { distribution: arguments.distribution, origin: arguments.origin };
     let file = arguments.acceptance.display().to_string();
     let (key, draft) = if arguments.ordinary_key {
@@ -51,6 +68,8 @@ pub fn run(arguments: AdmitArgs, output: &Output) -> Result<ExitStatus, Failure>
         authority.admit(&acceptance, &file, &admission, now()?)?
     };
     output.note(format!("{} proved that it holds its key of epoch {}.", key.id, key.epoch));
-    output.report(&Prepared::new(&authority, &draft));
+    fingerprint.say(output);
+    warn_listed(key.id.as_str(), &keys_of(&authority, &key.id, output)?, output);
+    output.report(&Admitted { fingerprint, prepared: Prepared::new(&authority, &draft) });
     Ok(ExitStatus::Done)
 }

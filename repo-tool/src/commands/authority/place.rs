@@ -94,8 +94,9 @@ impl PlaceArgs {
 }
 
 /// The notes that are known, and what clients begin with.
-struct Notes {
-    versions: Vec<Version>,
+pub(super) struct Notes {
+    /// The accepted versions, the oldest first.
+    pub(super) versions: Vec<Version>,
     anchor: Anchor,
 }
 
@@ -154,7 +155,7 @@ fn exit_of_look(error: &LifeError) -> ExitStatus {
 }
 
 /// The versions from 1 on that readers accept; those that they pass over are named.
-fn read_notes(location: &Location, output: &Output) -> Result<Notes, Failure> {
+pub(super) fn read_notes(location: &Location, output: &Output) -> Result<Notes, Failure> {
     let source = Source::open(location, &HttpOptions::default());
     let path = layout::authority(1);
     let got = block_on(source.get(&path, &Get::up_to(MAX_AUTHORITY_NOTE as u64)))?;

@@ -10,7 +10,7 @@ use countersign_format::limits::MAX_NOTE;
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report};
 use serde::Serialize;
 
-use crate::commands::{Delivered, DestinationArgs, lock};
+use crate::commands::{Compared, Delivered, DestinationArgs, lock};
 use crate::config::ServerConfig;
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::{role_dir, server};
@@ -41,12 +41,15 @@ struct Accepted {
     id: String,
     epoch: u32,
     #[serde(flatten)]
+    fingerprint: Compared,
+    #[serde(flatten)]
     delivered: Delivered,
 }
 
 impl Report for Accepted {
     fn print(&self, output: &Output) {
         output.note(format!("{} holds its key of epoch {} now.", self.id, self.epoch));
+        self.fingerprint.say(output);
         output.note("Next: take the acceptance to the authority (patchrepo authority admit).");
     }
 }
@@ -60,8 +63,10 @@ pub fn run(role: Log, arguments: &AcceptArgs, output: &Output) -> Result<ExitSta
     let _lock = lock(&directory, output)?;
     let passphrases = Passphrases::new(&arguments.passphrase);
     let note = server::accept(&directory, &config.name, role, &bytes, told, &passphrases)?;
-    let delivered = arguments.destination.deliver(&note.to_bytes(), output)?;
-    output.report(&Accepted { id: grant.id.to_string(), epoch: grant.epoch, delivered });
+    let bytes = note.to_bytes();
+    let (id, epoch, fingerprint) = (grant.id.to_string(), grant.epoch, Compared::of(&bytes));
+    let delivered = arguments.destination.deliver(&bytes, output)?;
+    output.report(&Accepted { id, epoch, fingerprint, delivered });
     Ok(ExitStatus::Done)
 }
 
