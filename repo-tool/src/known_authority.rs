@@ -48,6 +48,8 @@ pub struct KnownAuthority {
     /// The newest version that readers see; 0 where they see none.
     shown: u64,
     waits_for: Option<String>,
+    /// Where newer notes were looked for.
+    asked: Vec<String>,
 }
 
 /// Why a server does not know its authority.
@@ -143,6 +145,7 @@ impl KnownAuthority {
             }
             None => block_on(Self::first(directory, config, &source, &mut writer))?,
         };
+        known.asked.push(source.name().to_owned());
         known.check_floor(directory)?;
         known.look_what_is_shown(directory)?;
         Ok(known)
@@ -165,9 +168,12 @@ impl KnownAuthority {
         directory: &RoleDir,
         place: &Location,
     ) -> Result<(), KnownAuthorityError> {
-        let mut writer = learned_writer(directory)?;
-        block_on(self.go_on(&open(place), &mut writer))?;
+        let (source, mut writer) = (open(place), learned_writer(directory)?);
+        block_on(self.go_on(&source, &mut writer))?;
         writer.sync()?;
+        if !self.asked.iter().any(|name| name == source.name()) {
+            self.asked.push(source.name().to_owned());
+        }
         self.look_what_is_shown(directory)
     }
 
@@ -207,6 +213,11 @@ impl KnownAuthority {
         crash_point("authority.shown");
         drop_shown(directory)?;
         self.look_what_is_shown(directory)
+    }
+
+    /// Where newer notes were looked for; nowhere if the configuration names no place.
+    pub fn asked(&self) -> &[String] {
+        &self.asked
     }
 
     /// Remembers why readers are not shown the newest note yet.
@@ -274,6 +285,7 @@ impl KnownAuthority {
             unreachable: None,
             shown: 0,
             waits_for: None,
+            asked: Vec::new(),
         };
         while known.step(source).await?.is_some() {}
         Ok(known)

@@ -57,6 +57,7 @@ pub const COVERED: &[(&str, &[&str])] = &[
     (
         "crash_publisher",
         &[
+            "authority.shown",
             "distribution.collection-head",
             "distribution.marked",
             "distribution.patches",

@@ -79,5 +79,13 @@ fn publishing_is_completed_by_the_next_run() {
         let sync = format!("mirror sync {} mirror --authority authority.note", server.url());
         killed_anywhere(&lab, "mirror", "mirror", &sync);
     }
+    // a new authority note, which the served heads satisfy
+    lab.patchrepo("authority change repo/authority --valid-for 99d").done();
+    lab.patchrepo("authority sign repo/authority").done();
+    lab.patchrepo("authority publish repo/authority").done();
+    for role in ["collection", "distribution"] {
+        let (state, public) = (format!("repo/{role}"), format!("repo/{role}/public"));
+        killed_anywhere(&lab, &state, &public, &format!("{role} publish repo/{role}"));
+    }
     covers("crash_publisher");
 }

@@ -1,9 +1,12 @@
 //! What commands of collections and distributions say before they sign anything.
 
+use std::fmt;
+
 use countersign_format::policy::{Clock, check_unexpired};
 use countersign_format::time::Timestamp;
 use countersign_store::mirrors::chain;
 use countersign_terminal::Output;
+use serde::Serialize;
 
 use crate::config::Fingerprint;
 use crate::directory_copy::Carried;
@@ -27,9 +30,50 @@ pub fn say_authority(authority: &KnownAuthority, now: Timestamp, output: &Output
         output.warning(format!("the authority was not asked for newer notes: {}", chain(error)));
     }
     let newest = authority.chain().newest();
+    if let Some(why) = authority.waits_for() {
+        let (version, shown) = (newest.version, authority.shown());
+        output.warning(format!(
+            "version {version} of the authority waits, and clients go by version {shown}, until heads \
+             are published that satisfy it: {why}"
+        ));
+    }
     let file = format!("authority/{}", newest.version);
     if let Err(error) = check_unexpired(newest, &file, Clock::local(now)) {
         output.warning(format!("clients refuse everything: {}", chain(&error)));
+    }
+}
+
+/// Says that clients go by a note from now on that waited until now.
+pub fn say_shown(authority: &KnownAuthority, output: &Output) {
+    if authority.waits_for().is_some() {
+        let version = authority.chain().newest().version;
+        output.note(format!("Clients go by version {version} of the authority from now on."));
+    }
+}
+
+/// The version that a server works with, and where newer ones were looked for.
+#[derive(Serialize)]
+pub struct WorkedWith {
+    /// The newest version that is known.
+    authority: u64,
+    /// Where newer ones were looked for.
+    authority_from: Vec<String>,
+}
+
+impl WorkedWith {
+    /// What is known now.
+    pub fn new(known: &KnownAuthority) -> Self {
+        Self { authority: known.chain().newest().version, authority_from: known.asked().to_vec() }
+    }
+}
+
+impl fmt::Display for WorkedWith {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "version {} of the authority is the newest ", self.authority)?;
+        if self.authority_from.is_empty() {
+            return write!(formatter, "held; config.toml names no place of newer ones");
+        }
+        write!(formatter, "in {}", self.authority_from.join(" and in "))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{PatchReport, open_locked};
 use crate::commands::now;
-use crate::commands::say::{say_authority, say_directory, say_unwatched};
+use crate::commands::say::{WorkedWith, say_authority, say_directory, say_shown, say_unwatched};
 use crate::distribution::Publication;
 use crate::key_store::{PassphraseArgs, Passphrases};
 
@@ -42,6 +42,8 @@ struct PublishReport {
     countersigned: Vec<PatchReport>,
     /// What the log says from now on.
     entries: Vec<EntryReport>,
+    #[serde(flatten)]
+    worked_with: WorkedWith,
 }
 
 #[derive(Serialize)]
@@ -53,7 +55,7 @@ enum EntryReport {
 }
 
 impl PublishReport {
-    fn new(directory: PathBuf, publication: Publication) -> Self {
+    fn new(directory: PathBuf, publication: Publication, worked_with: WorkedWith) -> Self {
         let report = |(index, entry): &(u64, _)| PatchReport::new(*index, entry);
         Self {
             directory,
@@ -62,6 +64,7 @@ impl PublishReport {
             distribution: publication.distribution,
             countersigned: publication.countersigned.iter().map(report).collect(),
             entries: publication.entries.into_iter().map(Into::into).collect(),
+            worked_with,
         }
     }
 }
@@ -102,8 +105,9 @@ impl Report for PublishReport {
         }
         let Self { collection, distribution, .. } = self;
         output.note(format!(
-            "{} serves {collection} entries of the collection's log and {distribution} decisions.",
-            self.directory.display()
+            "{} serves {collection} entries of the collection's log and {distribution} decisions; {}.",
+            self.directory.display(),
+            self.worked_with
         ));
     }
 }
@@ -133,6 +137,9 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
     let publication = session.publish()?;
     say_unwatched(session.unwatched(), output);
-    output.report(&PublishReport::new(distribution.directory().public(), publication));
+    say_shown(session.authority(), output);
+    let worked_with = WorkedWith::new(session.authority());
+    let public = distribution.directory().public();
+    output.report(&PublishReport::new(public, publication, worked_with));
     Ok(ExitStatus::Done)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::open_locked;
 use crate::commands::due::{DueArgs, NothingDue};
 use crate::commands::now;
-use crate::commands::say::{say_authority, say_directory, say_unwatched};
+use crate::commands::say::{say_authority, say_directory, say_shown, say_unwatched};
 use crate::key_store::{PassphraseArgs, Passphrases};
 use crate::publish::Assurances;
 
@@ -73,6 +73,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     }
     let refreshed = session.refresh(Assurances { clock_was_wrong: arguments.clock_was_wrong })?;
     say_unwatched(session.unwatched(), output);
+    say_shown(session.authority(), output);
     output.report(&RefreshReport {
         time: refreshed.time,
         packs: refreshed.packs,

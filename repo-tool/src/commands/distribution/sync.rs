@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{PatchReport, open_locked, patches};
 use crate::commands::now;
-use crate::commands::say::{say_authority, say_directory};
+use crate::commands::say::{WorkedWith, say_authority, say_directory};
 use crate::config::Place;
 use crate::distribution::{NewPatch, PassedOver, Revocation, Synced};
 
@@ -41,6 +41,8 @@ struct SyncReport {
     patches: Vec<NewReport>,
     revoked: Vec<RevokedReport>,
     passed_over: Vec<PassedOverReport>,
+    #[serde(flatten)]
+    worked_with: WorkedWith,
     /// The log that was held until now, if the authority gave it up for a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<KeyName>,
@@ -67,7 +69,7 @@ struct PassedOverReport {
 }
 
 impl SyncReport {
-    fn new(from: String, synced: Synced) -> Self {
+    fn new(from: String, synced: Synced, worked_with: WorkedWith) -> Self {
         let new = |patch: NewPatch| NewReport {
             patch: PatchReport::new(patch.index, &patch.entry),
             signed_by: patch.signed_by,
@@ -85,6 +87,7 @@ impl SyncReport {
             patches: synced.patches.into_iter().map(new).collect(),
             revoked: synced.revoked.into_iter().map(revoked).collect(),
             passed_over: synced.passed_over.into_iter().map(passed_over).collect(),
+            worked_with,
             left: synced.left,
         }
     }
@@ -96,13 +99,14 @@ impl Report for SyncReport {
         let mut table = Table::new(header).right(0).right(4);
         for NewReport { patch, signed_by } in &self.patches {
             let names: Vec<_> = signed_by.iter().map(KeyName::as_str).collect();
+            let names = if names.is_empty() { "revoked".to_owned() } else { names.join(", ") };
             table.row([
                 patch.index.to_string(),
                 patch.patch(),
                 patch.base(),
                 patch.severity.to_string(),
                 bytes(patch.size),
-                names.join(", "),
+                names,
                 patch.summary.to_string(),
             ]);
         }
@@ -118,9 +122,13 @@ impl Report for SyncReport {
             output.warning(format!("entry {index} is passed over: {why}"));
         }
         if self.patches.is_empty() && self.revoked.is_empty() {
-            output.note(format!("Nothing new; {} entries are held.", self.size));
-        } else if !self.patches.is_empty() {
-            let count = patches(self.patches.len());
+            let Self { size, worked_with, .. } = self;
+            output.note(format!("Nothing new; {size} entries are held, and {worked_with}."));
+        }
+        // of one that is revoked already there is nothing to decide
+        let to_decide = self.patches.iter().filter(|new| !new.signed_by.is_empty()).count();
+        if to_decide > 0 {
+            let count = patches(to_decide);
             output.note(format!("{count} new. Decide with: patchrepo distribution release DIR"));
         }
     }
@@ -147,6 +155,6 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
     };
     let synced = distribution.sync(&known, &place, now, &mut progress)?;
     drop(bar);
-    output.report(&SyncReport::new(place.to_string(), synced));
+    output.report(&SyncReport::new(place.to_string(), synced, WorkedWith::new(&known)));
     Ok(ExitStatus::Done)
 }
