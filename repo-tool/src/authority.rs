@@ -94,7 +94,7 @@ impl Authority {
             let kgc = PointText(MasterSecret::from_seed(*secret.seed()).public());
             let mut keys = new.foreign.clone();
             for number in 1..=new.keys {
-                keys.push(make_signing_key(directory, &new.name, number, passphrases)?);
+                keys.push(NewKey::draw(&new.name, number)?.save(directory, passphrases)?);
             }
             let note = first_note(new, keys, now);
             Draft::unsigned(note).save(directory)?;
@@ -164,30 +164,38 @@ impl Authority {
         Ok(prepared)
     }
 
-    /// Makes a further signing key in the authority's directory, with the lowest free number.
-    pub fn new_signing_key(&self, passphrases: &Passphrases) -> Result<Vkey, AuthorityError> {
+    /// A further signing key of the authority's own, with the lowest free number.
+    fn draw_signing_key(&self) -> Result<NewKey, AuthorityError> {
         let free = |number: &u32| !key_path(&self.directory, *number).exists();
         let number = (1..=u32::MAX).find(free).expect("there are fewer files than numbers");
-        make_signing_key(&self.directory, &self.config.name, number, passphrases)
+        NewKey::draw(&self.config.name, number)
     }
 }
 
-/// Makes `keys/authority-N.pem` and, beside it, `authority-N.pub` with the public key.
-fn make_signing_key(
-    directory: &RoleDir,
-    authority: &KeyName,
+/// A signing key that has no file yet.
+struct NewKey {
     number: u32,
-    passphrases: &Passphrases,
-) -> Result<Vkey, AuthorityError> {
-    let name: KeyName = format!("{authority}/{number}").parse()?;
-    let secret = Secret::generate(SecretKind::Ed25519)?;
-    let path = key_path(directory, number);
-    key_store::create(&path, &secret, passphrases)?;
-    let signer = SeedSigner::new(name.clone(), secret.seed());
-    let vkey = Vkey::server(name, signer.public_key().clone());
-    let public = Path::new("keys").join(format!("authority-{number}.pub"));
-    directory.write(&public, format!("{vkey}\n").as_bytes(), Access::Public)?;
-    Ok(vkey)
+    secret: Secret,
+    vkey: Vkey,
+}
+
+impl NewKey {
+    fn draw(authority: &KeyName, number: u32) -> Result<Self, AuthorityError> {
+        let name: KeyName = format!("{authority}/{number}").parse()?;
+        let secret = Secret::generate(SecretKind::Ed25519)?;
+        let signer = SeedSigner::new(name.clone(), secret.seed());
+        let vkey = Vkey::server(name, signer.public_key().clone());
+        Ok(Self { number, secret, vkey })
+    }
+
+    /// Makes `keys/authority-N.pem` and, beside it, `authority-N.pub` with the public key.
+    fn save(self, directory: &RoleDir, passphrases: &Passphrases) -> Result<Vkey, AuthorityError> {
+        let Self { number, secret, vkey } = self;
+        key_store::create(&key_path(directory, number), &secret, passphrases)?;
+        let public = Path::new("keys").join(format!("authority-{number}.pub"));
+        directory.write(&public, format!("{vkey}\n").as_bytes(), Access::Public)?;
+        Ok(vkey)
+    }
 }
 
 fn key_path(directory: &RoleDir, number: u32) -> std::path::PathBuf {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Authority, AuthorityError, DISTRIBUTION_MAX_AGE, Draft, KeySelector};
 use crate::config::Span;
 use crate::history;
+use crate::key_store::Passphrases;
 
 /// Under which log a key is admitted.
 #[derive(Debug, Clone, Default)]
@@ -167,18 +168,46 @@ impl Authority {
 
     /// Changes what else the next version says.
     pub fn change(&self, change: &NoteChange, now: Timestamp) -> Result<Draft, AuthorityError> {
+        let draft = self.changed(change, now)?;
+        self.save(&draft)?;
+        Ok(draft)
+    }
+
+    /// As [`Self::change`], and lists a new signing key, whose file is made in the authority's own
+    /// directory. There is no file if the change is refused.
+    pub fn change_with_new_key(
+        &self,
+        change: &NoteChange,
+        passphrases: &Passphrases,
+        now: Timestamp,
+    ) -> Result<Draft, AuthorityError> {
+        let key = self.draw_signing_key()?;
+        let mut change = change.clone();
+        change.add_keys.push(key.vkey.clone());
+        let draft = self.changed(&change, now)?;
+        self.check(&draft)?;
+        key.save(self.directory(), passphrases)?;
+        self.save(&draft)?;
+        Ok(draft)
+    }
+
+    fn changed(&self, change: &NoteChange, now: Timestamp) -> Result<Draft, AuthorityError> {
         let mut draft = self.draft(now)?;
         draft.edit(|note| apply(note, change, now))?;
-        self.save(&draft)?;
         Ok(draft)
     }
 
     /// Saves the draft if it may follow what is published.
     pub(super) fn save(&self, draft: &Draft) -> Result<(), AuthorityError> {
+        self.check(draft)?;
+        Ok(draft.save(self.directory())?)
+    }
+
+    fn check(&self, draft: &Draft) -> Result<(), AuthorityError> {
         if let Some(chain) = self.chain() {
             chain.check_successor(draft.note())?;
         }
-        Ok(draft.save(self.directory())?)
+        Ok(())
     }
 }
 

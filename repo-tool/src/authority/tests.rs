@@ -364,14 +364,23 @@ fn no_version_is_left_out() {
 #[test]
 fn authority_keys_rotate_by_both_thresholds() {
     let mut lab = Lab::published(2, 2);
-    let fresh = lab.authority.new_signing_key(&unencrypted()).expect("a key");
-    assert_eq!(fresh.name, name("example.org/authority/3"));
     let change = NoteChange {
-        add_keys: vec![fresh.clone()],
         drop_keys: vec![name("example.org/authority/1").into()],
         ..NoteChange::default()
     };
-    let draft = lab.authority.change(&change, now()).expect("prepared");
+    let wrong = NoteChange {
+        drop_keys: vec![name("example.org/authority/carol").into()],
+        ..change.clone()
+    };
+    let refused = lab.authority.change_with_new_key(&wrong, &unencrypted(), now());
+    assert!(matches!(refused, Err(AuthorityError::NoSuchKey(_))), "{refused:?}");
+    let keys = lab.authority.directory().keys();
+    assert!(!keys.join("authority-3.pem").exists(), "no file of a key that is not listed");
+    let draft = lab.authority.change_with_new_key(&change, &unencrypted(), now());
+    let draft = draft.expect("prepared");
+    assert!(keys.join("authority-3.pem").exists());
+    let is_fresh = |key: &&Vkey| key.name == name("example.org/authority/3");
+    let fresh = draft.note().authority.keys.iter().find(is_fresh).expect("listed").clone();
     assert_eq!(draft.note().version, 2);
     // new side only, then old side only: 2 of the new set, then 2 of the old one, are not enough
     lab.sign(&[2, 3]);

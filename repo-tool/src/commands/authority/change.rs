@@ -21,7 +21,7 @@ use crate::key_store::{NewPassphraseArgs, Passphrases};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo authority change /srv/authority --valid-for 365d\n  \
-    patchrepo authority change /srv/authority --new-key --drop-key patches.example.org/authority/1\n  \
+    patchrepo authority change /srv/authority --add-key dave.pub --drop-key patches.example.org/authority/carol\n  \
     patchrepo authority change /srv/authority --directory-key directory.pub\n  \
     patchrepo authority change /srv/authority --distribution main --distribution-max-age 1d\n  \
     patchrepo authority change /srv/authority --discard")]
@@ -111,18 +111,19 @@ pub fn run(arguments: ChangeArgs, output: &Output) -> Result<ExitStatus, Failure
         output.note(if discarded { "Discarded." } else { "There was nothing prepared." });
         return Ok(ExitStatus::Done);
     }
+    let passphrases =
+        arguments.keys.new_key.then(|| Passphrases::for_new_keys(&arguments.passphrase));
     let change = note_change(arguments, &authority)?;
-    let draft = authority.change(&change, now()?)?;
+    let draft = match passphrases {
+        Some(passphrases) => authority.change_with_new_key(&change, &passphrases, now()?)?,
+        None => authority.change(&change, now()?)?,
+    };
     output.report(&Prepared::new(&authority, &draft));
     Ok(ExitStatus::Done)
 }
 
 fn note_change(arguments: ChangeArgs, authority: &Authority) -> Result<NoteChange, Failure> {
-    let ChangeArgs { keys, logs, passphrase, valid_for, .. } = arguments;
-    let mut add_keys = read_vkeys(&keys.add_key)?;
-    if keys.new_key {
-        add_keys.push(authority.new_signing_key(&Passphrases::for_new_keys(&passphrase))?);
-    }
+    let ChangeArgs { keys, logs, valid_for, .. } = arguments;
     let seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
     let distribution = LogChange {
         origin: logs.distribution_origin,
@@ -135,7 +136,7 @@ fn note_change(arguments: ChangeArgs, authority: &Authority) -> Result<NoteChang
             valid_for.map_or(authority.config().valid_for, |span| Span(span.as_secs())),
         ),
         threshold: keys.threshold,
-        add_keys,
+        add_keys: read_vkeys(&keys.add_key)?,
         drop_keys: keys.drop_key,
         collection: LogChange {
             origin: logs.collection_origin,
