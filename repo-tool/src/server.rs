@@ -123,6 +123,14 @@ pub enum ServerError {
         /// The server's key directory.
         keys: PathBuf,
     },
+    /// A listed key does not open, and a newer one is not listed.
+    #[error("{newer} is newer, and no authority note that is here lists it; the listed key fails")]
+    NewerNotListed {
+        /// The newest key's file.
+        newer: PathBuf,
+        /// What the listed key came to.
+        source: Box<ServerError>,
+    },
 }
 
 /// One of a server's keys, by its number.
@@ -220,7 +228,20 @@ pub fn open_signers(
         let (origin, keys) = (listed.origin.clone(), directory.keys());
         return Err(ServerError::NotListed { origin, keys });
     }
-    keys.into_iter().map(|key| key.open(passphrases)).collect()
+    let opened: Result<_, _> = keys.iter().map(|key| key.open(passphrases)).collect();
+    opened.map_err(|error| match newer_than(directory, &keys[0]) {
+        // a key that was made on another day has another passphrase
+        Some(newer) => ServerError::NewerNotListed { newer, source: Box::new(error) },
+        None => error,
+    })
+}
+
+/// The newest granted key, if it is newer than `listed`, the newest that is listed.
+fn newer_than(directory: &RoleDir, listed: &ListedKey) -> Option<PathBuf> {
+    let ListedKey::Granted(listed, _) = listed else { return None };
+    let newest = NumberedKey::newest(directory).ok()??;
+    let is_granted = read_grant(directory, &newest).ok()?.is_some();
+    (newest.number > listed.number && is_granted).then(|| newest.secret_file())
 }
 
 /// The public keys of this server that the authority lists as in use, the newest first. No key is
@@ -460,6 +481,10 @@ impl From<ServerError> for Failure {
                 "take the acceptance to the authority (authority admit, sign, publish) and fetch \
                  its new note",
             ),
+            ServerError::NewerNotListed { .. } => Some(
+                "if the authority lists the newer key by now, bring its new note here first; else \
+                 the passphrase must be the older key's",
+            ),
             _ => None,
         };
         match error {
@@ -584,6 +609,26 @@ mod tests {
         old.until = Some(7);
         assert_eq!(signer(vec![old.clone(), new.clone()]).expect("retired"), new.vkey.key);
         assert!(matches!(signer(vec![old]), Err(ServerError::NotListed { .. })));
+    }
+
+    #[test]
+    fn a_listed_key_that_fails_is_named_along_with_the_newer_one() {
+        let server = Server::new();
+        let old = server.accept(&answer(&server.request, 1)).expect("accepted");
+        let (name, role) = (&server.config.name, Log::Collection);
+        let asked = renew(&server.directory, name, role, None, &unencrypted()).expect("asked");
+        let Asked::PartialKey(request) = asked else { panic!("asked for a partial key") };
+        let secret = server.directory.keys().join("server-1.pem");
+        fs::write(&secret, "damaged").expect("written");
+        let listed = Server::listed(vec![old]);
+        let refused = || open_signers(&server.directory, &listed, &unencrypted());
+        assert!(matches!(refused(), Err(ServerError::KeyStore(_))), "nothing newer was granted");
+        server.accept(&answer(&request, 2)).expect("accepted");
+        let Err(ServerError::NewerNotListed { newer, source }) = refused() else {
+            panic!("{:?}", refused());
+        };
+        assert!(newer.ends_with("server-2.pem"), "{newer:?}");
+        assert!(matches!(*source, ServerError::KeyStore(_)), "{source:?}");
     }
 
     #[test]

@@ -169,7 +169,11 @@ pub fn run(session: &Session<'_>, arguments: EnrollArgs) -> Result<ExitStatus, F
     let is_file = matches!(arguments.authority, AnchorText::File(_));
     let network = arguments.network()?;
     let anchor = arguments.authority.read().map_err(|error| {
-        Failure::new(io_exit(&error), format!("cannot read the authority note: {error}"))
+        let file = match &arguments.authority {
+            AnchorText::File(path) => format!(" {}", path.display()),
+            AnchorText::Fingerprint(_) => String::new(),
+        };
+        Failure::new(io_exit(&error), format!("cannot read the authority note{file}: {error}"))
             .hint("give a file, sha256:HEX or its 24 words")
     })?;
     let url = match arguments.url {

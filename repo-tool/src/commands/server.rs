@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use countersign_format::authority::PointText;
 use countersign_format::issue::Request;
 use countersign_format::key::KeyName;
 use countersign_terminal::{Failure, Output, Report};
@@ -16,6 +17,15 @@ pub mod accept;
 pub mod init;
 pub mod renew;
 pub mod restart;
+
+/// The authority's public point, as an argument.
+fn parse_point(text: &str) -> Result<PointText, String> {
+    text.trim().parse().map_err(|_| {
+        "the authority's public point is 44 characters, 32 bytes in base64, as authority init \
+         prints it"
+            .to_owned()
+    })
+}
 
 /// The report of `init` and `renew`.
 #[derive(Serialize)]

@@ -14,9 +14,10 @@ use crate::commands::now;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo authority retire lab 192.0.2.10/collection --until 51 --reason stolen\n\n\
-    What the key signed below the index stays good; nothing from the index on counts. The index is\n\
-    one of the key's own log: the size of its last head that you trust. Admit the key that replaces\n\
-    it first, into the same version. An authority's own key is dropped with `authority change`.")]
+    What the key signed below the index stays good; nothing from the index on counts: --until 51\n\
+    leaves entries 0 to 50 good, and 51 is the first that is not. The index is one of the key's own\n\
+    log: the size of its last head that you trust. Admit the key that replaces it first, into the\n\
+    same version. An authority's own key is dropped with `authority change`.")]
 pub struct RetireArgs {
     /// The authority's directory
     #[arg(value_name = "DIR")]
@@ -27,7 +28,7 @@ pub struct RetireArgs {
     /// Which of the server's keys, if several are in use
     #[arg(long, value_name = "N")]
     epoch: Option<u32>,
-    /// Index of the key's log from which on its signatures no longer count
+    /// The first entry of the key's log for which its signature no longer counts
     #[arg(long, value_name = "INDEX")]
     until: u64,
     /// Why, for the authority's history

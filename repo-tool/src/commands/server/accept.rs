@@ -10,6 +10,7 @@ use countersign_format::limits::MAX_NOTE;
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report};
 use serde::Serialize;
 
+use super::parse_point;
 use crate::commands::{Compared, Delivered, DestinationArgs, lock};
 use crate::config::ServerConfig;
 use crate::key_store::{PassphraseArgs, Passphrases};
@@ -25,7 +26,7 @@ pub struct AcceptArgs {
     #[arg(value_name = "GRANT")]
     grant: PathBuf,
     /// The authority's public point, as its people told you; asked for if you never gave it
-    #[arg(long, value_name = "BASE64")]
+    #[arg(long, value_name = "BASE64", value_parser = parse_point)]
     kgc: Option<PointText>,
     /// Trust the public point in the grant without being asked
     #[arg(short, long)]

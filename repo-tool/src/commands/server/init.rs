@@ -6,9 +6,10 @@ use clap::Args;
 use countersign_format::authority::PointText;
 use countersign_format::key::KeyName;
 use countersign_format::layout::Log;
+use countersign_store::Location;
 use countersign_terminal::{ExitStatus, Failure, Output};
 
-use super::AskedReport;
+use super::{AskedReport, parse_point};
 use crate::config::{Fingerprint, Place, ServerConfig};
 use crate::key_store::{KeyLocation, NewPassphraseArgs, Passphrases};
 use crate::server;
@@ -23,7 +24,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME")]
     name: KeyName,
     /// The authority's public point, as its people told you (authority init prints it)
-    #[arg(long, value_name = "BASE64")]
+    #[arg(long, value_name = "BASE64", value_parser = parse_point)]
     kgc: Option<PointText>,
     /// Where the authority publishes its notes, once it does: a URL or a directory
     #[arg(long, value_name = "URL|DIR", value_parser = Place::of_argument)]
@@ -55,5 +56,21 @@ pub fn run(role: Log, arguments: &InitArgs, output: &Output) -> Result<ExitStatu
     let (directory, asked) = server::init(path, role, &config, signer, &passphrases)?;
     let copy = arguments.output.as_deref();
     output.report(&AskedReport::new(&directory, &config.name, asked, signer, copy)?);
+    if let Some(Location::Directory(path)) =
+        config.authority.as_ref().map(|place| place.resolve(directory.path()))
+        && !path.is_dir()
+    {
+        output.warning(format!(
+            "there is no {} yet; `authority` in {} says that the authority's notes will be there",
+            path.display(),
+            directory.config().display()
+        ));
+    }
+    if config.kgc.is_none() && signer.is_none() {
+        output.warning(
+            "without --kgc nothing says which authority may grant the key: accept asks you whether \
+             the public point in the grant is the one that the authority's people told you",
+        );
+    }
     Ok(ExitStatus::Done)
 }
