@@ -10,12 +10,12 @@ use countersign_format::time::Timestamp;
 use countersign_store::{DirectoryWriter, Sink as _};
 use serde::Serialize;
 
-use super::{Authority, AuthorityError, Draft};
+use super::{Authority, AuthorityError, Draft, KeySelector};
 use crate::history;
 use crate::key_store::{FoundKey, KeyLocation, Passphrases, SigningKey};
 use crate::role_dir;
 
-/// Which of the keys that must sign have signed.
+/// Which of the keys that must sign have signed; with their IDs where another key has the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// The version whose keys these are.
@@ -23,12 +23,12 @@ pub struct Standing {
     /// How many must sign.
     pub threshold: u32,
     /// Those whose line on the draft verifies.
-    pub signed: Vec<KeyName>,
+    pub signed: Vec<KeySelector>,
     /// Those that have none.
-    pub unsigned: Vec<KeyName>,
+    pub unsigned: Vec<KeySelector>,
     /// Those that have a line that does not verify: the text was changed since they signed it, or
     /// they never did. Nothing with such a line is signed or published.
-    pub invalid: Vec<KeyName>,
+    pub invalid: Vec<KeySelector>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +38,12 @@ struct PublishDetails {
 }
 
 impl Standing {
-    fn of(note: &AuthorityNote, draft: &Draft) -> Self {
+    fn of(note: &AuthorityNote, all: &[&AuthorityNote], draft: &Draft) -> Self {
+        let named = |vkey: &Vkey| {
+            let all = all.iter().flat_map(|note| &note.authority.keys);
+            let is_alone = all.filter(|one| one.name == vkey.name).all(|one| one.key == vkey.key);
+            if is_alone { vkey.name.clone().into() } else { KeySelector::of(vkey) }
+        };
         let (version, threshold) = (note.version, note.authority.threshold);
         let (signed, unsigned, invalid) = (Vec::new(), Vec::new(), Vec::new());
         let mut standing = Self { version, threshold, signed, unsigned, invalid };
@@ -48,15 +53,15 @@ impl Standing {
                 Some(false) => &mut standing.invalid,
                 None => &mut standing.unsigned,
             };
-            names.push(vkey.name.clone());
+            names.push(named(vkey));
         }
         standing
     }
 
     /// By the published version's keys, and by the next one's.
     pub(super) fn all(newest: Option<&AuthorityNote>, draft: &Draft) -> Vec<Self> {
-        let notes = newest.into_iter().chain([draft.note()]);
-        notes.map(|note| Self::of(note, draft)).collect()
+        let notes: Vec<_> = newest.into_iter().chain([draft.note()]).collect();
+        notes.iter().map(|note| Self::of(note, &notes, draft)).collect()
     }
 
     /// Whether as many have signed as must, and nobody's line is wrong.
@@ -169,6 +174,7 @@ pub(super) fn open_signer(
     draft.check_number(newest)?;
     // who signs puts a line in the place of an earlier one: nobody's is to be lost unseen
     let invalid = Standing::all(newest, draft).into_iter().flat_map(|standing| standing.invalid);
+    let invalid = invalid.map(|key| key.name().clone());
     if let Some(name) = invalid.into_iter().next() {
         return Err(AuthorityError::ChangedSince(name));
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use countersign_format::key::{KeyError, KeyName, Vkey};
+use serde::{Serialize, Serializer};
 
 /// `NAME` or `NAME+ID`, as they begin the text of a public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,12 @@ impl FromStr for KeySelector {
         let name = parts.next().unwrap_or_default().parse()?;
         // what comes after the ID is the key itself, which a person may have copied along
         Ok(Self { name, id: parts.next().map(str::to_ascii_lowercase) })
+    }
+}
+
+impl Serialize for KeySelector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

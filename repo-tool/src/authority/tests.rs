@@ -324,7 +324,7 @@ fn a_text_that_was_changed_after_a_signature_is_signed_no_more() {
     fs::write(&path, changed).expect("written");
     let draft = lab.authority.prepared().expect("read").expect("prepared");
     for standing in lab.authority.standing(&draft) {
-        assert_eq!(standing.invalid, [name("example.org/authority/1")]);
+        assert_eq!(standing.invalid, [KeySelector::from(name("example.org/authority/1"))]);
         assert!(standing.signed.is_empty() && !standing.is_met());
     }
     for number in [1, 2] {
@@ -395,6 +395,26 @@ fn authority_keys_rotate_by_both_thresholds() {
     // the dropped key signs nothing any more
     lab.authority.change(&NoteChange::default(), now()).expect("prepared");
     assert!(matches!(lab.try_sign(1), Err(AuthorityError::ForeignKey(_))));
+}
+
+#[test]
+fn keys_of_one_name_are_told_apart_by_their_ids() {
+    let lab = Lab::published(2, 2);
+    let old = lab.authority.newest().expect("published").authority.keys[0].clone();
+    let secret = SeedSigner::new(old.name.clone(), &[9; 32]);
+    let new = Vkey::server(old.name.clone(), secret.public_key().clone());
+    let change = NoteChange {
+        drop_keys: vec![KeySelector::of(&old)],
+        add_keys: vec![new.clone()],
+        ..NoteChange::default()
+    };
+    let draft = lab.authority.change(&change, now()).expect("prepared");
+    let shown = |keys: &[KeySelector]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let id = |key: &Vkey| format!("{}+{}", key.name, key.id(key.kind));
+    let second = "example.org/authority/2".to_owned();
+    let standing = lab.authority.standing(&draft);
+    assert_eq!(shown(&standing[0].unsigned), [id(&old), second.clone()]);
+    assert_eq!(shown(&standing[1].unsigned), [second, id(&new)]);
 }
 
 #[test]

@@ -77,9 +77,12 @@ impl Report for Prepared {
         for standing in &self.standing {
             let Standing { version, threshold, signed, unsigned, invalid } = standing;
             let count = signed.len();
-            output.print_line(format!(
-                "Signed by {count} of {threshold} needed of the keys of version {version}"
-            ));
+            let count = if count > *threshold as usize {
+                format!("{count}, {threshold} needed,")
+            } else {
+                format!("{count} of {threshold} needed")
+            };
+            output.print_line(format!("Signed by {count} of the keys of version {version}"));
             for name in signed {
                 output.print_line(format!("  signed      {name}"));
             }

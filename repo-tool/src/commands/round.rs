@@ -116,7 +116,12 @@ impl Report for StandingReport {
         }
         for Standing { item, threshold, signed, at_hand, missing } in &self.signatures {
             output.print_heading(item);
-            output.print_line(format!("  {} of {threshold} needed", signed.len()));
+            let count = signed.len();
+            output.print_line(if count > *threshold as usize {
+                format!("  {count} signed, {threshold} needed")
+            } else {
+                format!("  {count} of {threshold} needed")
+            });
             for (word, names) in [("signed", signed), ("at hand", at_hand), ("not signed", missing)]
             {
                 for name in names {
