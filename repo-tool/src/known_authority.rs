@@ -6,21 +6,17 @@
 //! `state/anchor`; `state/announced` says up to which version the server's log names the notes.
 //! Where that is lost, the published log says it.
 
-use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use countersign_format::authority::fingerprint;
-use countersign_format::entry::{AuthorityReference, CollectionEntry, DistributionEntry};
+use countersign_format::entry::AuthorityReference;
 use countersign_format::hash::Hash32;
-use countersign_format::layout::{self, Log, RepoPath};
+use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
 use countersign_format::note::Note;
 use countersign_format::policy::Chain;
 use countersign_store::authority::{Anchor, AuthorityError, PassedOver, Step, Walk};
-use countersign_store::crash::crash_point;
-use countersign_store::durable::{self, Access};
+use countersign_store::durable::Access;
 use countersign_store::{
     DirectoryWriter, Get, GetError, Got, HttpOptions, Location, Sink, Source, WriteError,
 };
@@ -28,14 +24,20 @@ use countersign_terminal::{ExitStatus, Failure};
 
 use crate::blocking::block_on;
 use crate::config::{Fingerprint, ServerConfig};
-use crate::publish::{PublishError, read_entries, read_head};
+use crate::publish::PublishError;
 use crate::role_dir::{RoleDir, RoleDirError};
 
-/// Notes that readers do not see yet, as a repository has them.
-const LEARNED: &str = "state/learned";
+use announced::{read_announced, recall_announced};
+use learned::{drop_shown, learned, learned_writer};
+
+pub use announced::{forget_announced, mark_announced};
+pub use learned::held_note;
+
+mod announced;
+mod learned;
+
 const ANCHOR: &str = "state/anchor";
-const ANNOUNCED: &str = "state/announced";
-/// Longest of the two small files above.
+/// Longest of the two small files, `state/anchor` and `state/announced`.
 const MAX_TEXT: usize = 128;
 
 /// The chain of authority notes that a server holds.
@@ -177,44 +179,6 @@ impl KnownAuthority {
         self.look_what_is_shown(directory)
     }
 
-    /// Whether there is a note that readers do not see yet.
-    pub fn is_waiting(&self) -> bool {
-        self.shown < self.chain().newest().version
-    }
-
-    /// The newest version that readers see; 0 where they see none.
-    pub fn shown(&self) -> u64 {
-        self.shown
-    }
-
-    /// The notes that readers do not see yet, in the order in which they are to be written to the
-    /// public directory. From then on readers judge all that they are served by the newest.
-    pub fn waiting(&self, directory: &RoleDir) -> Result<Vec<(RepoPath, Vec<u8>)>, WriteError> {
-        let public = directory.public();
-        let (learned, shown) =
-            (DirectoryWriter::new(&learned(directory)), DirectoryWriter::new(&public));
-        let mut waiting = Vec::new();
-        for version in 1..=self.chain().newest().version {
-            let path = layout::authority(version);
-            let Some(bytes) = learned.read(&path, MAX_AUTHORITY_NOTE as u64)? else { continue };
-            match shown.read(&path, MAX_AUTHORITY_NOTE as u64)? {
-                None => waiting.push((path, bytes)),
-                Some(shown) if shown == bytes => {}
-                Some(_) => return Err(WriteError::Conflict(public.join(&path))),
-            }
-        }
-        Ok(waiting)
-    }
-
-    /// Shows readers the notes that they do not see yet.
-    pub fn show(&mut self, directory: &RoleDir) -> Result<(), KnownAuthorityError> {
-        let waiting = self.waiting(directory)?;
-        DirectoryWriter::new(&directory.public()).put_heads(&waiting)?;
-        crash_point("authority.shown");
-        drop_shown(directory)?;
-        self.look_what_is_shown(directory)
-    }
-
     /// Where newer notes were looked for; nowhere if the configuration names no place.
     pub fn asked(&self) -> &[String] {
         &self.asked
@@ -228,18 +192,6 @@ impl KnownAuthority {
     /// Why readers are not shown the newest note yet, if so.
     pub fn waits_for(&self) -> Option<&str> {
         self.waits_for.as_deref()
-    }
-
-    fn look_what_is_shown(&mut self, directory: &RoleDir) -> Result<(), KnownAuthorityError> {
-        let public = DirectoryWriter::new(&directory.public());
-        self.shown = 0;
-        for version in (1..=self.chain().newest().version).rev() {
-            if public.size(&layout::authority(version))?.is_some() {
-                self.shown = version;
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// The chain.
@@ -357,104 +309,6 @@ impl KnownAuthority {
     }
 }
 
-/// A note that the server holds, shown or not.
-pub fn held_note(directory: &RoleDir, version: u64) -> Result<Option<Vec<u8>>, WriteError> {
-    let path = layout::authority(version);
-    for folder in [directory.public(), learned(directory)] {
-        let held = DirectoryWriter::new(&folder).read(&path, MAX_AUTHORITY_NOTE as u64)?;
-        if held.is_some() {
-            return Ok(held);
-        }
-    }
-    Ok(None)
-}
-
-/// Removes what was learned and is shown by now.
-fn drop_shown(directory: &RoleDir) -> Result<(), KnownAuthorityError> {
-    let folder = learned(directory);
-    let notes = folder.join("authority");
-    let failed = |source| RoleDirError::Io { action: "list", path: notes.clone(), source };
-    let found = match fs::read_dir(&notes) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(failed)?,
-    };
-    let (public, mut writer) =
-        (DirectoryWriter::new(&directory.public()), DirectoryWriter::new(&folder));
-    for file in found {
-        let name = file.map_err(failed)?.file_name();
-        let Some(version) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        let path = layout::authority(version);
-        if public.size(&path)?.is_some() {
-            writer.remove(&path)?;
-        }
-    }
-    Ok(writer.sync()?)
-}
-
-fn learned(directory: &RoleDir) -> PathBuf {
-    directory.path().join(LEARNED)
-}
-
-fn learned_writer(directory: &RoleDir) -> Result<DirectoryWriter, KnownAuthorityError> {
-    let path = learned(directory);
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        made => made.map_err(|source| {
-            let path = path.clone();
-            RoleDirError::Io { action: "make", path, source }
-        })?,
-    }
-    Ok(DirectoryWriter::new(&path))
-}
-
-/// Remembers that the server's log names the notes up to `version`.
-pub fn mark_announced(directory: &RoleDir, version: u64) -> Result<(), KnownAuthorityError> {
-    if read_announced(directory)? < version {
-        let text = format!("{version}\n");
-        directory.write(Path::new(ANNOUNCED), text.as_bytes(), Access::Private)?;
-    }
-    Ok(())
-}
-
-/// Reads what the published log of a server names, if nothing else says so: after a loss of `state/`
-/// it would name every note once more, and an older note than a named one would do.
-fn recall_announced(directory: &RoleDir, log: Log) -> Result<(), KnownAuthorityError> {
-    if directory.read(Path::new(ANNOUNCED), MAX_TEXT)?.is_some() {
-        return Ok(());
-    }
-    let public = DirectoryWriter::new(&directory.public());
-    let mut newest = 0;
-    let mut read = || {
-        let Some(head) = read_head(&public, log)? else { return Ok(()) };
-        read_entries(&public, log, head.size, |_, entry| {
-            newest = newest.max(named(log, entry).unwrap_or_default());
-        })
-    };
-    read().map_err(|error| KnownAuthorityError::Log(Box::new(error)))?;
-    mark_announced(directory, newest)
-}
-
-/// The version of the authority note that an entry names, if it is such an entry.
-fn named(log: Log, entry: &[u8]) -> Option<u64> {
-    match log {
-        Log::Collection => match CollectionEntry::parse(entry).ok()? {
-            CollectionEntry::Authority(reference) => Some(reference.version),
-            _ => None,
-        },
-        Log::Distribution => match DistributionEntry::parse(entry).ok()? {
-            DistributionEntry::Authority(reference) => Some(reference.version),
-            _ => None,
-        },
-    }
-}
-
-/// Forgets up to which version the server's log names the notes, since it begins anew.
-pub fn forget_announced(directory: &RoleDir) -> Result<(), KnownAuthorityError> {
-    let path = directory.path().join(ANNOUNCED);
-    durable::remove(directory.path(), Path::new(ANNOUNCED))
-        .map_err(|source| RoleDirError::Io { action: "remove", path, source }.into())
-}
-
 fn open(location: &Location) -> Source {
     Source::open(location, &HttpOptions::default())
 }
@@ -472,13 +326,6 @@ fn read_anchor(directory: &RoleDir) -> Result<Option<Fingerprint>, KnownAuthorit
     let text = directory.read(Path::new(ANCHOR), MAX_TEXT)?;
     let parse = |text: Vec<u8>| String::from_utf8(text).ok()?.trim_end().parse().ok();
     text.map(|text| parse(text).ok_or_else(damaged)).transpose()
-}
-
-fn read_announced(directory: &RoleDir) -> Result<u64, KnownAuthorityError> {
-    let damaged = || KnownAuthorityError::Damaged(ANNOUNCED);
-    let text = directory.read(Path::new(ANNOUNCED), MAX_TEXT)?;
-    let parse = |text: Vec<u8>| String::from_utf8(text).ok()?.trim_end().parse().ok();
-    text.map_or(Ok(0), |text| parse(text).ok_or_else(damaged))
 }
 
 impl From<KnownAuthorityError> for Failure {

@@ -278,9 +278,14 @@ fn a_rehearsal_says_what_clients_then_do() {
     rehearse().exits(10).says("clients would refuse the collection's head");
     assert!(!lab.path("repo/authority/public/authority/2").exists(), "it was a rehearsal");
     year.clients_go_on("the rehearsal");
-    // whoever does it all the same sees what was said
+    // where it is done all the same, the distribution does not lead clients there
     let lab = &year.lab;
     lab.patchrepo("authority publish repo/authority").done();
-    lab.patchrepo("distribution sync repo/distribution").outcome();
+    let refused = lab.patchrepo("distribution sync repo/distribution").exits(10);
+    refused.says("the collection does not satisfy version 2 of the authority yet");
+    lab.endpoint("update").done();
+    // those who have the note from elsewhere see what was said
+    let note = |role: &str| lab.path(&format!("repo/{role}/public/authority/2"));
+    fs::copy(note("authority"), note("distribution")).expect("copied");
     lab.endpoint("update").exits(10).says("is retired from index 1 on");
 }

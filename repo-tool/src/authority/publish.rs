@@ -39,7 +39,7 @@ struct PublishDetails {
 
 impl Standing {
     fn of(note: &AuthorityNote, all: &[&AuthorityNote], draft: &Draft) -> Self {
-        let named = |vkey: &Vkey| {
+        let selector = |vkey: &Vkey| {
             let all = all.iter().flat_map(|note| &note.authority.keys);
             let is_alone = all.filter(|one| one.name == vkey.name).all(|one| one.key == vkey.key);
             if is_alone { vkey.name.clone().into() } else { KeySelector::of(vkey) }
@@ -53,7 +53,7 @@ impl Standing {
                 Some(false) => &mut standing.invalid,
                 None => &mut standing.unsigned,
             };
-            names.push(named(vkey));
+            names.push(selector(vkey));
         }
         standing
     }

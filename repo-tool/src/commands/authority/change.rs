@@ -21,7 +21,7 @@ use crate::key_store::{NewPassphraseArgs, Passphrases};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     patchrepo authority change /srv/authority --valid-for 365d\n  \
-    patchrepo authority change /srv/authority --add-key dave.pub --drop-key patches.example.org/authority/carol\n  \
+    patchrepo authority change /srv/authority --add-key dave.pub --drop-key example.org/authority/3\n  \
     patchrepo authority change /srv/authority --directory-key directory.pub\n  \
     patchrepo authority change /srv/authority --distribution main --distribution-max-age 1d\n  \
     patchrepo authority change /srv/authority --discard")]
