@@ -46,7 +46,7 @@ fn replace_the_collections_key(lab: &Lab) {
 fn clients_are_shown_a_new_note_when_the_collection_has_signed_by_it() {
     let lab = lab();
     let server = lab.serve("repo/distribution/public");
-    lab.enroll(&server.url());
+    lab.enroll(server.url());
     replace_the_collections_key(&lab);
     let waits = "warning: version 2 of the authority waits, and clients go by version 1";
     for command in ["sync", "publish", "refresh"] {
