@@ -92,13 +92,12 @@ impl Draft {
     /// All drafts, by name and version.
     pub(super) fn all(incoming: &Path) -> Result<Vec<Self>, CollectionError> {
         let failed = |source| RoleDirError::Io { action: "list", path: incoming.into(), source };
-        let mut drafts = Vec::new();
+        let mut places = Vec::new();
         for found in fs::read_dir(incoming).map_err(failed)? {
-            let path = found.map_err(failed)?.path();
-            if let Some(place) = draft_at(&path) {
-                drafts.push(Self::load(place)?);
-            }
+            places.extend(draft_at(&found.map_err(failed)?.path()));
         }
+        let drafts = side_by_side(&places, |place| Self::load(place.clone()));
+        let mut drafts: Vec<Self> = drafts.into_iter().collect::<Result<_, _>>()?;
         drafts.sort_by_cached_key(|draft| draft.entry.identity());
         Ok(drafts)
     }
