@@ -33,7 +33,7 @@ mod tests;
 
 pub use error::RoundError;
 pub use gathered::Gathered;
-pub use growth::{Growth, grow};
+pub use growth::{Growth, describe_entry, grow};
 pub use item::{Item, Kind};
 pub use quorum::{Cosignature, Cosignatures, Quorum};
 pub use sign::{Holder, sign};

@@ -1,5 +1,7 @@
 //! A new authority note on its way: who is shown it when, and what its people are told.
 
+use std::fs;
+
 use countersign_tests::{Lab, Outcome};
 
 const COLLECTION: &str = "patches.example.org/collection";
@@ -104,15 +106,38 @@ fn a_run_that_finds_nothing_new_says_by_which_note() {
     published.says("version 1 of the authority is the newest in ");
     // one that was not carried over is not seen, and that is said
     let config = lab.path("repo/distribution/config.toml");
-    let text = std::fs::read_to_string(&config).expect("read");
+    let text = fs::read_to_string(&config).expect("read");
     let text: String = text
         .lines()
         .filter(|line| !line.starts_with("authority"))
         .fold(String::new(), |text, line| text + line + "\n");
-    std::fs::write(&config, text).expect("written");
+    fs::write(&config, text).expect("written");
     lab.patchrepo("authority change repo/authority").done();
     lab.patchrepo("authority sign repo/authority").done();
     lab.patchrepo("authority publish repo/authority").done();
     let published = lab.patchrepo("distribution publish repo/distribution").done();
     published.says("version 1 of the authority is the newest held; config.toml names no place");
+}
+
+#[test]
+fn each_of_several_keys_has_a_passphrase_of_its_own() {
+    let lab = lab();
+    for holder in ["alice", "bob"] {
+        fs::write(lab.path(&format!("{holder}.pass")), format!("{holder}'s")).expect("written");
+        let line = format!(
+            "key generate --signer file:{holder}.pem --name 192.0.2.10/authority/{holder} \
+             -o {holder}.pub --passphrase-file {holder}.pass"
+        );
+        lab.patchrepo(&line).done();
+    }
+    let change = "authority change repo/authority --add-key alice.pub --add-key bob.pub";
+    lab.patchrepo(change).done();
+    let sign = "authority sign repo/authority --signer file:alice.pem --signer file:bob.pem";
+    let sign = |files: &str| lab.patchrepo(&format!("{sign} {files}"));
+    sign("--passphrase-file bob.pass --passphrase-file alice.pass").exits(1);
+    let three =
+        "--passphrase-file bob.pass --passphrase-file alice.pass --passphrase-file bob.pass";
+    sign(three).exits(2).says("given 3 times for 2 keys");
+    let signed = sign("--passphrase-file alice.pass --passphrase-file bob.pass").done();
+    signed.says("Signed by 192.0.2.10/authority/alice.").says("authority/bob.");
 }

@@ -33,7 +33,7 @@ impl AuthorityCommand {
             Self::Admit(arguments) => admit::run(arguments, output),
             Self::Retire(arguments) => retire::run(arguments, output),
             Self::Change(arguments) => change::run(*arguments, output),
-            Self::Sign(arguments) => sign::run(arguments, output),
+            Self::Sign(arguments) => sign::run(&arguments, output),
             Self::Export(arguments) => export::run(&arguments, output),
             Self::Import(arguments) => import::run(&arguments, output),
             Self::Publish(arguments) => publish::run(&arguments, output),

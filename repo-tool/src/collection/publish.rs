@@ -22,8 +22,8 @@ use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::patch_selector::PatchSelector;
 use crate::publish::{
-    Assurances, Batch, Publisher, Refreshed, Which, begin_anew, is_old, leave, leave_patch,
-    leave_record,
+    Assurances, Batch, Beginning, Publisher, Refreshed, Which, begin_anew, is_old, leave,
+    leave_patch, leave_record,
 };
 use crate::round::{Gathered, Item, Kind, Round};
 use crate::server;
@@ -190,12 +190,12 @@ impl Session<'_> {
 
     /// Begins the log under the origin that the authority gave it, with the first `keep` entries of
     /// the one that is left, to the byte, and with what revoked them later (SPEC §5.2, new origin).
-    /// An interrupted run is completed, with what that one kept. Returns how many were kept.
+    /// An interrupted run is completed, with what that one kept. Returns with what it began.
     pub fn restart(
         &mut self,
         keep: u64,
         now: Timestamp,
-    ) -> Result<(u64, Publication), CollectionError> {
+    ) -> Result<(Beginning, Publication), CollectionError> {
         let Collection { directory, config } = self.collection;
         let (role, log) = (&self.note().collection, Log::Collection);
         let (origin, state, public) = (&role.origin, directory.state(), directory.public());
@@ -219,7 +219,8 @@ impl Session<'_> {
         forget_announced(directory)?;
         leave_record(&state, log, origin)?;
         leave(&public, &state, log, origin, Which::Public)?;
-        Ok((begun.kept, self.append(now, |_, _| Ok(Vec::new()))?))
+        let publication = self.append(now, |_, _| Ok(Vec::new()))?;
+        Ok((begun, publication))
     }
 
     /// Refuses to keep a patch of whose signatures none counts, unless it is revoked: the keys at

@@ -31,8 +31,8 @@ use super::{Decisions, Distribution, DistributionError};
 use crate::key_store::{Passphrases, SigningKey};
 use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
 use crate::publish::{
-    Assurances, Batch, PublishError, Publisher, SignedHead, Which, begin_anew, drop_candidate,
-    is_old, leave, leave_record, read_entry, refresh_copy,
+    Assurances, Batch, Beginning, PublishError, Publisher, SignedHead, Which, begin_anew,
+    drop_candidate, is_old, leave, leave_record, read_entry, refresh_copy,
 };
 use crate::round::{Gathered, Item, Quorum, Round};
 use crate::server;
@@ -244,8 +244,8 @@ impl Session<'_> {
     /// Begins the distribution's own log under the origin that the authority gave it, with the first
     /// `keep` entries of the one that is left, to the byte, and with what withdrew patches of them
     /// later (SPEC §5.2, new origin). An interrupted run is completed, with what that one kept.
-    /// Returns how many were kept.
-    pub fn restart(&mut self, keep: u64) -> Result<(u64, Publication), DistributionError> {
+    /// Returns with what it began.
+    pub fn restart(&mut self, keep: u64) -> Result<(Beginning, Publication), DistributionError> {
         let Distribution { directory, .. } = self.distribution;
         let (origin, log) = (self.role()?.log.origin.clone(), Log::Distribution);
         let (state, public) = (directory.state(), directory.public());
@@ -261,7 +261,8 @@ impl Session<'_> {
         forget_announced(directory)?;
         leave_record(&state, log, &origin)?;
         leave(&public, &state, log, &origin, Which::Public)?;
-        Ok((begun.kept, self.publish()?))
+        let publication = self.publish()?;
+        Ok((begun, publication))
     }
 
     /// Gives up a publication that has begun and waits for signatures, or was interrupted. What was

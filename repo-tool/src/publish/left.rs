@@ -52,6 +52,15 @@ pub struct Beginning {
     pub entries: Vec<Vec<u8>>,
 }
 
+impl Beginning {
+    /// What of the entries behind the kept ones is said again; nothing is known of that where an
+    /// interrupted run wrote the journal.
+    pub fn repeated(&self) -> &[Vec<u8>] {
+        let kept = usize::try_from(self.kept).unwrap_or(usize::MAX);
+        self.entries.get(kept..).unwrap_or_default()
+    }
+}
+
 /// Journals that the log called `origin` begins with the first `keep` entries of the log that lies
 /// below the public directory under another name, and then with what `repeat` makes of the kept ones
 /// and of those behind them. An interrupted run's journal stands.

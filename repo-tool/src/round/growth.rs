@@ -48,11 +48,15 @@ impl Growth {
 
     /// Each entry in words, with its index, as one of the log of `role`.
     pub fn describe(&self, role: Log) -> impl Iterator<Item = (u64, String)> {
-        let words = move |entry: &String| match role {
-            Log::Collection => collection_entry(entry),
-            Log::Distribution => distribution_entry(entry),
-        };
-        (self.size..).zip(self.entries.iter().map(words))
+        (self.size..).zip(self.entries.iter().map(move |entry| describe_entry(role, entry)))
+    }
+}
+
+/// An entry of the log of `role` in words.
+pub fn describe_entry(role: Log, entry: &str) -> String {
+    match role {
+        Log::Collection => collection_entry(entry),
+        Log::Distribution => distribution_entry(entry),
     }
 }
 

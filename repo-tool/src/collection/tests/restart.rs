@@ -9,6 +9,8 @@ use countersign_store::crash::{Failure, with_failure};
 
 use super::*;
 use crate::authority::{Admission, LogChange, Retirement};
+use crate::publish::Beginning;
+use crate::round::describe_entry;
 use crate::server;
 
 /// Gives the collection's log a new origin, in the next version of the authority.
@@ -22,7 +24,7 @@ fn new_origin(lab: &Lab) {
     authority.publish(now()).expect("published");
 }
 
-fn restart(lab: &Lab, keep: u64) -> Result<(u64, Publication), CollectionError> {
+fn restart(lab: &Lab, keep: u64) -> Result<(Beginning, Publication), CollectionError> {
     lab.collection().session(&unencrypted())?.restart(keep, now())
 }
 
@@ -58,7 +60,10 @@ fn a_log_begins_anew_only_under_a_new_origin_and_keeps_what_there_is() {
     );
     assert!(matches!(refusal(5), PublishError::KeepsTooMany { keep: 5, size: 4 }));
     assert!(matches!(refusal(0), PublishError::KeepsNothing));
-    assert_eq!(restart(&lab, 2).expect("begun").0, 2);
+    let (begun, _) = restart(&lab, 2).expect("begun");
+    let repeated: Vec<_> = begun.repeated().iter().map(|it| String::from_utf8_lossy(it)).collect();
+    let words = repeated.iter().map(|it| describe_entry(Log::Collection, it)).collect::<Vec<_>>();
+    assert_eq!((begun.kept, words), (2, vec!["revokes entry 1: test".to_owned()]));
     assert!(matches!(refusal(2), PublishError::NotLeft(_)));
     // the same archive can be taken in again
     lab.add(&lab.path("two"), &addition(ACME_2, None)).expect("taken in");
@@ -91,7 +96,7 @@ fn no_key_at_hand_signs_what_only_a_retired_one_signed() {
         Err(CollectionError::KeptUnsigned { index: 2, .. }) => {}
         other => panic!("{other:?}"),
     }
-    assert_eq!(restart(&lab, 2).expect("begun").0, 2);
+    assert_eq!(restart(&lab, 2).expect("begun").0.kept, 2);
     let expected = ["authority 1", "acme@1.0.0", "revoke 1", "authority 2"];
     assert_eq!(names(&lab.entries()), expected);
 }

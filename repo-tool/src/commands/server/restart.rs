@@ -12,6 +12,8 @@ use crate::commands::say::{say_authority, say_unwatched};
 use crate::commands::{lock, now};
 use crate::distribution::Distribution;
 use crate::key_store::{PassphraseArgs, Passphrases};
+use crate::publish::Beginning;
+use crate::round::describe_entry;
 
 /// What is kept of the log that is left.
 #[derive(Args, Debug)]
@@ -32,14 +34,27 @@ struct Restarted {
     origin: String,
     /// Entries that were kept.
     kept: u64,
+    /// What of the left log's later entries the new one says again, in words.
+    repeated: Vec<String>,
     /// Entries of the new log.
     size: u64,
+}
+
+impl Restarted {
+    fn new(role: Log, origin: String, begun: &Beginning, size: u64) -> Self {
+        let words = |entry: &Vec<u8>| describe_entry(role, &String::from_utf8_lossy(entry));
+        let repeated = begun.repeated().iter().map(words).collect();
+        Self { origin, kept: begun.kept, repeated, size }
+    }
 }
 
 impl Report for Restarted {
     fn print(&self, output: &Output) {
         output.print_field("origin", &self.origin);
         output.print_field("kept", format!("{} entries", self.kept));
+        for entry in &self.repeated {
+            output.print_field("repeated", entry);
+        }
         output.print_field("entries", self.size);
         output.note("What was left is below state/left/ of the server's directory.");
     }
@@ -66,10 +81,10 @@ fn restart_collection(
     let now = now()?;
     let mut session = collection.session(passphrases)?;
     say_authority(session.authority(), now, output);
-    let (kept, publication) = session.restart(arguments.keep, now)?;
+    let (begun, publication) = session.restart(arguments.keep, now)?;
     say_unwatched(session.unwatched(), output);
     let origin = session.authority().chain().newest().collection.origin.to_string();
-    Ok(Restarted { origin, kept, size: publication.size })
+    Ok(Restarted::new(Log::Collection, origin, &begun, publication.size))
 }
 
 fn restart_distribution(
@@ -82,8 +97,8 @@ fn restart_distribution(
     let now = now()?;
     let mut session = distribution.session(passphrases, now)?;
     say_authority(session.authority(), now, output);
-    let (kept, publication) = session.restart(arguments.keep)?;
+    let (begun, publication) = session.restart(arguments.keep)?;
     say_unwatched(session.unwatched(), output);
     let origin = session.origin()?.to_string();
-    Ok(Restarted { origin, kept, size: publication.distribution })
+    Ok(Restarted::new(Log::Distribution, origin, &begun, publication.distribution))
 }

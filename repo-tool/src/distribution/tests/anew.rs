@@ -38,7 +38,7 @@ fn lab() -> Lab {
 }
 
 fn restart(lab: &Lab, keep: u64, now: Timestamp) -> Result<u64, DistributionError> {
-    Ok(lab.distribution().session(&unencrypted(), now)?.restart(keep)?.0)
+    Ok(lab.distribution().session(&unencrypted(), now)?.restart(keep)?.0.kept)
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn what_was_withdrawn_behind_the_entries_that_are_kept_stays_withdrawn() {
     lab.sync(at(6)).expect("fetched");
     let distribution = lab.distribution();
     let mut session = distribution.session(&unencrypted(), at(7)).expect("a session");
-    assert_eq!(session.restart(2).expect("begun").0, 2);
+    assert_eq!(session.restart(2).expect("begun").0.kept, 2);
     let view = lab.view(at(7));
     assert_eq!(view.released, set(["acme@1.1.0", "acme@1.2.0"]));
     // the one that was released again has no need of it
@@ -60,7 +60,7 @@ fn what_was_revoked_in_a_log_that_was_left_is_not_released_again() {
     lab.restore("unrevoked", "repo/collection");
     let collection = Collection::open(&lab.path("repo/collection")).expect("opened");
     let mut session = collection.session(&unencrypted()).expect("a session");
-    assert_eq!(session.restart(3, at(6)).expect("begun").0, 3);
+    assert_eq!(session.restart(3, at(6)).expect("begun").0.kept, 3);
     lab.sync(at(7)).expect("fetched");
     let repeated = lab.distribution().decide_again().expect("decided");
     let versions: Vec<_> =
