@@ -45,9 +45,10 @@ pub fn verify_own_signature(
     judge().map(Verified).map_err(PolicyError::at(file, Layer::Authority))
 }
 
-/// The newest moment at which one of the keys of `log`, retired ones too, signed this head, whatever
-/// its age: what a server whose own record of it is lost must not sign before. None where no
-/// timestamped line of theirs is there; an error where one is wrong.
+/// The newest moment at which one of the keys of `log` that are in use signed this head, whatever its
+/// age: what a server whose own record of it is lost must not sign before. None where no timestamped
+/// line of theirs is there; an error where one is wrong. Lines of retired keys are passed over, as
+/// clients do: whoever stole one could date it at will.
 pub fn newest_signing(
     bytes: &[u8],
     file: &str,
@@ -60,8 +61,7 @@ pub fn newest_signing(
         form: Form::Cosignature(Freshness { clock, max_age: u64::MAX, newest: &newest }),
         threshold: 0,
         candidates: log
-            .keys
-            .iter()
+            .active()
             .map(|key| Candidate { name: &key.id, key: &key.vkey.key, retired: None })
             .collect(),
     };
@@ -93,5 +93,58 @@ fn requirement(role: Role, keys: &[Vkey]) -> Requirement<'_> {
             .iter()
             .map(|vkey| Candidate { name: &vkey.name, key: &vkey.key, retired: None })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::ServerKey;
+    use crate::signature::{SeedSigner, Signer as _, cosign};
+
+    const TEXT: &str = "example.org/log\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+
+    fn signer(number: u8) -> SeedSigner {
+        SeedSigner::new(format!("example.org/{number}").parse().expect("a name"), &[number; 32])
+    }
+
+    fn key(number: u8, until: Option<u64>) -> ServerKey {
+        let signer = signer(number);
+        ServerKey {
+            id: signer.name().clone(),
+            epoch: 1,
+            kgc: None,
+            reconstruction: None,
+            vkey: Vkey::server(signer.name().clone(), signer.public_key().clone()),
+            until,
+        }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds).expect("a time")
+    }
+
+    fn head(lines: &[(u8, u64)]) -> Vec<u8> {
+        let sign = |(number, time): &(u8, u64)| cosign(&signer(*number), TEXT, at(*time));
+        let lines = lines.iter().map(sign).collect::<Result<_, _>>().expect("keys in memory sign");
+        Note::new(TEXT.into(), lines).to_bytes()
+    }
+
+    #[test]
+    fn a_head_was_signed_when_keys_in_use_say() {
+        let log = LogRole {
+            origin: "example.org/log".parse().expect("a name"),
+            threshold: 1,
+            max_age: 60,
+            keys: vec![key(1, None), key(2, None), key(3, Some(9))],
+        };
+        let newest = |lines: &[(u8, u64)]| newest_signing(&head(lines), "checkpoint", &log);
+        assert_eq!(newest(&[(1, 500), (2, 700), (2, 600)]), Ok(Some(at(700))), "however old");
+        assert_eq!(newest(&[(1, 500), (3, 9_000), (4, 9_000)]), Ok(Some(at(500))));
+        assert_eq!(newest(&[(3, 9_000)]), Ok(None));
+        let mut bytes = head(&[(1, 500)]);
+        let last = bytes.len() - 4;
+        bytes[last] = if bytes[last] == b'A' { b'B' } else { b'A' };
+        assert!(newest_signing(&bytes, "checkpoint", &log).is_err(), "not of that key");
     }
 }
