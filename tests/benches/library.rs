@@ -19,6 +19,7 @@ use countersign_format::pack::{self, Order, PackReader};
 use countersign_format::policy::{
     Chain, CheckpointContext, Clock, PatchContext, SignerTimes, verify_checkpoint, verify_patch,
 };
+use countersign_format::signature::{SeedSigner, Signer as _, sign_note};
 use countersign_format::time::Timestamp;
 use countersign_format::{archive, hash::Hash32, tile};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -53,7 +54,7 @@ impl Published {
         let files = self.repository.files();
         let bundle = |index| &files[&layout::bundle(Log::Collection, index, 256)];
         let parse = |index| tile::parse_entries(bundle(index), 256).expect("a bundle");
-        (0..ENTRIES / 256).flat_map(|index| parse(index)).map(<[u8]>::to_vec).collect()
+        (0..ENTRIES / 256).flat_map(parse).map(<[u8]>::to_vec).collect()
     }
 }
 
@@ -74,7 +75,7 @@ fn signatures(criterion: &mut Criterion) {
         newest: &newest,
     };
     let bytes = &repository.files()[&path];
-    group.bench_function("checkpoint of the collection's log", |bencher| {
+    group.bench_function("checkpoint of the collection's log, verdicts known", |bencher| {
         bencher.iter(|| verify_checkpoint(black_box(bytes), &context).expect("both signed it"));
     });
 
@@ -83,9 +84,21 @@ fn signatures(criterion: &mut Criterion) {
     let entry = &entries[usize::try_from(*patch).expect("a small log")];
     let context = PatchContext { file: path.as_str(), authority, entry, index: *patch };
     let bytes = &repository.files()[&path];
-    group.bench_function("patch note", |bencher| {
+    group.bench_function("patch note, verdicts known", |bencher| {
         bencher.iter(|| {
             verify_patch(black_box(bytes), &context, distribution, 0).expect("both signed it")
+        });
+    });
+    // more than a process keeps verdicts of
+    let signer = SeedSigner::new("example.org/log".parse().expect("a name"), &[7; 32]);
+    let sign = |number: u64| sign_note(&signer, &format!("{number}\n")).expect("it signs");
+    let lines: Vec<[u8; 64]> =
+        (0..8192).map(|number| sign(number).body.try_into().expect("64 bytes")).collect();
+    let mut number = 0;
+    group.bench_function("one signature", |bencher| {
+        bencher.iter(|| {
+            number = (number + 1) % lines.len();
+            assert!(signer.public_key().verifies(format!("{number}\n").as_bytes(), &lines[number]));
         });
     });
     group.bench_function("note, parsed only", |bencher| {
@@ -115,7 +128,9 @@ fn entries(criterion: &mut Criterion) {
     group.bench_function("hashed to the tree's root", |bencher| {
         bencher.iter(|| {
             let mut frontier = Frontier::empty();
-            black_box(&entries).iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+            for entry in black_box(&entries) {
+                frontier.push(leaf_hash(entry));
+            }
             frontier.root()
         });
     });
@@ -167,14 +182,14 @@ fn proofs(criterion: &mut Criterion) {
     let Ok(inclusion) = prove_inclusion(4711, new, &mut nodes);
     group.bench_function("inclusion verified", |bencher| {
         bencher.iter(|| {
-            verify_inclusion(black_box(leaf), 4711, new, &inclusion, &root).expect("it is in")
+            verify_inclusion(black_box(leaf), 4711, new, &inclusion, &root).expect("it is in");
         });
     });
     let Ok(consistency) = prove_consistency(old, new, &mut nodes);
     group.bench_function("consistency verified", |bencher| {
         bencher.iter(|| {
             verify_consistency(old, black_box(&old_root), new, &root, &consistency)
-                .expect("it goes on")
+                .expect("it goes on");
         });
     });
 }
