@@ -125,7 +125,8 @@ pub type HashTaker<'a> =
     dyn FnMut(u64, &[u8], &Hash32) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
 /// Takes the packs that were read: path, and the bytes as they came.
-pub type PackKeeper<'a> = dyn FnMut(RepoPath, Vec<u8>) + 'a;
+pub type PackKeeper<'a> =
+    dyn FnMut(RepoPath, Vec<u8>) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
 /// How a log is read.
 #[derive(Clone, Debug)]
@@ -155,9 +156,10 @@ impl<'s> LogReader<'s> {
     }
 
     /// Goes from what is held to `head`, handing every entry in between to `take` in order, with the
-    /// hash of its leaf, and the packs on the way to `keep`, for those who copy a repository: each
-    /// holds entries of the signed tree if this succeeds. Returns what is held then. On an error all
-    /// that was handed out must be dropped.
+    /// hash of its leaf, and to `keep`, for those who copy a repository, the packs of which every entry
+    /// was handed out: each holds entries of the signed tree, and no others, if this succeeds. One that
+    /// begins with entries that are held is not handed out, since nobody compared those. Returns what
+    /// is held then. On an error all that was handed out must be dropped.
     pub async fn follow_keeping(
         &self,
         from: &Held,
@@ -192,7 +194,7 @@ impl<'s> LogReader<'s> {
         head: &Checkpoint,
         take: &mut HashTaker<'_>,
     ) -> Result<Held, FollowError> {
-        self.follow_keeping(from, head, take, &mut |_, _| ()).await
+        self.follow_keeping(from, head, take, &mut |_, _| Ok(())).await
     }
 }
 
@@ -241,7 +243,10 @@ impl Follower<'_, '_, '_> {
                 Piece::Pack(bytes) => {
                     self.with_packs = true;
                     match self.pack(&step, bytes, &mut queue).await? {
-                        Ok(bytes) => (self.keep)(step.path(self.log), bytes),
+                        Ok(bytes) if step.is_whole() => {
+                            (self.keep)(step.path(self.log), bytes).map_err(FollowError::Taker)?;
+                        }
+                        Ok(_) => {}
                         // a log can do without
                         Err(_) => queue.instead(&self.held, step.entries.end),
                     }

@@ -4,7 +4,8 @@
 //! Tiles and bundles of the copy are made here, from the entries that led to the signed root; none
 //! is taken over from the other server.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -17,8 +18,8 @@ use countersign_format::merkle::empty_root;
 use countersign_format::note::Note;
 use countersign_format::tile::{TILE_HEIGHT, tile_levels, tile_width};
 use countersign_format::time::Timestamp;
-use countersign_store::follow::{FollowError, Held, LogReader, PackKeeper};
-use countersign_store::{Sink, Source, durable};
+use countersign_store::follow::{FollowError, Held, LogReader};
+use countersign_store::{Sink, Source, WriteError, durable};
 
 use super::growth::{Bundle, Tail};
 use super::superseded::Superseded;
@@ -74,30 +75,49 @@ impl<'a> LogCopy<'a> {
         with_packs: bool,
         observe: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(), FollowError> {
-        self.follow_keeping(source, head, with_packs, observe, &mut |_, _| ()).await
+        self.read(source, head, with_packs, observe, None).await
     }
 
-    /// As [`Self::follow`], and hands out the packs on the way.
+    /// As [`Self::follow`], and stages the packs on the way that were read whole. Returns their paths.
     pub async fn follow_keeping(
         &mut self,
         source: &Source,
         head: &Checkpoint,
         with_packs: bool,
         observe: &mut dyn FnMut(u64, &[u8]),
-        keep: &mut PackKeeper<'_>,
+    ) -> Result<BTreeSet<RepoPath>, FollowError> {
+        let mut packs = BTreeSet::new();
+        self.read(source, head, with_packs, observe, Some(&mut packs)).await?;
+        Ok(packs)
+    }
+
+    async fn read(
+        &mut self,
+        source: &Source,
+        head: &Checkpoint,
+        with_packs: bool,
+        observe: &mut dyn FnMut(u64, &[u8]),
+        mut packs: Option<&mut BTreeSet<RepoPath>>,
     ) -> Result<(), FollowError> {
         let frontier = self.tail.edge.frontier();
         let from = Held { frontier, tail: self.tail.bundle.len() as u64 };
         let (log, tail) = (self.log, self.tail.clone());
-        let mut stage =
-            Stage { sink: self.sink, log, tail, waiting: Vec::new(), unfinished: BTreeMap::new() };
+        let (waiting, unfinished) = (Vec::new(), BTreeMap::new());
+        let stage = RefCell::new(Stage { sink: self.sink, log, tail, waiting, unfinished });
         let mut take = |index: u64, entry: &[u8], _: &Hash32| {
             observe(index, entry);
-            stage.take(entry).map_err(Into::into)
+            stage.borrow_mut().take(entry).map_err(Into::into)
+        };
+        // each as it comes: all of a log's are far more than fits in memory
+        let mut keep = |path: RepoPath, bytes: Vec<u8>| {
+            let Some(packs) = &mut packs else { return Ok(()) };
+            packs.insert(path.clone());
+            stage.borrow_mut().put_pack(&path, &bytes).map_err(Into::into)
         };
         let reader = LogReader::new(source, log).packs(with_packs);
-        reader.follow_keeping(&from, head, &mut take, keep).await?;
-        self.tail = stage.finish().map_err(|error| FollowError::Taker(error.into()))?;
+        reader.follow_keeping(&from, head, &mut take, &mut keep).await?;
+        let finished = stage.into_inner().finish();
+        self.tail = finished.map_err(|error| FollowError::Taker(error.into()))?;
         self.head = head.clone();
         Ok(())
     }
@@ -152,6 +172,14 @@ impl Stage<'_> {
         self.waiting.push(entry.to_vec());
         let size = self.tail.size() + self.waiting.len() as u64;
         if size.is_multiple_of(WIDTH) { self.append() } else { Ok(()) }
+    }
+
+    /// A pack's bytes depend on the compressor: one that is there stays.
+    fn put_pack(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), WriteError> {
+        if self.sink.size(path)?.is_none() {
+            self.sink.put_immutable(path, bytes)?;
+        }
+        Ok(())
     }
 
     fn append(&mut self) -> Result<(), PublishError> {

@@ -2,6 +2,7 @@
 
 use countersign_format::layout::RepoPath;
 use countersign_format::merkle::leaf_hash;
+use countersign_store::Sink as _;
 use countersign_store::follow::FollowError;
 
 use super::heads::Head;
@@ -17,8 +18,8 @@ pub type Visitor<'a> = dyn FnMut(u64, &[u8]) + 'a;
 /// handed to `visit`, and counts only if this succeeds. Nothing is visible before the writer's next
 /// [`Sink::sync`](countersign_store::Sink::sync).
 ///
-/// An error that [may be of packs](ReplicaError::may_be_packs) proves nothing: all that was staged is to
-/// be dropped, and the log copied without.
+/// After an error nothing is staged any more. One that [may be of packs](ReplicaError::may_be_packs)
+/// proves nothing: the log is to be copied without.
 ///
 /// Returns the packs that were left out because they are not what their place says.
 pub async fn copy_log(
@@ -29,6 +30,18 @@ pub async fn copy_log(
     if head.is_held {
         return Ok(Vec::new());
     }
+    let copied = copy_gained(replica, head, visit).await;
+    if copied.is_err() {
+        replica.writer.discard();
+    }
+    copied
+}
+
+async fn copy_gained(
+    replica: &mut Replica,
+    head: &Head,
+    visit: &mut Visitor<'_>,
+) -> Result<Vec<RepoPath>, ReplicaError> {
     let root = replica.root.clone();
     let damaged = |source| ReplicaError::Held { root: root.clone(), source };
     let new = &head.signed.checkpoint;
@@ -43,16 +56,10 @@ pub async fn copy_log(
             tree.push(&std::mem::take(&mut leaves));
         }
     };
-    let mut kept = Vec::new();
-    let mut keep = |path, bytes| kept.push((path, bytes));
-    let with_packs = replica.with_packs;
-    let copied = copy.follow_keeping(&source, new, with_packs, &mut observe, &mut keep).await;
-    if let Err(error) = copied {
-        if let FollowError::Root { size, with_packs: false, .. } = &error {
-            let before = replica.held_head(head.log)?.map(|held| held.bytes).unwrap_or_default();
-            replica.keep_contradiction(head.log, *size, &before, &head.bytes)?;
-        }
-        return Err(error.into());
+    let copied = copy.follow_keeping(&source, new, replica.with_packs, &mut observe).await;
+    if let Err(FollowError::Root { size, with_packs: false, .. }) = &copied {
+        let before = replica.held_head(head.log)?.map(|held| held.bytes).unwrap_or_default();
+        replica.keep_contradiction(head.log, *size, &before, &head.bytes)?;
     }
-    copy_packs(replica, &tree, head.held.size, kept).await
+    copy_packs(replica, &tree, head.held.size, &copied?).await
 }

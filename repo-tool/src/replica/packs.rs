@@ -9,25 +9,18 @@ use countersign_store::{GetError, Sink as _};
 use super::{Replica, ReplicaError};
 use crate::tree::{Pack, Tree};
 
-/// Stages the packs that the log gained since it had `old` entries: those in `kept`, which were
-/// read along with its entries, and those that the source has besides. Returns the paths of those
-/// that hold something else than they should.
+/// Stages the packs that the log gained since it had `old` entries and that the source has besides
+/// those in `staged`, which were read along with its entries. Returns the paths of those that hold
+/// something else than they should.
 pub(super) async fn copy_packs(
     replica: &mut Replica,
     tree: &Tree,
     old: u64,
-    kept: Vec<(RepoPath, Vec<u8>)>,
+    staged: &BTreeSet<RepoPath>,
 ) -> Result<Vec<RepoPath>, ReplicaError> {
-    let mut staged = BTreeSet::new();
-    for (path, bytes) in kept {
-        if replica.writer.size(&path)?.is_none() {
-            replica.writer.put_immutable(&path, &bytes)?;
-        }
-        staged.insert(path);
-    }
     let mut bad = Vec::new();
     for pack in new_packs(tree, old) {
-        if copy(replica, &pack, &staged).await? == Copied::Bad {
+        if copy(replica, &pack, staged).await? == Copied::Bad {
             bad.push(pack.path);
         }
     }
@@ -36,7 +29,7 @@ pub(super) async fn copy_packs(
         // a source that never makes them costs one request
         for index in (0..old / pack_span(level)).rev() {
             let pack = tree.pack(level, index);
-            match copy(replica, &pack, &staged).await? {
+            match copy(replica, &pack, staged).await? {
                 Copied::Written | Copied::Held => {}
                 Copied::Bad => bad.push(pack.path),
                 Copied::Missing => break,
@@ -69,9 +62,9 @@ enum Copied {
 async fn copy(
     replica: &mut Replica,
     pack: &Pack,
-    kept: &BTreeSet<RepoPath>,
+    staged: &BTreeSet<RepoPath>,
 ) -> Result<Copied, ReplicaError> {
-    if replica.writer.size(&pack.path)?.is_some() || kept.contains(&pack.path) {
+    if replica.writer.size(&pack.path)?.is_some() || staged.contains(&pack.path) {
         return Ok(Copied::Held);
     }
     let limit = usize::try_from(pack.limit()).expect("a pack fits in memory");

@@ -43,6 +43,12 @@ impl Step {
         }
     }
 
+    /// Whether all entries of a pack or a bundle are taken.
+    pub(super) fn is_whole(&self) -> bool {
+        let (first, count) = self.span();
+        self.entries == (first..first + count)
+    }
+
     /// The file's path.
     pub(super) fn path(&self, log: Log) -> RepoPath {
         match self.part {

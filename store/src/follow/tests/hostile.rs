@@ -73,6 +73,38 @@ fn zstd_of(bundles: &[u8]) -> Vec<u8> {
     [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &length.to_le_bytes(), &block[..3], bundles].concat()
 }
 
+/// What a pack says of entries that are held is compared with nothing.
+#[test]
+fn a_pack_that_was_read_in_part_is_not_handed_out() {
+    let published = Published::up_to(&[1000]);
+    let forged = |index: u64, at: usize| {
+        let first = usize::try_from(index * WIDTH).expect("small");
+        let mut entries = published.entries[first..first + TILE_WIDTH].to_vec();
+        entries[at].reverse();
+        let entries = entries.iter().map(Vec::as_slice);
+        let packed = compress(Order::Bundles, entries, 1).expect("packed").expect("small");
+        published.repository.replace(&layout::pack(Log::Collection, 0, index), &packed);
+    };
+    let kept = |held: &Held| {
+        let source = Source::memory("memory", &published.repository);
+        let reader = LogReader::new(&source, Log::Collection);
+        let mut kept = Vec::new();
+        let mut keep = |path, _| {
+            kept.push(path);
+            Ok(())
+        };
+        let mut take = |_: u64, _: &[u8], _: &Hash32| Ok(());
+        run(reader.follow_keeping(held, &published.head(), &mut take, &mut keep)).map(|_| kept)
+    };
+    let path = |index| layout::pack(Log::Collection, 0, index);
+    assert_eq!(kept(&up_to(&published, 100)).expect("followed"), [path(1)]);
+    forged(0, 99);
+    assert_eq!(kept(&up_to(&published, 100)).expect("followed"), [path(1)]);
+    assert!(kept(&Held::default()).is_err_and(|error| error.may_be_packs()));
+    forged(1, 99);
+    assert!(kept(&up_to(&published, 100)).is_err_and(|error| error.may_be_packs()));
+}
+
 /// What is held of the first `count` entries of a log, less than a bundle.
 fn up_to(published: &Published, count: usize) -> Held {
     let mut held = Held::default();
@@ -130,7 +162,7 @@ fn endless_entries_are_given_up() {
     };
     let left = 2 * entry(0).len() as u64 + 1;
     let (log, held) = (Log::Collection, Held::default());
-    let mut keep = |_, _| ();
+    let mut keep = |_, _| Ok(());
     let (take, keep) = (&mut take, &mut keep);
     let queue = Queue::new((&source, log), (&held, 3), true, Memory::default());
     let mut follower = Follower { log, held, left, with_packs: false, take, keep };
