@@ -86,7 +86,8 @@ struct Offered {
 #[derive(Clone, Copy)]
 struct Texts {
     start: u32,
-    lengths: [u16; 4],
+    /// Of what many versions close together, more than any entry has.
+    lengths: [u32; 4],
 }
 
 /// The lines of a listing.
@@ -267,7 +268,7 @@ impl Listing {
             widest.iter_mut().zip(widths).for_each(|(widest, width)| *widest = width.max(*widest));
         };
         for Offered { texts, severity, is_open, .. } in &self.offers {
-            let [name, version, ..] = texts.lengths.map(usize::from);
+            let [name, version, ..] = texts.lengths.map(|length| length as usize);
             let available = if *is_open { version } else { NOTHING.len() };
             widen([name, 0, available, severity_word(*severity).len()]);
         }
@@ -371,9 +372,9 @@ impl Texts {
     }
 
     fn get<'t>(&self, text: &'t str, at: usize) -> &'t str {
-        let before: usize = self.lengths[..at].iter().map(|length| usize::from(*length)).sum();
+        let before: usize = self.lengths[..at].iter().map(|length| *length as usize).sum();
         let start = self.start as usize + before;
-        &text[start..start + usize::from(self.lengths[at])]
+        &text[start..start + self.lengths[at] as usize]
     }
 }
 
@@ -389,3 +390,6 @@ fn bounded<T, N: TryFrom<T, Error: Display>>(number: T) -> Result<N, DatabaseErr
 fn as_words<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(text.split_ascii_whitespace())
 }
+
+#[cfg(test)]
+mod tests;
