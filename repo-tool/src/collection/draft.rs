@@ -28,7 +28,7 @@ const MAX_NOTES: usize = 4096;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
     /// Its files, but for their endings: the archive, and what is said of it in two lines, which are
-    /// the notes and the log entry to be, byte for byte. It is there where the second is.
+    /// the notes and the log entry to be, byte for byte. It is there where both are.
     place: PathBuf,
     /// Its log entry to be.
     pub entry: PatchEntry,
@@ -65,7 +65,7 @@ impl Draft {
         synced.map_err(CollectionError::io("sync", incoming))?;
         for (staged, draft) in &drafts {
             let path = draft.path(TEXT);
-            // no draft is without its archive
+            // a power cut may leave either without the other, which is then no draft
             fs::rename(staged.archive(), draft.archive())
                 .and_then(|()| fs::rename(staged.text(), &path))
                 .map_err(CollectionError::io("take in", &path))?;
@@ -94,7 +94,8 @@ impl Draft {
         let failed = |source| RoleDirError::Io { action: "list", path: incoming.into(), source };
         let mut places = Vec::new();
         for found in fs::read_dir(incoming).map_err(failed)? {
-            places.extend(draft_at(&found.map_err(failed)?.path()));
+            let path = found.map_err(failed)?.path();
+            places.extend(draft_at(&path).filter(|_| !is_orphan(&path)));
         }
         let drafts = side_by_side(&places, |place| Self::load(place.clone()));
         let mut drafts: Vec<Self> = drafts.into_iter().collect::<Result<_, _>>()?;
@@ -121,7 +122,11 @@ impl Draft {
 
     /// What is on disk of it now; none if it was published or given up since.
     pub(super) fn reload(&self) -> Result<Option<Self>, CollectionError> {
-        if self.path(TEXT).exists() { Self::load(self.place.clone()).map(Some) } else { Ok(None) }
+        if [TEXT, ARCHIVE].iter().all(|ending| self.path(ending).exists()) {
+            Self::load(self.place.clone()).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Names below `incoming` to prepare something under. What is there goes when it is dropped.
@@ -207,7 +212,6 @@ impl Draft {
 
 /// Removes a draft, if it is there.
 fn remove(place: &Path) -> Result<(), CollectionError> {
-    // what says that it is there goes first: no half of it is ever found
     for ending in [TEXT, ARCHIVE] {
         let path = with(place, ending);
         match fs::remove_file(&path) {
@@ -261,11 +265,16 @@ fn is_left_over(path: &Path) -> bool {
     durable::is_temporary(name) && !owner.and_then(|pid| pid.parse().ok()).is_some_and(runs)
 }
 
-/// Whether it is the archive of no draft.
+/// Whether it is the archive of no draft, or what was said of an archive that is not there.
 fn is_orphan(path: &Path) -> bool {
-    let name = file_name(path).to_str().and_then(|name| name.strip_suffix(ARCHIVE));
-    let name = name.filter(|name| !durable::is_temporary(name.as_ref()));
-    name.is_some_and(|name| !with(&path.with_file_name(name), TEXT).exists())
+    let Some(name) = file_name(path).to_str().filter(|name| !durable::is_temporary(name.as_ref()))
+    else {
+        return false;
+    };
+    [(ARCHIVE, TEXT), (TEXT, ARCHIVE)].iter().any(|(ending, other)| {
+        let name = name.strip_suffix(ending);
+        name.is_some_and(|name| !with(&path.with_file_name(name), other).exists())
+    })
 }
 
 /// The draft that a file says is there.
@@ -318,12 +327,15 @@ mod tests {
         running.directory().expect("made");
         let gone = format!("{TEMPORARY_PREFIX}{}-staging-0", u32::MAX);
         fs::create_dir(incoming.join(&gone)).expect("made");
-        // the last is of one who was killed while a draft was taken in or removed
-        for name in [format!("{gone}.patch"), format!("{gone}.draft"), "acme-2.0.0-0.patch".into()]
-        {
+        // the last are of those who were killed while a draft was taken in or removed; after a power
+        // cut, of two renames or removals the second alone may have been done
+        let halves = ["acme-2.0.0-0.patch".into(), "acme-3.0.0-0.draft".into()];
+        for name in [format!("{gone}.patch"), format!("{gone}.draft")].into_iter().chain(halves) {
             fs::write(incoming.join(name), "").expect("written");
         }
         assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
+        let half = Draft { place: incoming.join("acme-3.0.0-0"), ..kept.clone() };
+        assert_eq!(half.reload().expect("looked at"), None);
         Draft::clean(incoming).expect("cleaned");
         assert_eq!(names(incoming), 4, "two of the draft, two of who still runs");
         assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
