@@ -23,7 +23,7 @@ use countersign_format::key::KeyName;
 use countersign_format::layout::Log;
 use countersign_store::DirectoryWriter;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use crate::publish::{PublishError, read_head, root_at};
 
@@ -82,10 +82,13 @@ trait Part {
     ) -> Result<(), PublishError>;
 }
 
-/// An index that is up to date with the log that is held below a directory.
+/// An index of the log that is held below a directory.
 struct Opened {
     connection: Connection,
+    /// The head that it is of: the log's, or an earlier one.
     head: Option<Checkpoint>,
+    /// Entries of the log.
+    size: u64,
 }
 
 /// Opens the index in the directory `state` and brings it up to date with the log below `files`.
@@ -111,10 +114,35 @@ fn open<P: Part>(state: &Path, files: &DirectoryWriter) -> Result<Opened, Publis
         }
     };
     match followed {
-        Ok(connection) => Ok(Opened { connection, head }),
+        Ok(connection) => {
+            let size = head.as_ref().map_or(0, |head| head.size);
+            Ok(Opened { connection, head, size })
+        }
         Err(Failed::Index(source)) => Err(failed(source)),
         Err(Failed::Log(error)) => Err(*error),
     }
+}
+
+/// Opens the index in the directory `state` as it is, if it is of the log below `files`. Whose directory
+/// it is, nobody knows: nothing is written to it, and no link followed.
+fn look_into<P: Part>(state: &Path, files: &DirectoryWriter) -> Option<Opened> {
+    let log = read_head(files, P::LOG).ok()??;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(state.join(FILE), flags).ok()?;
+    // all that is looked for is of one tree, whoever adds to it meanwhile
+    connection.execute_batch("BEGIN").ok()?;
+    if version_of(&connection).ok()? != VERSION {
+        return None;
+    }
+    let indexed = read_indexed(&connection, P::LOG).ok()??;
+    let is_earlier = is_earlier(&indexed, Some(&log), files, P::LOG).ok()?;
+    is_earlier.then_some(Opened { connection, head: Some(indexed), size: log.size })
+}
+
+fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Whether the file is to be made anew, rather than somebody may not use it.
@@ -164,12 +192,11 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 /// Makes the tables where there are none.
 fn prepare(mut connection: Connection) -> Result<Connection, rusqlite::Error> {
-    let version = |on: &Connection| on.query_row("PRAGMA user_version", [], |row| row.get(0));
-    if version(&connection)? == VERSION {
+    if version_of(&connection)? == VERSION {
         return Ok(connection);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match version(&transaction)? {
+    match version_of(&transaction)? {
         // made by another process meanwhile
         VERSION => {}
         0 => {

@@ -13,7 +13,7 @@ use countersign_store::{Sink, WriteError};
 
 use crate::index::PatchIndex;
 use crate::patch_selector::PatchSelector;
-use crate::publish::{PublishError, TreeNodes, read_entries, read_entry};
+use crate::publish::{PublishError, TreeNodes, read_entries_from, read_entry};
 
 /// A proof, and the patch that it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,12 +74,14 @@ pub fn prove(
     let bytes = public.read(&path, MAX_NOTE as u64)?.ok_or(ProveError::Missing(path))?;
     let note = Note::parse(&bytes, MAX_NOTE)?;
     let head = Checkpoint::parse(note.text())?;
-    let mut found = match index {
-        Some(index) => look_up(public, head.size, index, selector)?,
-        None => Vec::new(),
-    };
+    let mut found = Vec::new();
+    if let Some(index) = index {
+        found = look_up(public, head.size, index, selector)?;
+        let known = index.head().map_or(0, |known| known.size);
+        read(public, (known, head.size), selector, &mut found)?;
+    }
     if found.is_empty() {
-        found = read(public, head.size, selector)?;
+        read(public, (0, head.size), selector, &mut found)?;
     }
     let (index, leaf, entry) = only(found, selector)?;
     let mut nodes = TreeNodes::of(public, Log::Collection, head.size);
@@ -112,10 +114,14 @@ fn look_up(
     Ok(found)
 }
 
-/// The patches that are meant, by all of the log.
-fn read(public: &dyn Sink, size: u64, selector: &PatchSelector) -> Result<Vec<Found>, ProveError> {
-    let mut found = Vec::new();
-    read_entries(public, Log::Collection, size, |index, bytes| {
+/// Adds the patches that are meant, by the entries of the log in a range.
+fn read(
+    public: &dyn Sink,
+    range: (u64, u64),
+    selector: &PatchSelector,
+    found: &mut Vec<Found>,
+) -> Result<(), ProveError> {
+    read_entries_from(public, Log::Collection, range, |index, bytes| {
         let Ok(CollectionEntry::Patch(patch)) = CollectionEntry::parse(bytes) else { return };
         let is_named = patch.name == selector.name && patch.version == selector.version;
         let repeats = found.iter().any(|(_, _, other): &Found| {
@@ -125,7 +131,7 @@ fn read(public: &dyn Sink, size: u64, selector: &PatchSelector) -> Result<Vec<Fo
             found.push((index, leaf_hash(bytes), *patch));
         }
     })?;
-    Ok(found)
+    Ok(())
 }
 
 fn only(mut found: Vec<Found>, selector: &PatchSelector) -> Result<Found, ProveError> {
@@ -145,9 +151,10 @@ fn only(mut found: Vec<Found>, selector: &PatchSelector) -> Result<Found, ProveE
 mod tests {
     use std::cell::Cell;
     use std::fs::{self, File};
-    use std::path::Path;
+    use std::os::unix::fs::symlink;
+    use std::path::{Path, PathBuf};
 
-    use countersign_fixtures::{PatchSpec, Payload, RepositoryBuilder};
+    use countersign_fixtures::{PatchSpec, Payload, Repository, RepositoryBuilder};
     use countersign_store::durable::Temporary;
     use countersign_store::{DirectoryWriter, MemoryRepository, Put};
 
@@ -271,10 +278,7 @@ mod tests {
         repository.collect_history(2_000);
         repository.publish();
         let place = tempfile::tempdir().expect("a directory");
-        let (public, state) = (place.path().join("public"), place.path().join("state"));
-        fs::create_dir(&public).expect("made");
-        fs::create_dir(&state).expect("made");
-        repository.write_to(&public);
+        let (public, state) = server(place.path(), &mut repository);
         let files = || DirectoryWriter::new(&public);
         assert!(PatchIndex::beside(&public).is_none(), "nobody made one");
         drop(PatchIndex::open(&state, files()).expect("made"));
@@ -290,5 +294,68 @@ mod tests {
         assert_eq!(prove(Some(&index)), (whole, 1));
         let none = super::prove(&files(), Some(&index), &selector("history@1.0.0"));
         assert!(matches!(none, Err(ProveError::NoPatch(_))));
+        drop(index);
+        // of what is published later, the rest of the log is read
+        repository.collect_history(300);
+        repository.publish();
+        repository.write_to(&public);
+        let behind = PatchIndex::beside(&public).expect("an index");
+        let newest = selector("history@0.0.2299");
+        let found = |index| super::prove(&files(), index, &newest).expect("proven");
+        assert_eq!(found(Some(&behind)), found(None));
+    }
+
+    /// The directory of a server that published a repository.
+    fn server(place: &Path, repository: &mut Repository) -> (PathBuf, PathBuf) {
+        let (public, state) = (place.join("public"), place.join("state"));
+        fs::create_dir(&public).expect("made");
+        fs::create_dir(&state).expect("made");
+        fs::write(place.join("config.toml"), "role = \"collection\"\n").expect("written");
+        repository.write_to(&public);
+        (public, state)
+    }
+
+    /// Whoever copies a repository to a place that others can write to still proves with nothing but it.
+    #[test]
+    fn only_a_servers_own_index_is_looked_into_and_none_is_written() {
+        let mut repository = RepositoryBuilder::new().build();
+        repository.collect_history(3);
+        repository.publish();
+        let place = tempfile::tempdir().expect("a directory");
+        let (public, state) = server(place.path(), &mut repository);
+        let database = state.join("index.db");
+        drop(PatchIndex::open(&state, DirectoryWriter::new(&public)).expect("made"));
+        repository.collect_history(1);
+        repository.publish();
+        repository.write_to(&public);
+        let files =
+            || ["", "-wal"].map(|end| fs::read(format!("{}{end}", database.display())).ok());
+        let before = files();
+        assert!(PatchIndex::beside(&public).is_some());
+        assert_eq!(files(), before, "it is behind and stays so");
+
+        let elsewhere = place.path().join("elsewhere.db");
+        fs::rename(&database, &elsewhere).expect("moved");
+        symlink(&elsewhere, &database).expect("linked");
+        assert!(PatchIndex::beside(&public).is_none(), "a link");
+        fs::rename(&elsewhere, &database).expect("moved back");
+        assert!(PatchIndex::beside(&public).is_some());
+
+        let moved = place.path().join("states");
+        fs::rename(&state, &moved).expect("moved");
+        symlink(&moved, &state).expect("linked");
+        assert!(PatchIndex::beside(&public).is_none(), "a link to its directory");
+        fs::remove_file(&state).expect("removed");
+        fs::rename(&moved, &state).expect("moved back");
+        let config = place.path().join("config.toml");
+        fs::rename(&config, place.path().join("other.toml")).expect("moved");
+        assert!(PatchIndex::beside(&public).is_none(), "nobody's directory");
+        fs::write(&database, "no database").expect("written");
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{end}", database.display()));
+        }
+        fs::write(config, "").expect("written");
+        assert!(PatchIndex::beside(&public).is_none(), "torn");
+        assert_eq!(fs::read(&database).expect("read"), b"no database");
     }
 }

@@ -163,6 +163,16 @@ impl RoleDir {
         Ok((directory, config))
     }
 
+    /// The directory of the role whose `public/` is `public`, if it is one's.
+    pub(crate) fn of_public(public: &Path) -> Option<Self> {
+        let path = fs::canonicalize(public).ok()?.parent()?.to_owned();
+        let directory = Self { path };
+        let is_role = fs::symlink_metadata(directory.config()).is_ok_and(|config| config.is_file());
+        let is_its =
+            is_role && fs::canonicalize(directory.public()).ok() == fs::canonicalize(public).ok();
+        is_its.then_some(directory)
+    }
+
     /// What the directory is for. `expected` is for the message when it is none.
     fn role(&self, expected: Role) -> Result<Role, RoleDirError> {
         match config::read::<RoleOnly>(&self.config()) {

@@ -1,7 +1,6 @@
 //! The patches of the collection's log, by name, version and archive.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::path::Path;
 
 use countersign_format::checkpoint::Checkpoint;
@@ -12,9 +11,10 @@ use countersign_format::name::{PatchName, PatchVersion};
 use countersign_store::DirectoryWriter;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-use super::{FILE, Part, as_integer, from_integer, key_of};
+use super::{FILE, Opened, Part, as_integer, from_integer, key_of};
 use crate::catalogue::{Catalogue, Patch};
 use crate::publish::{EntryReader, PublishError};
+use crate::role_dir::RoleDir;
 
 /// The patches of the log that is held below a directory.
 #[derive(Debug)]
@@ -31,22 +31,25 @@ pub(crate) struct Known<'c> {
 }
 
 impl PatchIndex {
-    /// Opens the index of the server whose repository `public` is, if it has one and it may be
-    /// written to. The server's log, or its copy of it, is at least what is published.
+    /// Opens the index of the server whose repository `public` is, if it has one, to look into it and
+    /// no more: it is not brought up to date, and may know less than what is published.
     pub fn beside(public: &Path) -> Option<Self> {
-        let role = public.join("..");
-        let (state, copy) = (role.join("state"), role.join("collection"));
-        File::options().write(true).open(state.join(FILE)).ok()?;
+        let role = RoleDir::of_public(public)?;
+        let copy = role.path().join("collection");
+        // the server's log, or its copy of it, is at least what is published
         let files = DirectoryWriter::new(if copy.is_dir() { &copy } else { public });
-        Self::open(&state, files).ok()
+        super::look_into::<Self>(&role.state(), &files).map(|opened| Self::new(opened, files))
     }
 
     /// Opens the index in the directory `state` of the collection's log below `files`.
     pub fn open(state: &Path, files: DirectoryWriter) -> Result<Self, PublishError> {
-        let opened = super::open::<Self>(state, &files)?;
-        let size = opened.head.as_ref().map_or(0, |head| head.size);
+        super::open::<Self>(state, &files).map(|opened| Self::new(opened, files))
+    }
+
+    fn new(opened: Opened, files: DirectoryWriter) -> Self {
+        let Opened { connection, head, size } = opened;
         let entries = EntryReader::new(files, Log::Collection, size);
-        Ok(Self { connection: opened.connection, entries: entries.into(), head: opened.head })
+        Self { connection, entries: entries.into(), head }
     }
 
     /// The head of the log that the index is of; none if there is no log yet.
