@@ -117,11 +117,8 @@ pub enum FollowError {
     Taker(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Takes the entries one by one: leaf index, and the entry's bytes.
-pub type Taker<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
-
-/// As [`Taker`], with the hash of the entry's leaf.
-pub type HashTaker<'a> =
+/// Takes the entries one by one: leaf index, the entry's bytes, and the hash of its leaf.
+pub type Taker<'a> =
     dyn FnMut(u64, &[u8], &Hash32) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
 /// Takes the packs that were read: path, and the bytes as they came.
@@ -164,7 +161,7 @@ impl<'s> LogReader<'s> {
         &self,
         from: &Held,
         head: &Checkpoint,
-        take: &mut HashTaker<'_>,
+        take: &mut Taker<'_>,
         keep: &mut PackKeeper<'_>,
     ) -> Result<Held, FollowError> {
         let (log, before, size) = (self.log, from.frontier.size(), head.size);
@@ -192,22 +189,10 @@ impl<'s> LogReader<'s> {
         &self,
         from: &Held,
         head: &Checkpoint,
-        take: &mut HashTaker<'_>,
+        take: &mut Taker<'_>,
     ) -> Result<Held, FollowError> {
         self.follow_keeping(from, head, take, &mut |_, _| Ok(())).await
     }
-}
-
-/// Reads `log` at `source` as [`LogReader::follow`] does, with packs, for who wants no hashes.
-pub async fn follow(
-    source: &Source,
-    log: Log,
-    from: &Held,
-    head: &Checkpoint,
-    take: &mut Taker<'_>,
-) -> Result<Held, FollowError> {
-    let mut take = |index: u64, entry: &[u8], _: &Hash32| take(index, entry);
-    LogReader::new(source, log).follow(from, head, &mut take).await
 }
 
 impl FollowError {
@@ -226,7 +211,7 @@ struct Follower<'t, 'k, 'a> {
     left: u64,
     /// Whether entries of packs were folded.
     with_packs: bool,
-    take: &'a mut HashTaker<'t>,
+    take: &'a mut Taker<'t>,
     keep: &'a mut PackKeeper<'k>,
 }
 

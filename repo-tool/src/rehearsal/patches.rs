@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_format::authority::{DistributionRole, LogRole};
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, DistributionEntry, PatchEntry};
+use countersign_format::hash::Hash32;
 use countersign_format::layout::{self, Log};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::policy::{PatchContext, PolicyError, verify_patch};
 use countersign_store::Source;
-use countersign_store::follow::{Held, follow};
+use countersign_store::follow::{FollowError, Held, LogReader};
 use serde::Serialize;
 
 use super::{Notes, RehearsalError, read, said};
@@ -60,20 +61,15 @@ pub(super) async fn judge(
     (collection, distribution): (&Checkpoint, Option<&Checkpoint>),
 ) -> Result<PatchCount, RehearsalError> {
     let Some(distribution) = distribution else { return Ok(PatchCount::default()) };
-    let mut decisions = Decisions::new(&collection.origin, collection.size);
-    let mut take = |index, bytes: &[u8]| {
+    let none = || Decisions::new(&collection.origin, collection.size);
+    let take = |decisions: &mut Decisions, index, bytes: &[u8]| {
         if let Ok(entry) = DistributionEntry::parse(bytes) {
             decisions.take(index, &entry);
         }
-        Ok(())
     };
-    follow(source, Log::Distribution, &Held::default(), distribution, &mut take).await?;
-    let mut collected = Collected::default();
-    let mut take = |index, bytes: &[u8]| {
-        collected.take(index, bytes);
-        Ok(())
-    };
-    follow(source, Log::Collection, &Held::default(), collection, &mut take).await?;
+    let decisions = read_log((source, Log::Distribution), distribution, none, take).await?;
+    let none = Collected::default;
+    let collected = read_log((source, Log::Collection), collection, none, Collected::take).await?;
     let mut count = PatchCount::default();
     for (index, released) in decisions.released() {
         let Some(entry) = collected.patches.get(&index) else { continue };
@@ -99,6 +95,29 @@ pub(super) async fn judge(
         }
     }
     Ok(count)
+}
+
+/// What `take` makes of all entries of a log, beginning with `none`.
+async fn read_log<T>(
+    (source, log): (&Source, Log),
+    head: &Checkpoint,
+    none: impl Fn() -> T,
+    take: impl Fn(&mut T, u64, &[u8]),
+) -> Result<T, FollowError> {
+    let read = async |with_packs| {
+        let mut read = none();
+        let mut take = |index: u64, bytes: &[u8], _: &Hash32| {
+            take(&mut read, index, bytes);
+            Ok(())
+        };
+        let reader = LogReader::new(source, log).packs(with_packs);
+        reader.follow(&Held::default(), head, &mut take).await.map(|_| read)
+    };
+    match read(true).await {
+        // packs are trusted for nothing, and say nothing against a log
+        Err(error) if error.may_be_packs() => read(false).await,
+        read => read,
+    }
 }
 
 fn lost(index: u64, patch: &PatchEntry, error: &PolicyError) -> LostPatch {

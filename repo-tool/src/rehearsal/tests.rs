@@ -1,7 +1,8 @@
 use countersign_fixtures::{
-    AuthorityKeys, PatchSpec, Payload, Repository, RepositoryBuilder, Server,
+    AuthorityKeys, PatchSpec, Payload, Repository, RepositoryBuilder, Server, pack_entries,
 };
 use countersign_format::authority::AuthorityNote;
+use countersign_format::pack::{Order, compress};
 
 use super::keys::Counts;
 use super::*;
@@ -132,6 +133,24 @@ fn thresholds_quorums_and_the_directory_are_judged() {
     assert!(dropped.contains("would be listed no longer"), "{dropped}");
     let expired = problems(|note| note.expires = countersign_format::time::Timestamp::EPOCH);
     assert!(expired.contains("expired"), "{expired}");
+}
+
+/// A pack of other entries, as a mirror may have it, says nothing against the log.
+#[test]
+fn packs_of_other_entries_are_done_without() {
+    let mut repository = repository();
+    repository.collect_history(8);
+    repository.publish();
+    let after = next(&repository, |note| note.collection.keys[0].until = Some(1));
+    let judged_well = judged(&repository, &after);
+    repository.edit(&layout::tail_pack(Log::Collection, 10), |pack| {
+        let mut entries = pack_entries(pack).expect("a pack");
+        entries[9].reverse();
+        let other = compress(Order::Tail, entries.iter().map(Vec::as_slice), 1);
+        *pack = other.expect("compressed").expect("small");
+    });
+    assert_eq!(judged(&repository, &after), judged_well);
+    assert_eq!(judged_well.patches.released, 2);
 }
 
 #[test]

@@ -39,6 +39,21 @@ fn a_hundred_new_entries_cost_the_same_wherever_bundles_and_packs_end() {
     println!("at most {} bytes, from {}", most.0, most.2);
 }
 
+/// Takes the entries one by one: leaf index, and the entry's bytes.
+type EntryTaker<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
+
+/// Reads `log` at `source`, with packs.
+async fn follow(
+    source: &Source,
+    log: Log,
+    from: &Held,
+    head: &Checkpoint,
+    take: &mut EntryTaker<'_>,
+) -> Result<Held, FollowError> {
+    let mut take = |index: u64, entry: &[u8], _: &Hash32| take(index, entry);
+    LogReader::new(source, log).follow(from, head, &mut take).await
+}
+
 /// A log as a publisher leaves it that appended up to each of the sizes in turn.
 pub(super) struct Published {
     pub(super) repository: MemoryRepository,
