@@ -41,7 +41,7 @@ pub enum Cause {
     /// The body came more slowly than the slowest rate that is waited for.
     #[error("transfer is too slow: {received} bytes in {within:?}, the least is {least}")]
     Stalled {
-        /// Bytes that came within the time below.
+        /// Bytes that came from the server within the time below.
         received: u64,
         /// The time they were watched for.
         within: Duration,

@@ -97,12 +97,11 @@ impl HttpSource {
         progress: &mut impl FnMut(u64),
         counters: &Counters,
     ) -> Result<(), Cause> {
-        let mut pace = Pace::new(&self.options, self.options.least_in_window_of(size));
+        let mut pace = Pace::new(&self.options, self.options.least_in_window_of(size), counters);
         let mut reached = present(file, size)?;
         let mut received = 0;
         while let Some(piece) = piece(&mut response, &mut pace, received).await? {
             let length = piece.len() as u64;
-            counters.received(length);
             received += length;
             if length > size - reached {
                 return Err(Cause::TooLarge { limit: size });

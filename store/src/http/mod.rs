@@ -201,13 +201,14 @@ impl HttpSource {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(Cause::TooLarge { limit });
         }
-        let mut pace = Pace::new(&self.options, self.options.least_in_window());
-        let mut bytes = Vec::new();
+        let mut pace = Pace::new(&self.options, self.options.least_in_window(), counters);
+        let announced = response.content_length().unwrap_or(0);
+        let mut bytes = Vec::with_capacity(to_length(announced));
         while let Some(piece) = piece(&mut response, &mut pace, bytes.len() as u64).await? {
-            counters.received(piece.len() as u64);
             if piece.len() as u64 > limit - bytes.len() as u64 {
                 return Err(Cause::TooLarge { limit });
             }
+            reserve(&mut bytes, piece.len(), to_length(limit));
             bytes.extend_from_slice(&piece);
             self.keep_to_rate(piece.len()).await;
         }
@@ -231,7 +232,7 @@ impl HttpSource {
 /// The next piece of a body of which `received` bytes have come.
 async fn piece(
     response: &mut Response,
-    pace: &mut Pace,
+    pace: &mut Pace<'_>,
     received: u64,
 ) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]>>, Cause> {
     let size = |piece: &Result<Option<_>, _>| match piece {
@@ -241,6 +242,20 @@ async fn piece(
     let chunk = Box::pin(response.chunk());
     let piece = pace.next(chunk, size).await?;
     piece.map_err(|error| Cause::Broken { received, source: Some(error.without_url()) })
+}
+
+/// Makes room for `more` bytes, of `limit` in all, and never for more than those: what is read side by
+/// side shares memory by the limits.
+fn reserve(bytes: &mut Vec<u8>, more: usize, limit: usize) {
+    let wanted = bytes.len() + more;
+    if wanted > bytes.capacity() {
+        let room = wanted.max(2 * bytes.capacity()).min(limit);
+        bytes.reserve_exact(room.saturating_sub(bytes.len()));
+    }
+}
+
+fn to_length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn status(response: &Response) -> Cause {
@@ -265,4 +280,32 @@ fn request_size(url: &Url, headers: &HeaderMap) -> u64 {
     let own: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (line + host + agent + constant + own) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_takes_no_more_room_than_its_limit() {
+        for limit in [3000, 4096, 100_000] {
+            let mut bytes = Vec::new();
+            let mut moved = 0;
+            while bytes.len() + 1000 <= limit {
+                let before = bytes.capacity();
+                reserve(&mut bytes, 1000, limit);
+                bytes.extend_from_slice(&[7; 1000]);
+                assert!(bytes.capacity() <= limit, "{} of {limit}", bytes.capacity());
+                moved += u32::from(bytes.capacity() != before);
+            }
+            assert!(moved <= 8, "{moved} times");
+        }
+        // what was announced is there at once
+        let mut bytes = Vec::with_capacity(3000);
+        (0..3).for_each(|_| {
+            reserve(&mut bytes, 1000, 100_000);
+            bytes.extend_from_slice(&[7; 1000]);
+        });
+        assert_eq!(bytes.capacity(), 3000);
+    }
 }
