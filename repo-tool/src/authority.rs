@@ -41,7 +41,7 @@ pub use grants::Issued;
 pub use publish::Standing;
 pub use request::{DraftRequest, MAX_REQUEST, Merged};
 pub use selector::KeySelector;
-pub use summary::summary;
+pub use summary::{key_line, summary};
 
 /// Age limit of the collection's signatures unless another is given: a collection may be away for
 /// a holiday.

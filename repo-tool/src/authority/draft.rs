@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use countersign_format::authority::AuthorityNote;
+use countersign_format::authority::{AuthorityNote, fingerprint};
+use countersign_format::hash::Hash32;
 use countersign_format::json;
 use countersign_format::key::{SignatureType, Vkey};
 use countersign_format::limits::MAX_AUTHORITY_NOTE;
@@ -41,6 +42,11 @@ impl Draft {
     /// What is signed.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The SHA-256 of what is signed: once it is published, the note's fingerprint.
+    pub fn fingerprint(&self) -> Hash32 {
+        fingerprint(&self.text)
     }
 
     /// The signatures so far; nothing is verified here.

@@ -44,20 +44,23 @@ fn log(lines: &mut Vec<String>, role: &str, before: Option<&LogRole>, next: &Log
     for key in &next.keys {
         let old = before.and_then(|role| role.keys.iter().find(|old| old.vkey == key.vkey));
         match (old, key.until) {
-            (None, None) => lines.push(format!("{role} key added: {}", named(key))),
+            (None, None) => lines.push(format!("{role} key added: {}", key_line(key))),
             (None, Some(until)) => {
-                lines.push(format!("{role} key added, retired from {until} on: {}", named(key)));
+                lines.push(format!("{role} key added, retired from {until} on: {}", key_line(key)));
             }
             (Some(old), Some(until)) if old.until != key.until => {
-                lines.push(format!("{role} key retired from index {until} on: {}", named(key)));
+                lines.push(format!("{role} key retired from index {until} on: {}", key_line(key)));
             }
             _ => (),
         }
     }
 }
 
-fn named(key: &ServerKey) -> String {
-    format!("{} epoch {}", key.vkey, key.epoch)
+/// A server's key as everybody is shown it, so that people can compare it: the server's where it
+/// takes its grant, the authority's where they list it, and holders before they sign.
+pub fn key_line(key: &ServerKey) -> String {
+    let ordinary = if key.kgc.is_none() { ", ordinary: no grant made it" } else { "" };
+    format!("{} epoch {}{ordinary}", key.vkey, key.epoch)
 }
 
 fn keys(lines: &mut Vec<String>, role: &str, before: Option<&Vec<Vkey>>, next: &[Vkey]) {

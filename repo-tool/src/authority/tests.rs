@@ -134,7 +134,9 @@ fn from_nothing_to_a_note_that_readers_accept() {
     let error = lab.authority.publish(now()).expect_err("one of two signatures");
     assert!(is_refused(&error, |refusal| matches!(refusal, Refusal::TooFew(_))), "{error:?}");
     lab.sign(&[1, 3]);
+    let compared = lab.authority.export().expect("exported").draft().fingerprint();
     let chain = lab.authority.publish(now()).expect("published");
+    assert_eq!(compared, chain.fingerprint(), "what holders compare is what machines begin with");
     assert!(lab.authority.prepared().expect("read").is_none());
 
     let read = Chain::enroll(&lab.public_bytes(1), "authority/1").expect("accepted");
@@ -258,6 +260,15 @@ fn an_ordinary_key_is_listed_by_the_authoritys_word_alone() {
     assert!(matches!(admit(&request), Err(AuthorityError::ListedAlready { .. })));
     assert!(matches!(admit(&other_role), Err(AuthorityError::OtherRole { .. })));
     assert_eq!(admit(&newer).expect("listed").epoch, 2, "after the granted one of epoch 1");
+    let draft = lab.authority.draft(now()).expect("prepared");
+    let marked = |folder: &str| {
+        let lines = summary(None, draft.note());
+        let key = format!("collection key added: example.org/{folder}+");
+        let lines: Vec<_> = lines.into_iter().filter(|line| line.starts_with(&key)).collect();
+        lines.iter().map(|line| line.ends_with(", ordinary: no grant made it")).collect::<Vec<_>>()
+    };
+    assert_eq!(marked("collection/alice"), [true]);
+    assert_eq!(marked("collection"), [false, true], "the granted one, and the one beside it");
     let mut forged = request.clone();
     let at = forged.len() - 20;
     forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use countersign_format::hash::Hash32;
 use countersign_format::key::Vkey;
+use countersign_format::words::to_words;
 use countersign_store::Lock;
 use countersign_terminal::{Failure, Output, Report};
 use serde::Serialize;
@@ -38,6 +40,13 @@ pub struct Prepared {
     version: u64,
     changes: Vec<String>,
     standing: Vec<Standing>,
+    /// SHA-256 of the text that is signed: the note's fingerprint once it is published.
+    sha256: Hash32,
+    /// The same in words.
+    words: String,
+    /// Whether it is for people to compare now.
+    #[serde(skip)]
+    is_compared: bool,
     /// Whether the changes were shown before.
     #[serde(skip)]
     changes_known: bool,
@@ -52,9 +61,17 @@ impl Prepared {
             version: draft.note().version,
             changes: summary(authority.newest(), draft.note()),
             standing: authority.standing(draft),
+            sha256: draft.fingerprint(),
+            words: to_words(&draft.fingerprint()),
+            is_compared: false,
             changes_known: false,
             next_known: false,
         }
+    }
+
+    /// For those who are about to have it signed: they read the fingerprint to the holders.
+    fn to_be_compared(self) -> Self {
+        Self { is_compared: true, ..self }
     }
 
     fn without_next(self) -> Self {
@@ -73,6 +90,10 @@ impl Report for Prepared {
             for change in &self.changes[1..] {
                 output.print_line(format!("  {change}"));
             }
+        }
+        if self.is_compared {
+            output.print_line(format!("Its fingerprint: sha256:{}", self.sha256));
+            output.print_line(format!("In words: {}", self.words));
         }
         for standing in &self.standing {
             let Standing { version, threshold, signed, unsigned, invalid } = standing;

@@ -10,7 +10,7 @@ use countersign_format::policy::Chain;
 use countersign_terminal::{ExitStatus, Failure, Output, Report};
 use serde::Serialize;
 
-use super::{Delivered, DestinationArgs, now};
+use super::{Compared, Delivered, DestinationArgs, now};
 use crate::authority::{DraftRequest, MAX_REQUEST, summary};
 use crate::commands::trust::exit_of;
 use crate::key_store::{FoundKey, KeyLocation, PassphraseArgs, Passphrases};
@@ -51,6 +51,9 @@ pub struct SignArgs {
 struct Signed {
     key: String,
     items: Vec<String>,
+    /// Of a version of the authority note.
+    #[serde(flatten)]
+    fingerprint: Option<Compared>,
     #[serde(flatten)]
     delivered: Delivered,
 }
@@ -82,7 +85,7 @@ pub fn run(arguments: &SignArgs, output: &Output) -> Result<ExitStatus, Failure>
     let signatures = round::sign(&request, &holder, now()?)?;
     let delivered = arguments.destination.deliver(&signatures.to_bytes(), output)?;
     let items = request.items.iter().map(ToString::to_string).collect();
-    output.report(&Signed { key, items, delivered });
+    output.report(&Signed { key, items, fingerprint: None, delivered });
     Ok(ExitStatus::Done)
 }
 
@@ -101,6 +104,9 @@ fn sign_version(
     if let (Some(newest), Some(sha256)) = (request.newest(), request.fingerprint()) {
         output.note(format!("It follows version {}, sha256:{sha256}", newest.version));
     }
+    let fingerprint = Compared::of(request.draft().text().as_bytes());
+    fingerprint.say(output);
+    output.note("Sign only if the authority's people read you the same.");
     if !output.confirm("Sign this?", arguments.yes)? {
         return Err(Failure::new(ExitStatus::Failed, "nothing was signed"));
     }
@@ -108,7 +114,7 @@ fn sign_version(
     let key = request.sign(&arguments.signer, &passphrases)?.to_string();
     let delivered = arguments.destination.deliver(&request.to_bytes(), output)?;
     let items = summary(request.newest(), request.draft().note());
-    output.report(&Signed { key, items, delivered });
+    output.report(&Signed { key, items, fingerprint: Some(fingerprint), delivered });
     Ok(ExitStatus::Done)
 }
 

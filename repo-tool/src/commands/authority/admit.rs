@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::listed::{keys_of, warn_listed};
 use super::{Prepared, open_locked};
-use crate::authority::Admission;
+use crate::authority::{Admission, key_line};
 use crate::commands::{Compared, now};
 use crate::role_dir;
 
@@ -68,6 +68,7 @@ pub fn run(arguments: AdmitArgs, output: &Output) -> Result<ExitStatus, Failure>
         authority.admit(&acceptance, &file, &admission, now()?)?
     };
     output.note(format!("{} proved that it holds its key of epoch {}.", key.id, key.epoch));
+    output.note(format!("Its key: {}", key_line(&key)));
     fingerprint.say(output);
     warn_listed(key.id.as_str(), &keys_of(&authority, &key.id, output)?, output);
     output.report(&Admitted { fingerprint, prepared: Prepared::new(&authority, &draft) });

@@ -38,7 +38,10 @@ impl Report for Exported {
         if let Delivered::File { .. } = self.delivered {
             self.prepared.print(output);
         }
-        output.note("Next: each holder signs the file (patchrepo sign), then authority import.");
+        output.note(
+            "Next: each holder compares the fingerprint with this one and signs the file (patchrepo \
+             sign), then authority import.",
+        );
     }
 }
 
@@ -47,7 +50,7 @@ pub fn run(arguments: &ExportArgs, output: &Output) -> Result<ExitStatus, Failur
     let authority = Authority::open(&arguments.directory)?;
     let request = authority.export()?;
     let delivered = arguments.destination.deliver(&request.to_bytes(), output)?;
-    let prepared = Prepared::new(&authority, request.draft()).without_next();
+    let prepared = Prepared::new(&authority, request.draft()).to_be_compared().without_next();
     output.report(&Exported { prepared, delivered });
     Ok(ExitStatus::Done)
 }

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_format::policy::{Clock, Verdict};
-use countersign_format::words::to_words;
 use countersign_store::Location;
 use countersign_terminal::{ExitStatus, Failure, Output, Report, Table, Tone};
 use serde::Serialize;
@@ -24,8 +22,6 @@ use crate::rehearsal::{
 struct Shown {
     #[serde(flatten)]
     prepared: Prepared,
-    sha256: Hash32,
-    words: String,
     /// Whether all that must have signed, and their signatures verify.
     complete: bool,
     roles: Vec<RoleChange>,
@@ -36,8 +32,8 @@ struct Shown {
 impl Report for Shown {
     fn print(&self, output: &Output) {
         self.prepared.print(output);
-        output.print_field("sha256", self.sha256);
-        output.print_field("in words", &self.words);
+        output.print_field("sha256", self.prepared.sha256);
+        output.print_field("in words", &self.prepared.words);
         output.print_line("");
         output.print_table(&self.role_table());
         output.print_line("");
@@ -122,11 +118,8 @@ pub(super) fn run(
     for location in repositories {
         rehearsals.push(judge(&authority, &draft, location)?);
     }
-    let sha256 = countersign_format::authority::fingerprint(draft.text());
     let shown = Shown {
         prepared: Prepared::new(&authority, &draft).without_next(),
-        sha256,
-        words: to_words(&sha256),
         complete: successor.is_ok(),
         roles: role_changes(authority.newest(), draft.note()),
         keys: key_changes(authority.newest(), draft.note()),

@@ -73,10 +73,10 @@ fn print_log(output: &Output, role: &str, log: &LogRole) {
 }
 
 fn key_table(note: &AuthorityNote) -> Table {
-    let mut table = Table::new(["ROLE", "EPOCH", "UNTIL", "KEY"]).right(1).right(2);
+    let mut table = Table::new(["ROLE", "EPOCH", "UNTIL", "MADE", "KEY"]).right(1).right(2);
     let mut plain = |role: &str, keys: &[countersign_format::key::Vkey]| {
         for key in keys {
-            table.row([role, "", "", &key.to_string()]);
+            table.row([role, "", "", "", &key.to_string()]);
         }
     };
     plain("authority", &note.authority.keys);
@@ -87,7 +87,9 @@ fn key_table(note: &AuthorityNote) -> Table {
     for (role, log) in std::iter::once(("collection".to_owned(), &note.collection)).chain(logs) {
         for key in &log.keys {
             let until = key.until.map(|until| until.to_string()).unwrap_or_default();
-            table.row([&role, &key.epoch.to_string(), &until, &key.vkey.to_string()]);
+            // of an ordinary key the authority's people alone say whose it is
+            let made = if key.kgc.is_some() { "by grant" } else { "ordinary" };
+            table.row([&role, &key.epoch.to_string(), &until, made, &key.vkey.to_string()]);
         }
     }
     table
@@ -121,7 +123,7 @@ fn show_own(path: &Path, next: bool, output: &Output) -> Result<ExitStatus, Fail
     let authority = Authority::open(path)?;
     match (authority.prepared()?, authority.chain()) {
         (Some(draft), chain) if next || chain.is_none() => {
-            output.report(&Prepared::new(&authority, &draft));
+            output.report(&Prepared::new(&authority, &draft).to_be_compared());
         }
         (None, _) if next => {
             return Err(Failure::new(ExitStatus::Failed, "no next version is prepared")

@@ -7,7 +7,7 @@ use countersign_terminal::{ExitStatus, Failure, Output};
 
 use super::{Prepared, open_locked};
 use crate::authority::{AuthorityError, summary};
-use crate::commands::now;
+use crate::commands::{Compared, now};
 use crate::key_store::{KeyLocation, PassphraseArgs, Passphrases};
 
 /// Add the signature of one of the authority's keys to the next version
@@ -82,6 +82,7 @@ pub fn run(arguments: &SignArgs, output: &Output) -> Result<ExitStatus, Failure>
     for line in summary(authority.newest(), draft.note()) {
         output.note(line);
     }
+    Compared::of(draft.text().as_bytes()).say(output);
     let mut foreign = None;
     let mut has_signed = false;
     // one that is for all is read once

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use countersign_format::authority::PointText;
-use countersign_format::issue::Grant;
+use countersign_format::issue::{Acceptance, Grant};
 use countersign_format::layout::Log;
 use countersign_format::limits::MAX_NOTE;
 use countersign_terminal::{ExitStatus, Failure, OrFail as _, Output, Report};
 use serde::Serialize;
 
 use super::parse_point;
+use crate::authority::key_line;
 use crate::commands::{Compared, Delivered, DestinationArgs, lock};
 use crate::config::ServerConfig;
 use crate::key_store::{PassphraseArgs, Passphrases};
@@ -41,6 +42,8 @@ pub struct AcceptArgs {
 struct Accepted {
     id: String,
     epoch: u32,
+    /// The key as the authority's people and the holders are shown it.
+    key: String,
     #[serde(flatten)]
     fingerprint: Compared,
     #[serde(flatten)]
@@ -50,6 +53,7 @@ struct Accepted {
 impl Report for Accepted {
     fn print(&self, output: &Output) {
         output.note(format!("{} holds its key of epoch {} now.", self.id, self.epoch));
+        output.note(format!("Its key: {}", self.key));
         self.fingerprint.say(output);
         output.note("Next: take the acceptance to the authority (patchrepo authority admit).");
     }
@@ -65,9 +69,11 @@ pub fn run(role: Log, arguments: &AcceptArgs, output: &Output) -> Result<ExitSta
     let passphrases = Passphrases::new(&arguments.passphrase);
     let note = server::accept(&directory, &config.name, role, &bytes, told, &passphrases)?;
     let bytes = note.to_bytes();
+    let acceptance = Acceptance::verify(&bytes, "acceptance").or_fail(ExitStatus::Failed)?;
+    let key = key_line(&acceptance.server_key());
     let (id, epoch, fingerprint) = (grant.id.to_string(), grant.epoch, Compared::of(&bytes));
     let delivered = arguments.destination.deliver(&bytes, output)?;
-    output.report(&Accepted { id, epoch, fingerprint, delivered });
+    output.report(&Accepted { id, epoch, key, fingerprint, delivered });
     Ok(ExitStatus::Done)
 }
 
