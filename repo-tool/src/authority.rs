@@ -37,7 +37,7 @@ mod tests;
 pub use change::{Admission, LogChange, NoteChange, Retirement};
 pub use draft::Draft;
 pub use error::AuthorityError;
-pub use grants::Issued;
+pub use grants::{Issued, Preview};
 pub use publish::Standing;
 pub use request::{DraftRequest, MAX_REQUEST, Merged};
 pub use selector::KeySelector;

@@ -32,6 +32,10 @@ use crate::key_store::{
 };
 use crate::role_dir::{RoleDir, RoleDirError};
 
+pub use unlisted::{Unlisted, newer_unlisted};
+
+mod unlisted;
+
 /// Where the request lies in the server's directory, for its person to take to the authority.
 pub const REQUEST: &str = "request.json";
 
@@ -107,8 +111,15 @@ pub enum ServerError {
     )]
     Arithmetic(#[source] ImplicitKeyError),
     /// The secret took a grant before.
-    #[error("{0} is there already, with another grant")]
-    Granted(PathBuf),
+    #[error("the grant is of epoch {found}; {file} is there already, of epoch {held}")]
+    Granted {
+        /// The grant that is there.
+        file: PathBuf,
+        /// Its epoch.
+        held: u32,
+        /// The other one's epoch.
+        found: u32,
+    },
     /// There is no secret without a grant.
     #[error("no request of {0} waits for a grant")]
     NothingAsked(KeyName),
@@ -206,8 +217,9 @@ pub fn accept(
         return Err(ServerError::Ordinary(key.elsewhere_file()));
     }
     let present = read_grant(directory, &key)?;
-    if present.as_ref().is_some_and(|present| *present != parsed) {
-        return Err(ServerError::Granted(key.grant_file()));
+    if let Some(other) = present.as_ref().filter(|present| **present != parsed) {
+        let (file, held, found) = (key.grant_file(), other.epoch, parsed.epoch);
+        return Err(ServerError::Granted { file, held, found });
     }
     let signer = key.open(&parsed, passphrases)?;
     if present.is_none() {
@@ -472,7 +484,13 @@ impl From<ServerError> for Failure {
                 "the grant answers another request or was changed on its way: bring the newest \
                  request.json to the authority again",
             ),
-            ServerError::Granted(_) => Some("ask for a new key: renew"),
+            ServerError::Granted { held, found, .. } if found < held => {
+                Some("that is an older grant: look for the file of the newest")
+            }
+            ServerError::Granted { .. } => Some(
+                "a secret takes one grant ever: if you asked for no further key, find out who did; \
+                 to have another, begin with renew",
+            ),
             ServerError::Ordinary(_) => {
                 Some("the authority lists it by its own word: authority admit --ordinary-key")
             }
@@ -580,7 +598,7 @@ mod tests {
         let server = Server::new();
         server.accept(&answer(&server.request, 1)).expect("accepted");
         let second = server.accept(&answer(&server.request, 2));
-        assert!(matches!(second, Err(ServerError::Granted(_))));
+        assert!(matches!(second, Err(ServerError::Granted { held: 1, found: 2, .. })));
     }
 
     #[test]
@@ -609,6 +627,32 @@ mod tests {
         old.until = Some(7);
         assert_eq!(signer(vec![old.clone(), new.clone()]).expect("retired"), new.vkey.key);
         assert!(matches!(signer(vec![old]), Err(ServerError::NotListed { .. })));
+    }
+
+    #[test]
+    fn an_accepted_key_that_no_note_lists_is_known() {
+        let server = Server::new();
+        let mut note = countersign_fixtures::RepositoryBuilder::new().build().authority;
+        let mut unlisted = |keys: &[&ServerKey]| {
+            note.collection.keys = keys.iter().copied().cloned().collect();
+            let found = newer_unlisted(&server.directory, &note).expect("read");
+            found.map(|unlisted| unlisted.epoch)
+        };
+        assert_eq!(unlisted(&[]), None, "asked for, and not granted");
+        let mut old = server.accept(&answer(&server.request, 1)).expect("accepted");
+        assert_eq!(unlisted(&[]), Some(1));
+        assert_eq!(unlisted(&[&old]), None);
+        let (name, role) = (&server.config.name, Log::Collection);
+        let asked = renew(&server.directory, name, role, None, &unencrypted()).expect("asked");
+        let Asked::PartialKey(request) = asked else { panic!("asked for a partial key") };
+        assert_eq!(unlisted(&[&old]), None, "the newer one is not granted");
+        let new = server.accept(&answer(&request, 2)).expect("accepted");
+        assert_eq!(unlisted(&[&old]), Some(2));
+        old.until = Some(7);
+        assert_eq!(unlisted(&[&old, &new]), None);
+        old.until = None;
+        let retired = ServerKey { until: Some(9), ..new };
+        assert_eq!(unlisted(&[&old, &retired]), None, "its note is here");
     }
 
     #[test]

@@ -26,12 +26,17 @@ fn fingerprint(outcome: &Outcome) -> String {
 fn replace_the_collections_key(lab: &Lab) {
     let run = |line: &str| lab.patchrepo(line).done();
     let asked = run("collection renew repo/collection -o request.json --no-passphrase");
-    let issued = run("authority issue repo/authority request.json -o grant.json");
+    // nothing is granted before somebody compared the fingerprint
+    let unasked = lab.patchrepo("authority issue repo/authority request.json -o grant.json");
+    let unasked = unasked.exits(2).says("cannot ask without a terminal").says("--yes");
+    assert_eq!(fingerprint(&asked), fingerprint(&unasked));
+    assert!(!lab.path("grant.json").exists());
+    let issued = run("authority issue repo/authority request.json -o grant.json --yes");
     assert_eq!(fingerprint(&asked), fingerprint(&issued));
     let issued =
         issued.says("warning: patches.example.org/collection has a key already: epoch 1, key ");
     issued.says(", since version 1 of ").says("call its people");
-    let again = run("authority issue repo/authority request.json -o grant.json");
+    let again = run("authority issue repo/authority request.json -o grant.json --yes");
     assert_eq!(fingerprint(&asked), fingerprint(&again));
     let accepted = run("collection accept repo/collection grant.json -o acceptance.txt");
     let admitted = run("authority admit repo/authority acceptance.txt");
@@ -101,9 +106,11 @@ fn the_first_note_leads_to_the_newest() {
 fn a_run_that_finds_nothing_new_says_by_which_note() {
     let lab = lab();
     let nothing = lab.patchrepo("distribution sync repo/distribution").done();
-    nothing.says("and version 1 of the authority is the newest in ").says("authority/public");
+    nothing
+        .says("and version 1 of the authority is the newest known here (looked in ")
+        .says("authority/public");
     let published = lab.patchrepo("distribution publish repo/distribution").done();
-    published.says("version 1 of the authority is the newest in ");
+    published.says("version 1 of the authority is the newest known here (looked in ");
     // one that was not carried over is not seen, and that is said
     let config = lab.path("repo/distribution/config.toml");
     let text = fs::read_to_string(&config).expect("read");
@@ -116,7 +123,36 @@ fn a_run_that_finds_nothing_new_says_by_which_note() {
     lab.patchrepo("authority sign repo/authority").done();
     lab.patchrepo("authority publish repo/authority").done();
     let published = lab.patchrepo("distribution publish repo/distribution").done();
-    published.says("version 1 of the authority is the newest held; config.toml names no place");
+    published.says("is the newest known here (config.toml names no place");
+}
+
+/// The note that lists the newer key and retires a stolen one was not carried over: whoever goes on
+/// is told.
+#[test]
+fn a_server_whose_newer_key_no_note_here_lists_says_so_before_it_signs() {
+    let lab = lab();
+    lab.tree("next").program("opt/acme/agent", "two");
+    let run = |line: &str| lab.patchrepo(line).done();
+    run("collection renew repo/collection -o request.json --no-passphrase");
+    run("authority issue repo/authority request.json -o grant.json --yes");
+    run("collection accept repo/collection grant.json -o acceptance.txt");
+    fs::rename(lab.path("repo/authority"), lab.path("away")).expect("moved");
+    let lines = [
+        "collection add repo/collection next --name acme-agent --version 1.0.1",
+        "collection publish repo/collection",
+        "collection refresh repo/collection --force",
+        "collection revoke repo/collection acme-agent@1.0.1 --reason test",
+    ];
+    for line in lines {
+        let said = run(line).says("warning: this server accepted a key of epoch 2 (");
+        said.says("version 1 of the authority is the newest known here").says("does not list it");
+    }
+    fs::rename(lab.path("away"), lab.path("repo/authority")).expect("moved");
+    run("authority admit repo/authority acceptance.txt");
+    run("authority sign repo/authority");
+    run("authority publish repo/authority");
+    let refreshed = run("collection refresh repo/collection --force");
+    assert!(!refreshed.stderr.contains("accepted a key"), "{refreshed}");
 }
 
 #[test]

@@ -260,7 +260,7 @@ fn a_rehearsal_says_what_clients_then_do() {
     let mut year = Year::begin(|_| ());
     let lab = &year.lab;
     lab.patchrepo("collection renew repo/collection -o request --no-passphrase").done();
-    lab.patchrepo("authority issue repo/authority request -o grant").done();
+    lab.patchrepo("authority issue repo/authority request -o grant --yes").done();
     lab.patchrepo("collection accept repo/collection grant -o acceptance").done();
     lab.patchrepo("authority admit repo/authority acceptance").done();
     let retire = "authority retire repo/authority patches.example.org/collection --epoch 1";

@@ -81,6 +81,14 @@ pub enum AuthorityError {
         /// Of the text that is prepared.
         expected: Hash32,
     },
+    /// What came back is of another version than the one that is prepared.
+    #[error("the file is of version {found}, prepared is version {expected}")]
+    OtherVersion {
+        /// What came.
+        found: u64,
+        /// What is prepared.
+        expected: u64,
+    },
     /// A signature is of nobody who is to sign.
     #[error("{0} is none of the authority's keys, by the published version or the next")]
     ForeignLine(KeyName),
@@ -227,8 +235,13 @@ impl AuthorityError {
             Self::OlderEpoch { .. } => Some("take the acceptance of the server's newest request"),
             Self::SeveralKeys(_) => Some("say which one with --epoch"),
             Self::OtherDraft { .. } => Some(
-                "it was changed since: export it again, and let everybody sign what is prepared now",
+                "compare both fingerprints with what was exported: if the one that is prepared is \
+                 another, it was changed since: export it again, and let everybody sign. If the file's \
+                 is, somebody changed it on its way: ask its holder what they signed, and find out who",
             ),
+            Self::OtherVersion { .. } => {
+                Some("look for the file that was signed last; this one is of another occasion")
+            }
             Self::SameName(_) => Some("say which one: NAME+ID, as authority show begins it"),
             Self::TooFewLeft { .. } => {
                 Some("admit the key that replaces it first; both changes go into the same version")

@@ -24,6 +24,22 @@ use crate::role_dir::{self, RoleDirError};
 /// Below `state/`: one file a grant, named after the SHA-256 of the commitment.
 const GRANTS: &str = "grants";
 
+/// What a request will be answered with, for a person to look at before it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Who asks.
+    pub id: KeyName,
+    /// As what.
+    pub role: Log,
+    /// The epoch of the key.
+    pub epoch: u32,
+    /// False if this commitment had its grant before.
+    pub new: bool,
+    /// Epochs that the identity was granted and that neither the newest version nor the next lists:
+    /// somebody asked under that name before.
+    pub unlisted: Vec<u32>,
+}
+
 /// A grant, and whether it is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
@@ -41,6 +57,27 @@ struct IssueDetails<'a> {
 }
 
 impl Authority {
+    /// What [`Self::issue`] would answer. Nothing is written, and no key is needed.
+    pub fn preview(&self, request: &[u8], now: Timestamp) -> Result<Preview, AuthorityError> {
+        let parsed = read_request(request)?;
+        let draft = self.draft(now)?;
+        let (epoch, new) = match self.granted_before(&parsed)? {
+            Some(grant) => (grant.epoch, false),
+            None => (self.next_epoch(&parsed.id, parsed.role, draft.note())?, true),
+        };
+        let notes: Vec<_> = self.newest().into_iter().chain([draft.note()]).collect();
+        let is_listed = |grant: &Grant| {
+            let binding = Some(grant.partial_key().binding);
+            let mut keys = notes.iter().copied().flat_map(server_keys);
+            keys.any(|(_, key)| key.binding() == binding)
+        };
+        let mut unlisted: Vec<_> = self.grants()?;
+        unlisted.retain(|it| it.id == parsed.id && it.epoch != epoch && !is_listed(it));
+        let mut unlisted: Vec<u32> = unlisted.into_iter().map(|grant| grant.epoch).collect();
+        unlisted.sort_unstable();
+        Ok(Preview { id: parsed.id, role: parsed.role, epoch, new, unlisted })
+    }
+
     /// Answers a request. The same commitment gets the same grant again: a second one would be of
     /// no use to an honest server.
     pub fn issue(
@@ -49,16 +86,8 @@ impl Authority {
         passphrases: &Passphrases,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
-        if OrdinaryKey::is_meant(request) {
-            return Err(AuthorityError::OrdinaryKey);
-        }
-        let parsed = Request::parse(request)?;
-        let path = grant_path(&parsed.commitment.0);
-        if let Some(bytes) = self.directory().read(&path, MAX_NOTE)? {
-            let grant = Grant::parse(&bytes)?;
-            if (&grant.id, grant.role) != (&parsed.id, parsed.role) {
-                return Err(AuthorityError::CommitmentReused { id: grant.id, role: grant.role });
-            }
+        let parsed = read_request(request)?;
+        if let Some(grant) = self.granted_before(&parsed)? {
             return Ok(Issued { grant, new: false });
         }
         let draft = self.draft(now)?;
@@ -66,11 +95,23 @@ impl Authority {
         let partial = self.draw(&parsed, request, epoch, passphrases)?;
         let grant = Grant::new(parsed.role, &partial);
         // durable before anybody sees it: what is forgotten could be granted again
+        let path = grant_path(&parsed.commitment.0);
         self.directory().write(&path, &grant.to_bytes(), Access::Private)?;
         let request = Hash32::of(request);
         let details = IssueDetails { id: &grant.id, epoch, request };
         history::record(self.directory(), now, "issue", &details)?;
         Ok(Issued { grant, new: true })
+    }
+
+    /// The grant that the commitment had before; refused where that was somebody else's.
+    fn granted_before(&self, parsed: &Request) -> Result<Option<Grant>, AuthorityError> {
+        let path = grant_path(&parsed.commitment.0);
+        let Some(bytes) = self.directory().read(&path, MAX_NOTE)? else { return Ok(None) };
+        let grant = Grant::parse(&bytes)?;
+        if (&grant.id, grant.role) != (&parsed.id, parsed.role) {
+            return Err(AuthorityError::CommitmentReused { id: grant.id, role: grant.role });
+        }
+        Ok(Some(grant))
     }
 
     /// Every grant that was ever issued.
@@ -130,6 +171,13 @@ impl Authority {
             }
         }
     }
+}
+
+fn read_request(bytes: &[u8]) -> Result<Request, AuthorityError> {
+    if OrdinaryKey::is_meant(bytes) {
+        return Err(AuthorityError::OrdinaryKey);
+    }
+    Ok(Request::parse(bytes)?)
 }
 
 fn grant_path(commitment: &[u8; 32]) -> PathBuf {

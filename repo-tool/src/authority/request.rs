@@ -154,6 +154,10 @@ impl Authority {
             Draft::parse(bytes)?
         };
         let mut draft = self.prepared()?.ok_or(AuthorityError::NothingPrepared)?;
+        let (found, expected) = (brought.note().version, draft.note().version);
+        if found != expected {
+            return Err(AuthorityError::OtherVersion { found, expected });
+        }
         if brought.text() != draft.text() {
             return Err(AuthorityError::OtherDraft {
                 found: fingerprint(brought.text()),

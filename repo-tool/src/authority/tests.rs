@@ -159,7 +159,21 @@ fn a_commitment_gets_one_grant_and_epochs_never_repeat() {
     assert_eq!(again.expect("answered"), Issued { grant: first.clone(), new: false });
 
     let other = lab.member(Log::Collection, "other");
-    let second = lab.issue(&Request { id: first.id.clone(), ..other.request.clone() });
+    let second = Request { id: first.id.clone(), ..other.request.clone() };
+    let preview = || lab.authority.preview(&second.to_bytes(), now()).expect("looked at");
+    let expected = Preview {
+        id: first.id.clone(),
+        role: Log::Collection,
+        epoch: 2,
+        new: true,
+        unlisted: vec![1],
+    };
+    assert_eq!(preview(), expected, "somebody asked under that name before");
+    assert_eq!(preview(), expected, "looking grants nothing");
+    let acceptance = member.accept(&first);
+    lab.authority.admit(&acceptance, "file", &Admission::default(), now()).expect("admitted");
+    assert!(preview().unlisted.is_empty(), "the next version lists it");
+    let second = lab.issue(&second);
     assert_eq!((first.epoch, second.epoch), (1, 2));
     assert_ne!(first.reconstruction, second.reconstruction);
 

@@ -11,10 +11,18 @@ use serde::Serialize;
 use crate::config::Fingerprint;
 use crate::directory_copy::Carried;
 use crate::known_authority::KnownAuthority;
+use crate::role_dir::RoleDir;
+use crate::server::{self, Unlisted};
 use crate::watch::Unwatched;
 
-/// Says what a person should know of the authority before anything is signed.
-pub fn say_authority(authority: &KnownAuthority, now: Timestamp, output: &Output) {
+/// Says what a person should know of the authority, and of the keys of the server in `directory`,
+/// before anything is signed.
+pub fn say_authority(
+    authority: &KnownAuthority,
+    directory: &RoleDir,
+    now: Timestamp,
+    output: &Output,
+) {
     if let Some(fingerprint) = authority.trusted_now() {
         let fingerprint = Fingerprint(fingerprint);
         output.warning(format!(
@@ -41,6 +49,25 @@ pub fn say_authority(authority: &KnownAuthority, now: Timestamp, output: &Output
     if let Err(error) = check_unexpired(newest, &file, Clock::local(now)) {
         output.warning(format!("clients refuse everything: {}", chain(&error)));
     }
+    say_unlisted(authority, directory, output);
+}
+
+/// Warns of a key that the server accepted and does not sign with, since the note that lists it is
+/// not here: where the older one was stolen, its signatures are worth nothing.
+pub fn say_unlisted(authority: &KnownAuthority, directory: &RoleDir, output: &Output) {
+    // a key that cannot be read is an error where it signs
+    let Ok(Some(Unlisted { epoch, grant })) =
+        server::newer_unlisted(directory, authority.chain().newest())
+    else {
+        return;
+    };
+    output.warning(format!(
+        "this server accepted a key of epoch {epoch} ({}), and {} and does not list it: an older key \
+         signs. If the authority has published the note that lists it, bring that here before \
+         anything is signed",
+        grant.display(),
+        WorkedWith::new(authority),
+    ));
 }
 
 /// Says that clients go by a note from now on that waited until now.
@@ -69,11 +96,12 @@ impl WorkedWith {
 
 impl fmt::Display for WorkedWith {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "version {} of the authority is the newest ", self.authority)?;
+        write!(formatter, "version {} of the authority is the newest known here ", self.authority)?;
         if self.authority_from.is_empty() {
-            return write!(formatter, "held; config.toml names no place of newer ones");
+            return write!(formatter, "(config.toml names no place of newer ones)");
         }
-        write!(formatter, "in {}", self.authority_from.join(" and in "))
+        // it may be newer than what is there
+        write!(formatter, "(looked in {})", self.authority_from.join(" and in "))
     }
 }
 

@@ -114,7 +114,7 @@ impl Parties {
             );
             self.run(
                 "authority",
-                &format!("authority issue authority {role}/request.json -o grant"),
+                &format!("authority issue authority {role}/request.json -o grant --yes"),
             );
             self.run(role, &format!("{role} accept {role} grant -o acceptance"));
             self.run("authority", "authority admit authority acceptance");

@@ -56,7 +56,7 @@ fn renew(lab: &Lab, role: &str, until: &str) {
         lab,
         &[
             &format!("{role} renew repo/{role} -o request.json --no-passphrase"),
-            "authority issue repo/authority request.json -o grant.json",
+            "authority issue repo/authority request.json -o grant.json --yes",
             &format!("{role} accept repo/{role} grant.json -o acceptance.txt"),
             "authority admit repo/authority acceptance.txt",
             &format!(

@@ -17,7 +17,9 @@ use super::PatchLine;
 use crate::collection::{
     Addition, Against, Collection, CollectionError, Draft, PackProgress, Packed, PatchSpec,
 };
+use crate::commands::say::say_unlisted;
 use crate::commands::{lock, now};
+use crate::known_authority::KnownAuthority;
 use crate::side_by_side::side_by_side;
 use crate::tree_scan;
 
@@ -159,6 +161,9 @@ pub fn run(arguments: &AddArgs, output: &Output) -> Result<ExitStatus, Failure> 
     let packed = packed.into_iter().collect::<Result<Vec<_>, _>>()?;
     let _lock = lock(collection.directory(), output)?;
     let drafts = collection.add(&packed)?;
+    if let Some(known) = KnownAuthority::held(collection.directory())? {
+        say_unlisted(&known, collection.directory(), output);
+    }
     let patches = drafts.iter().zip(&packed).map(|(draft, it)| AddedPatch::new(draft, it));
     let patches = patches.collect();
     output.report(&Added { patches });

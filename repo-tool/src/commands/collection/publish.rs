@@ -34,8 +34,9 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     let _lock = lock(collection.directory(), output)?;
     let drafts = chosen(&collection, arguments)?;
     let now = now()?;
-    let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
-    say_authority(session.authority(), now, output);
+    let mut session = collection.session_without_keys()?;
+    say_authority(session.authority(), collection.directory(), now, output);
+    session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     let publication = session.publish(&drafts, now)?;
     say_unwatched(session.unwatched(), output);
     output.report(&PublishedReport::new(&publication));

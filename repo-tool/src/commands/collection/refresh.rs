@@ -68,7 +68,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     let now = now()?;
     // a timer's run that finds nothing due asks for no passphrase
     let mut session = collection.session_without_keys()?;
-    say_authority(session.authority(), now, output);
+    say_authority(session.authority(), collection.directory(), now, output);
     let DueArgs { force, .. } = arguments.due;
     let is_asked_for = force || arguments.clock_was_wrong || arguments.adopt_public_head;
     if !is_asked_for && !session.is_due(now, arguments.due.older_than())? {

@@ -39,8 +39,9 @@ pub fn run(arguments: &RevokeArgs, output: &Output) -> Result<ExitStatus, Failur
     let now = now()?;
     let patches = arguments.narrow.narrow(&arguments.patch);
     let revocation = Revocation { patches, reason: arguments.reason.clone() };
-    let mut session = collection.session(&Passphrases::new(&arguments.passphrase))?;
-    say_authority(session.authority(), now, output);
+    let mut session = collection.session_without_keys()?;
+    say_authority(session.authority(), collection.directory(), now, output);
+    session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     let publication = session.revoke(&revocation, now)?;
     say_unwatched(session.unwatched(), output);
     output.report(&PublishedReport::new(&publication));

@@ -130,11 +130,11 @@ fn indexes(ranges: &[IndexRange]) -> String {
 /// Publishes and says what.
 pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failure> {
     let (distribution, _lock) = open_locked(&arguments.directory, output)?;
-    let passphrases = Passphrases::new(&arguments.passphrase);
     let now = now()?;
-    let mut session = distribution.session(&passphrases, now)?;
-    say_authority(session.authority(), now, output);
+    let mut session = distribution.session_without_keys(now)?;
+    say_authority(session.authority(), distribution.directory(), now, output);
     say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
+    session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     let publication = session.publish()?;
     say_unwatched(session.unwatched(), output);
     say_shown(session.authority(), output);

@@ -59,7 +59,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
     let now = now()?;
     // a timer's run that finds nothing due asks for no passphrase
     let mut session = distribution.session_without_keys(now)?;
-    say_authority(session.authority(), now, output);
+    say_authority(session.authority(), distribution.directory(), now, output);
     say_directory(distribution.carry_directory(session.authority(), now)?.as_ref(), output);
     let DueArgs { force, .. } = arguments.due;
     let is_asked_for = force || arguments.clock_was_wrong || arguments.adopt_public_head;

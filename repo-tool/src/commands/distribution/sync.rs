@@ -140,7 +140,7 @@ pub fn run(arguments: &SyncArgs, output: &Output) -> Result<ExitStatus, Failure>
     let place = distribution.collection_place(arguments.from.as_ref())?;
     let now = now()?;
     let known = distribution.learn(&place, now)?;
-    say_authority(&known, now, output);
+    say_authority(&known, distribution.directory(), now, output);
     say_directory(distribution.carry_directory(&known, now)?.as_ref(), output);
     let mut bar: Option<(PatchEntry, Task)> = None;
     let mut progress = |entry: &PatchEntry, done: u64| {

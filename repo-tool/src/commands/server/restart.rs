@@ -80,7 +80,7 @@ fn restart_collection(
     let _lock = lock(collection.directory(), output)?;
     let now = now()?;
     let mut session = collection.session(passphrases)?;
-    say_authority(session.authority(), now, output);
+    say_authority(session.authority(), collection.directory(), now, output);
     let (begun, publication) = session.restart(arguments.keep, now)?;
     say_unwatched(session.unwatched(), output);
     let origin = session.authority().chain().newest().collection.origin.to_string();
@@ -96,7 +96,7 @@ fn restart_distribution(
     let _lock = lock(distribution.directory(), output)?;
     let now = now()?;
     let mut session = distribution.session(passphrases, now)?;
-    say_authority(session.authority(), now, output);
+    say_authority(session.authority(), distribution.directory(), now, output);
     let (begun, publication) = session.restart(arguments.keep)?;
     say_unwatched(session.unwatched(), output);
     let origin = session.origin()?.to_string();
