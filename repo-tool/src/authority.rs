@@ -38,7 +38,7 @@ pub use change::{Admission, LogChange, NoteChange, Retirement};
 pub use draft::Draft;
 pub use error::AuthorityError;
 pub use grants::{Issued, Preview};
-pub use publish::Standing;
+pub use publish::{Standing, unproven};
 pub use request::{DraftRequest, MAX_REQUEST, Merged};
 pub use selector::KeySelector;
 pub use summary::{key_line, summary};

@@ -74,6 +74,7 @@ impl Year {
             let makes_keys = [" renew ", " --new-key"].iter().any(|word| words.contains(word));
             let run = self.lab.patchrepo(words);
             let run = if makes_keys { run.arg("--no-passphrase") } else { run };
+            let run = if words.starts_with("authority issue") { run.arg("--yes") } else { run };
             run.done();
         }
         self.commands += 1;

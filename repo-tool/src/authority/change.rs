@@ -1,7 +1,7 @@
 //! Preparing the next version: admitting and retiring keys, and what else may change.
 
 use countersign_format::authority::{AuthorityNote, DistributionRole, LogRole, ServerKey};
-use countersign_format::issue::{Acceptance, OrdinaryKey};
+use countersign_format::issue::{Acceptance, Grant, OrdinaryKey, Request};
 use countersign_format::key::{KeyName, SignatureType, Vkey};
 use countersign_format::layout::Log;
 use countersign_format::text::DistributionName;
@@ -93,6 +93,9 @@ impl Authority {
         admission: &Admission,
         now: Timestamp,
     ) -> Result<(ServerKey, Draft), AuthorityError> {
+        if let Some(what) = not_an_acceptance(acceptance) {
+            return Err(AuthorityError::NoAcceptance(what));
+        }
         let acceptance = Acceptance::verify(acceptance, file)?;
         let granted = |acceptance: &Acceptance| -> Result<bool, AuthorityError> {
             Ok(self.grants()?.iter().any(|grant| {
@@ -209,6 +212,13 @@ impl Authority {
         }
         Ok(())
     }
+}
+
+/// Which of the other files of the ceremony this is: all have names that are easily mixed up.
+fn not_an_acceptance(bytes: &[u8]) -> Option<&'static str> {
+    let is_request = Request::parse(bytes).is_ok();
+    let is_grant = || Grant::parse(bytes).is_ok();
+    if is_request { Some("request") } else { is_grant().then_some("grant") }
 }
 
 /// All server keys of a note, with the log that they sign.

@@ -99,8 +99,29 @@ pub enum AuthorityError {
     #[error("version 1 cannot be discarded, there is nothing to begin again from")]
     FirstVersion,
     /// Nobody has signed the next version.
-    #[error("version {0} is not signed yet")]
-    Unsigned(u64),
+    #[error("version {version} is not signed yet, not by any of {missing}")]
+    Unsigned {
+        /// The version.
+        version: u64,
+        /// The keys that may sign.
+        missing: String,
+    },
+    /// What was brought back as signed is something else.
+    #[error("{0} is neither what `patchrepo sign` writes for a version nor a copy of `next`")]
+    NothingSigned(String, #[source] Box<AuthorityError>),
+    /// A signature that was brought back is not good.
+    #[error("the signature of {name} in {file} is not on this text")]
+    BadSignature {
+        /// Whose it is said to be.
+        name: KeyName,
+        /// The file.
+        file: String,
+        /// What the verification says.
+        source: PolicyError,
+    },
+    /// What is to be admitted is no acceptance.
+    #[error("this is a server's {0}, and not its acceptance")]
+    NoAcceptance(&'static str),
     /// The request's commitment is not acceptable.
     #[error("request is refused")]
     Request(#[source] ImplicitKeyError),
@@ -224,7 +245,19 @@ impl AuthorityError {
             Self::ChangedSince(_) | Self::Number { .. } => Some(
                 "sign nothing; find out who changed it, then begin again: authority change --discard",
             ),
-            Self::Unsigned(_) | Self::Policy(_) => {
+            Self::NothingSigned(..) => Some("take the file that a holder's `patchrepo sign -o` wrote"),
+            Self::BadSignature { .. } => Some(
+                "it was changed on its way, or signed elsewhere: ask the holder, and let them sign again",
+            ),
+            Self::NoAcceptance(_) => Some(
+                "bring the file that the server's `accept` wrote; a request is answered with authority \
+                 issue, and the grant goes to the server",
+            ),
+            Self::Request(_) => Some(
+                "it was changed on its way, or made by another program: compare its fingerprint with \
+                 what the server's people saw, and fetch it again",
+            ),
+            Self::Unsigned { .. } | Self::Policy(_) => {
                 Some("see who is still to sign: patchrepo authority show DIR --next")
             }
             Self::OrdinaryKey => Some("list it: patchrepo authority admit --ordinary-key"),
@@ -265,9 +298,10 @@ impl From<AuthorityError> for Failure {
             AuthorityError::RoleDir(error) => return error.into(),
             AuthorityError::KeyStore(error) => return error.into(),
             AuthorityError::SigningKey(error) => return (*error).into(),
-            AuthorityError::Policy(_) | AuthorityError::Message(IssueError::Policy(_)) => {
-                ExitStatus::Signature
-            }
+            AuthorityError::Policy(_)
+            | AuthorityError::BadSignature { .. }
+            | AuthorityError::Unsigned { .. }
+            | AuthorityError::Message(IssueError::Policy(_)) => ExitStatus::Signature,
             AuthorityError::Keys { .. } => ExitStatus::Usage,
             _ => ExitStatus::Failed,
         };

@@ -70,6 +70,22 @@ impl Standing {
     }
 }
 
+/// The authority's keys that `next` is the first to list and that have not signed it: nothing shows
+/// yet that somebody holds them. None of a first version, in which all are new.
+pub fn unproven(
+    newest: Option<&AuthorityNote>,
+    next: &AuthorityNote,
+    standings: &[Standing],
+) -> Vec<KeySelector> {
+    let Some(newest) = newest else { return Vec::new() };
+    let has_not_signed = |key: &&Vkey| {
+        let of_next = standings.iter().filter(|standing| standing.version == next.version);
+        of_next.flat_map(|standing| &standing.unsigned).any(|unsigned| unsigned.means(key))
+    };
+    let new = next.authority.keys.iter().filter(|key| !newest.authority.keys.contains(key));
+    new.filter(has_not_signed).map(KeySelector::of).collect()
+}
+
 impl Authority {
     /// Adds the signature of the key at `location` to the next version. The draft must be complete
     /// and must be allowed to follow what is published: nobody signs what could never count.
@@ -142,7 +158,11 @@ impl Authority {
         draft.check_number(self.newest())?;
         let version = draft.note().version;
         if draft.signatures().is_empty() {
-            return Err(AuthorityError::Unsigned(version));
+            let missing = self.standing(draft).into_iter().flat_map(|standing| standing.unsigned);
+            let mut missing: Vec<_> = missing.map(|key| key.to_string()).collect();
+            missing.sort_unstable();
+            missing.dedup();
+            return Err(AuthorityError::Unsigned { version, missing: missing.join(", ") });
         }
         let (path, bytes) = (layout::authority(version), draft.to_bytes());
         Ok(match self.chain() {

@@ -151,7 +151,8 @@ impl Authority {
         let brought = if DraftRequest::is_one(bytes) {
             DraftRequest::parse(bytes, file)?.draft
         } else {
-            Draft::parse(bytes)?
+            Draft::parse(bytes)
+                .map_err(|error| AuthorityError::NothingSigned(file.to_owned(), Box::new(error)))?
         };
         let mut draft = self.prepared()?.ok_or(AuthorityError::NothingPrepared)?;
         let (found, expected) = (brought.note().version, draft.note().version);
@@ -168,7 +169,10 @@ impl Authority {
         for line in brought.signatures() {
             let key = self.listed_key(line, &draft)?;
             let note = Note::new(draft.text().to_owned(), vec![line.clone()]);
-            verify_own_signature(&note.to_bytes(), file, &key)?;
+            verify_own_signature(&note.to_bytes(), file, &key).map_err(|source| {
+                let (name, file) = (key.name.clone(), file.to_owned());
+                AuthorityError::BadSignature { name, file, source }
+            })?;
             let is_known = draft.signatures().contains(line);
             if is_known { &mut merged.known } else { &mut merged.new }.push(key.name);
             draft.add(line.clone());

@@ -35,8 +35,12 @@ pub fn summary(before: Option<&AuthorityNote>, next: &AuthorityNote) -> Vec<Stri
 }
 
 fn log(lines: &mut Vec<String>, role: &str, before: Option<&LogRole>, next: &LogRole) {
-    let origin = before.map(|role| role.origin.clone());
-    changed(lines, &format!("{role} log"), origin, &next.origin);
+    if next.keys.is_empty() {
+        lines.push(format!("{role} log: none yet, since no key of it is admitted"));
+    } else {
+        let origin = before.map(|role| role.origin.clone());
+        changed(lines, &format!("{role} log"), origin, &next.origin);
+    }
     let threshold = before.map(|role| role.threshold);
     changed(lines, &format!("{role} threshold"), threshold, &next.threshold);
     let age = |role: &LogRole| duration(std::time::Duration::from_secs(role.max_age));

@@ -128,7 +128,7 @@ fn from_nothing_to_a_note_that_readers_accept() {
     assert!(matches!(lab.try_sign(1), Err(AuthorityError::Incomplete(_))));
     lab.admit(Log::Collection, "collection");
     lab.admit(Log::Distribution, "distribution");
-    assert!(matches!(lab.authority.publish(now()), Err(AuthorityError::Unsigned(1))));
+    assert!(matches!(lab.authority.publish(now()), Err(AuthorityError::Unsigned { version: 1, .. })));
 
     lab.sign(&[1]);
     let error = lab.authority.publish(now()).expect_err("one of two signatures");
@@ -196,6 +196,10 @@ fn only_keys_of_its_own_grants_are_admitted() {
     let admit = |bytes: &[u8], admission: &Admission| {
         lab.authority.admit(bytes, "acceptance", admission, now()).map(|(key, _)| key)
     };
+    let request = admit(&member.request.to_bytes(), &Admission::default());
+    assert!(matches!(request, Err(AuthorityError::NoAcceptance("request"))));
+    let grant = admit(&other.issue(&member.request).to_bytes(), &Admission::default());
+    assert!(matches!(grant, Err(AuthorityError::NoAcceptance("grant"))));
     let error = admit(&acceptance, &Admission::default());
     assert!(matches!(error, Err(AuthorityError::NotGranted { epoch: 1, .. })));
 
@@ -573,7 +577,7 @@ fn an_acceptance_shows_who_holds_the_key() {
 
 #[test]
 fn holders_sign_side_by_side_and_nothing_foreign_is_taken() {
-    let lab = Lab::published(3, 2);
+    let mut lab = Lab::published(3, 2);
     let renewed = NoteChange { valid_for: Some(Span(86_400)), ..NoteChange::default() };
     lab.authority.change(&renewed, now()).expect("prepared");
     let request = lab.authority.export().expect("written").to_bytes();
@@ -596,7 +600,8 @@ fn holders_sign_side_by_side_and_nothing_foreign_is_taken() {
     let place = wrong.rfind("\\n\"").expect("the end of the line") - 20;
     let other = if wrong.as_bytes()[place] == b'A' { "B" } else { "A" };
     wrong.replace_range(place..=place, other);
-    assert!(matches!(take(wrong.as_bytes()), Err(AuthorityError::Policy(_))));
+    assert!(matches!(take(wrong.as_bytes()), Err(AuthorityError::BadSignature { .. })));
+    assert!(matches!(take(b"{}"), Err(AuthorityError::NothingSigned(..))));
     let stranger = Lab::published(1, 1);
     stranger.authority.change(&renewed, now()).expect("prepared");
     let theirs = stranger.authority.export().expect("written").to_bytes();
@@ -612,4 +617,31 @@ fn holders_sign_side_by_side_and_nothing_foreign_is_taken() {
     let longer = NoteChange { valid_for: Some(Span(2 * 86_400)), ..NoteChange::default() };
     lab.authority.change(&longer, now()).expect("changed");
     assert!(matches!(take(&first), Err(AuthorityError::OtherDraft { .. })));
+
+    // nor what was signed for the version before
+    lab.sign(&[1, 2]);
+    lab.authority.publish(now()).expect("published");
+    lab.authority.change(&renewed, now()).expect("prepared");
+    let older = lab.authority.import(&first, "file", now());
+    let is_told = matches!(older, Err(AuthorityError::OtherVersion { found: 2, expected: 3 }));
+    assert!(is_told, "{older:?}");
+}
+
+#[test]
+fn a_new_key_of_the_authority_that_has_not_signed_is_unproven() {
+    let lab = Lab::published(2, 2);
+    let standing = |draft: &Draft| {
+        let standings = lab.authority.standing(draft);
+        unproven(lab.authority.newest(), draft.note(), &standings)
+    };
+    let draft =
+        lab.authority.change_with_new_key(&NoteChange::default(), &unencrypted(), now());
+    let draft = draft.expect("prepared");
+    let new = KeySelector::of(&draft.note().authority.keys[2]);
+    assert_eq!(standing(&draft), [new]);
+    lab.sign(&[1, 2]);
+    let prepared = || lab.authority.prepared().expect("read").expect("a draft");
+    assert_eq!(standing(&prepared()).len(), 1, "the thresholds are met all the same");
+    lab.sign(&[3]);
+    assert_eq!(standing(&prepared()), []);
 }

@@ -10,7 +10,9 @@ use countersign_terminal::{Failure, Output, Report};
 use serde::Serialize;
 
 use super::lock;
-use crate::authority::{Authority, AuthorityError, Draft, Standing, summary};
+use crate::authority::{
+    Authority, AuthorityError, Draft, KeySelector, Standing, summary, unproven,
+};
 use crate::config::AuthorityConfig;
 use crate::role_dir::{self, Role, RoleDir};
 
@@ -44,6 +46,11 @@ pub struct Prepared {
     sha256: Hash32,
     /// The same in words.
     words: String,
+    /// New keys of the authority that have not signed: nothing shows yet that somebody holds them.
+    unproven: Vec<KeySelector>,
+    /// Whether signing keys lie in the authority's directory.
+    #[serde(skip)]
+    has_keys: bool,
     /// Whether it is for people to compare now.
     #[serde(skip)]
     is_compared: bool,
@@ -57,10 +64,13 @@ pub struct Prepared {
 
 impl Prepared {
     fn new(authority: &Authority, draft: &Draft) -> Self {
+        let standing = authority.standing(draft);
         Self {
             version: draft.note().version,
             changes: summary(authority.newest(), draft.note()),
-            standing: authority.standing(draft),
+            unproven: unproven(authority.newest(), draft.note(), &standing),
+            has_keys: !authority.own_keys().is_empty(),
+            standing,
             sha256: draft.fingerprint(),
             words: to_words(&draft.fingerprint()),
             is_compared: false,
@@ -114,6 +124,15 @@ impl Report for Prepared {
                 output.print_line(format!("  INVALID     {name}"));
             }
         }
+        let met = self.standing.iter().all(Standing::is_met);
+        if met {
+            for key in &self.unproven {
+                output.warning(format!(
+                    "{key} is new and has not signed: nothing shows yet that its holder can sign with \
+                     it. Let them sign, too, before this is published"
+                ));
+            }
+        }
         if self.next_known {
             return;
         }
@@ -124,11 +143,15 @@ impl Report for Prepared {
             );
             return;
         }
-        let met = self.standing.iter().all(Standing::is_met);
-        output.note(if met {
-            "Next: patchrepo authority publish."
-        } else {
-            "Next: each holder signs (patchrepo authority sign), then patchrepo authority publish."
+        output.note(match (met, self.has_keys) {
+            (true, _) => "Next: patchrepo authority publish.",
+            (false, true) => {
+                "Next: each holder signs (patchrepo authority sign), then patchrepo authority publish."
+            }
+            (false, false) => {
+                "Next: patchrepo authority export, each holder signs the file (patchrepo sign), \
+                 authority import, then authority publish."
+            }
         });
     }
 }

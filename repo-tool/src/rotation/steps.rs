@@ -7,7 +7,7 @@ use countersign_format::key::{KeyName, Vkey};
 use serde::Serialize;
 
 use super::{Leaving, Observed, Plan, RoleName, Served};
-use crate::authority::{KeySelector, Standing};
+use crate::authority::{KeySelector, Standing, unproven};
 
 /// What is known of an authority and its repositories.
 #[derive(Debug)]
@@ -240,15 +240,21 @@ fn published(
     let is_published = is_it(state.newest);
     let draft = state.draft.filter(|(note, _)| is_it(note));
     let standings = draft.map_or(&[][..], |(_, standings)| standings);
-    let is_signed = draft.is_some() && standings.iter().all(Standing::is_met);
+    let new = draft.map(|(note, standings)| unproven(Some(state.newest), note, standings));
+    let new = new.unwrap_or_default();
+    let is_met = draft.is_some() && standings.iter().all(Standing::is_met);
+    let is_signed = is_met && new.is_empty();
     let directory = state.directory;
-    let sign = vec![on("each holder", format!("patchrepo authority sign {directory}"))];
+    let sign = sign_commands(state);
     let unsigned = standings.iter().filter(|standing| !standing.is_met()).map(|standing| {
         let names: Vec<_> = standing.unsigned.iter().map(ToString::to_string).collect();
         let (version, threshold, signed) =
             (standing.version, standing.threshold, standing.signed.len());
         let names = names.join(", ");
         format!("{signed} of {threshold} keys of version {version} signed; not yet: {names}")
+    });
+    let new = new.iter().map(|key| {
+        format!("{key} is new and has not signed: nothing shows yet that its holder can")
     });
     let publish = format!("patchrepo authority publish {directory}");
     let places: Vec<_> =
@@ -257,8 +263,25 @@ fn published(
     let commands =
         vec![on("authority", format!("{publish} --dry-run{places}")), on("authority", publish)];
     [
-        Step::new(format!("{what} is signed"), is_published || is_signed, sign).detailed(unsigned),
+        Step::new(format!("{what} is signed"), is_published || is_signed, sign)
+            .detailed(unsigned)
+            .detailed(new),
         Step::new(format!("{what} is published"), is_published, commands),
+    ]
+}
+
+/// How the prepared version is signed: in the authority's directory where keys are, by a file that
+/// goes to the holders where none is.
+fn sign_commands(state: &State<'_>) -> Vec<Instruction> {
+    let directory = state.directory;
+    if !state.local.is_empty() {
+        return vec![on("each holder", format!("patchrepo authority sign {directory}"))];
+    }
+    let sign = "patchrepo sign to-sign.json --signer LOCATION -o signed.json";
+    vec![
+        on("authority", format!("patchrepo authority export {directory} -o to-sign.json")),
+        on("each holder", sign),
+        on("authority", format!("patchrepo authority import {directory} signed.json")),
     ]
 }
 

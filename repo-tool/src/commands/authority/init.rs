@@ -50,6 +50,9 @@ struct Made {
     kgc: PointText,
     threshold: u32,
     keys: Vec<Vkey>,
+    /// Whether signing keys were made here.
+    #[serde(skip)]
+    has_keys: bool,
 }
 
 impl Report for Made {
@@ -60,10 +63,12 @@ impl Report for Made {
             output.print_field("key", key);
         }
         let keys = self.directory.join("keys");
-        output.note(format!(
-            "The secrets are in {}. Move keys to their holders, and the master secret off-line.",
-            keys.display()
-        ));
+        let what = if self.has_keys {
+            "The secrets are in {}. Move keys to their holders, and the master secret off-line."
+        } else {
+            "The master secret is in {}. Keep it off-line."
+        };
+        output.note(what.replace("{}", &keys.display().to_string()));
         output.note(
             "Next: answer the requests of the servers (patchrepo authority issue), then admit them.",
         );
@@ -87,6 +92,7 @@ pub fn run(arguments: InitArgs, output: &Output) -> Result<ExitStatus, Failure> 
         kgc: authority.config().kgc,
         threshold: new.threshold,
         keys: draft.note().authority.keys.clone(),
+        has_keys: new.keys > 0,
     });
     Ok(ExitStatus::Done)
 }
