@@ -245,7 +245,9 @@ impl AuthorityError {
             Self::ChangedSince(_) | Self::Number { .. } => Some(
                 "sign nothing; find out who changed it, then begin again: authority change --discard",
             ),
-            Self::NothingSigned(..) => Some("take the file that a holder's `patchrepo sign -o` wrote"),
+            Self::NothingSigned(..) => {
+                Some("take the file that a holder's `patchrepo sign -o` wrote")
+            }
             Self::BadSignature { .. } => Some(
                 "it was changed on its way, or signed elsewhere: ask the holder, and let them sign again",
             ),
@@ -260,6 +262,10 @@ impl AuthorityError {
             Self::Unsigned { .. } | Self::Policy(_) => {
                 Some("see who is still to sign: patchrepo authority show DIR --next")
             }
+            Self::FirstVersion => Some(
+                "admit what is missing; where something is listed that must not be, begin anew in \
+                 another directory (authority init), and the servers with it",
+            ),
             Self::OrdinaryKey => Some("list it: patchrepo authority admit --ordinary-key"),
             Self::CommitmentReused { .. } => Some("let the server make a new request"),
             Self::NotGranted { .. } => {

@@ -128,7 +128,10 @@ fn from_nothing_to_a_note_that_readers_accept() {
     assert!(matches!(lab.try_sign(1), Err(AuthorityError::Incomplete(_))));
     lab.admit(Log::Collection, "collection");
     lab.admit(Log::Distribution, "distribution");
-    assert!(matches!(lab.authority.publish(now()), Err(AuthorityError::Unsigned { version: 1, .. })));
+    assert!(matches!(
+        lab.authority.publish(now()),
+        Err(AuthorityError::Unsigned { version: 1, .. })
+    ));
 
     lab.sign(&[1]);
     let error = lab.authority.publish(now()).expect_err("one of two signatures");
@@ -634,8 +637,7 @@ fn a_new_key_of_the_authority_that_has_not_signed_is_unproven() {
         let standings = lab.authority.standing(draft);
         unproven(lab.authority.newest(), draft.note(), &standings)
     };
-    let draft =
-        lab.authority.change_with_new_key(&NoteChange::default(), &unencrypted(), now());
+    let draft = lab.authority.change_with_new_key(&NoteChange::default(), &unencrypted(), now());
     let draft = draft.expect("prepared");
     let new = KeySelector::of(&draft.note().authority.keys[2]);
     assert_eq!(standing(&draft), [new]);

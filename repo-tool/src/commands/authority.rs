@@ -80,7 +80,7 @@ impl Prepared {
     }
 
     /// For those who are about to have it signed: they read the fingerprint to the holders.
-    fn to_be_compared(self) -> Self {
+    fn for_comparison(self) -> Self {
         Self { is_compared: true, ..self }
     }
 

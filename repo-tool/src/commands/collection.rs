@@ -7,6 +7,8 @@ use countersign_terminal::{Output, Report, Table};
 use serde::Serialize;
 
 use crate::collection::Publication;
+use crate::commands::say::WorkedWith;
+use crate::known_authority::KnownAuthority;
 
 pub mod add;
 pub mod discard;
@@ -53,16 +55,19 @@ struct PublishedReport {
     authority: Vec<u64>,
     revoked: Vec<u64>,
     size: u64,
+    #[serde(skip)]
+    worked_with: WorkedWith,
 }
 
 impl PublishedReport {
-    fn new(publication: &Publication) -> Self {
+    fn new(publication: &Publication, known: &KnownAuthority) -> Self {
         let line = |(index, entry): &(u64, PatchEntry)| PatchLine::new(Some(*index), entry);
         Self {
             patches: publication.patches.iter().map(line).collect(),
             authority: publication.authority.clone(),
             revoked: publication.revoked.clone(),
             size: publication.size,
+            worked_with: WorkedWith::new(known),
         }
     }
 }
@@ -86,6 +91,7 @@ impl Report for PublishedReport {
         if self.patches.is_empty() && self.revoked.is_empty() && self.authority.is_empty() {
             output.note("Nothing waits to be published.");
         }
-        output.note(format!("The log has {} entries.", self.size));
+        let Self { size, worked_with, .. } = self;
+        output.note(format!("The log has {size} entries, and {worked_with}."));
     }
 }

@@ -50,7 +50,7 @@ pub fn run(arguments: &ExportArgs, output: &Output) -> Result<ExitStatus, Failur
     let authority = Authority::open(&arguments.directory)?;
     let request = authority.export()?;
     let delivered = arguments.destination.deliver(&request.to_bytes(), output)?;
-    let prepared = Prepared::new(&authority, request.draft()).to_be_compared().without_next();
+    let prepared = Prepared::new(&authority, request.draft()).for_comparison().without_next();
     output.report(&Exported { prepared, delivered });
     Ok(ExitStatus::Done)
 }

@@ -123,7 +123,7 @@ fn show_own(path: &Path, next: bool, output: &Output) -> Result<ExitStatus, Fail
     let authority = Authority::open(path)?;
     match (authority.prepared()?, authority.chain()) {
         (Some(draft), chain) if next || chain.is_none() => {
-            output.report(&Prepared::new(&authority, &draft).to_be_compared());
+            output.report(&Prepared::new(&authority, &draft).for_comparison());
         }
         (None, _) if next => {
             return Err(Failure::new(ExitStatus::Failed, "no next version is prepared")

@@ -39,7 +39,7 @@ pub fn run(arguments: &PublishArgs, output: &Output) -> Result<ExitStatus, Failu
     session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     let publication = session.publish(&drafts, now)?;
     say_unwatched(session.unwatched(), output);
-    output.report(&PublishedReport::new(&publication));
+    output.report(&PublishedReport::new(&publication, session.authority()));
     Ok(ExitStatus::Done)
 }
 

@@ -52,6 +52,7 @@ impl Report for RefreshReport {
         }
         output.print_field("signed", self.time);
         output.print_field("entries", self.published.size);
+        output.print_field("note", &self.published.worked_with);
         if self.packs > 0 {
             output.note(format!("{} packs were made.", self.packs));
         }
@@ -86,7 +87,7 @@ pub fn run(arguments: &RefreshArgs, output: &Output) -> Result<ExitStatus, Failu
         time: refreshed.time,
         packs: refreshed.packs,
         removed: refreshed.removed,
-        published: PublishedReport::new(&publication),
+        published: PublishedReport::new(&publication, session.authority()),
     });
     Ok(ExitStatus::Done)
 }

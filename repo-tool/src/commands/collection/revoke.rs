@@ -44,6 +44,6 @@ pub fn run(arguments: &RevokeArgs, output: &Output) -> Result<ExitStatus, Failur
     session.open_keys(&Passphrases::new(&arguments.passphrase))?;
     let publication = session.revoke(&revocation, now)?;
     say_unwatched(session.unwatched(), output);
-    output.report(&PublishedReport::new(&publication));
+    output.report(&PublishedReport::new(&publication, session.authority()));
     Ok(ExitStatus::Done)
 }
