@@ -117,7 +117,7 @@ pub enum AuthorityError {
         /// The file.
         file: String,
         /// What the verification says.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     /// What is to be admitted is no acceptance.
     #[error("this is a server's {0}, and not its acceptance")]

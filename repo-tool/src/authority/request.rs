@@ -171,7 +171,7 @@ impl Authority {
             let note = Note::new(draft.text().to_owned(), vec![line.clone()]);
             verify_own_signature(&note.to_bytes(), file, &key).map_err(|source| {
                 let (name, file) = (key.name.clone(), file.to_owned());
-                AuthorityError::BadSignature { name, file, source }
+                AuthorityError::BadSignature { name, file, source: Box::new(source) }
             })?;
             let is_known = draft.signatures().contains(line);
             if is_known { &mut merged.known } else { &mut merged.new }.push(key.name);

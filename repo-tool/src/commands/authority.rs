@@ -36,6 +36,13 @@ pub mod status;
 /// Longest file with a public key: a name, an ID and 33 bytes in base64.
 const MAX_VKEY_FILE: usize = 4096;
 
+/// What comes next where signing keys lie in the authority's directory.
+const IN_PLACE: &str =
+    "Next: each holder signs (patchrepo authority sign), then patchrepo authority publish.";
+/// What comes next where all holders have their keys elsewhere.
+const BY_FILE: &str = "Next: patchrepo authority export, each holder signs the file (patchrepo sign), \
+                       authority import, then authority publish.";
+
 /// The next version: what it changes, and who has signed it.
 #[derive(Serialize, Debug)]
 pub struct Prepared {
@@ -48,9 +55,9 @@ pub struct Prepared {
     words: String,
     /// New keys of the authority that have not signed: nothing shows yet that somebody holds them.
     unproven: Vec<KeySelector>,
-    /// Whether signing keys lie in the authority's directory.
+    /// How holders come to sign.
     #[serde(skip)]
-    has_keys: bool,
+    how_to_sign: &'static str,
     /// Whether it is for people to compare now.
     #[serde(skip)]
     is_compared: bool,
@@ -69,7 +76,7 @@ impl Prepared {
             version: draft.note().version,
             changes: summary(authority.newest(), draft.note()),
             unproven: unproven(authority.newest(), draft.note(), &standing),
-            has_keys: !authority.own_keys().is_empty(),
+            how_to_sign: if authority.own_keys().is_empty() { BY_FILE } else { IN_PLACE },
             standing,
             sha256: draft.fingerprint(),
             words: to_words(&draft.fingerprint()),
@@ -143,16 +150,7 @@ impl Report for Prepared {
             );
             return;
         }
-        output.note(match (met, self.has_keys) {
-            (true, _) => "Next: patchrepo authority publish.",
-            (false, true) => {
-                "Next: each holder signs (patchrepo authority sign), then patchrepo authority publish."
-            }
-            (false, false) => {
-                "Next: patchrepo authority export, each holder signs the file (patchrepo sign), \
-                 authority import, then authority publish."
-            }
-        });
+        output.note(if met { "Next: patchrepo authority publish." } else { self.how_to_sign });
     }
 }
 

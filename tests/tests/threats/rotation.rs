@@ -200,7 +200,7 @@ fn the_authority_publishes_no_half_signed_rotation() {
     assert_eq!(files.len(), 2, "{files:?}");
     let old_side = "the authority of version 1's signature is missing: none is by \
                     patches.example.org/authority/1 (ID";
-    let waits = [(1, "is not signed yet"), (10, old_side)];
+    let waits = [(10, "is not signed yet"), (10, old_side)];
     for (file, (code, says)) in files.iter().rev().zip(waits) {
         refused(code, says);
         let sign = lab.patchrepo("authority sign repo/authority --key");

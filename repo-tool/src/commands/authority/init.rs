@@ -63,12 +63,12 @@ impl Report for Made {
             output.print_field("key", key);
         }
         let keys = self.directory.join("keys");
-        let what = if self.has_keys {
-            "The secrets are in {}. Move keys to their holders, and the master secret off-line."
+        let keys = keys.display();
+        output.note(if self.has_keys {
+            format!("The secrets are in {keys}. Move keys to their holders, and the master secret off-line.")
         } else {
-            "The master secret is in {}. Keep it off-line."
-        };
-        output.note(what.replace("{}", &keys.display().to_string()));
+            format!("The master secret is in {keys}. Keep it off-line.")
+        });
         output.note(
             "Next: answer the requests of the servers (patchrepo authority issue), then admit them.",
         );
