@@ -109,7 +109,7 @@ fn size_of(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Size> {
 /// A path of a patch may lead through 2,048 directories, and what somebody made in them further. With a
 /// descriptor for each, removing them would end at the limit on open files (1,024 in most sessions), at
 /// every recovery anew; coming back through `..` would end wherever somebody moved a directory to. So
-/// what lies [`MAX_OPEN`] deep is moved to the top of what is removed, and removed from there.
+/// what lies `MAX_OPEN` deep is moved to the top of what is removed, and removed from there.
 pub fn remove_all(directory: impl AsFd, name: &str) -> io::Result<()> {
     let (directory, name) = (directory.as_fd(), CString::new(name)?);
     let Some(found) = look(directory, &name)? else { return Ok(()) };
