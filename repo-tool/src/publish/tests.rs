@@ -270,6 +270,8 @@ fn a_restored_backup_signs_nothing() {
     assert!(matches!(retired, Err(PublishError::Unsigned { .. })), "it counted up to 4 entries");
     let adopted = adopt(&sink, &[(&stranger, None), (&signer(), Some(5))]);
     assert_eq!(adopted.expect("adopted").size, 5);
+    let in_use = adopt(&sink, &[(&signer(), None)]).expect("adopted");
+    assert_eq!(in_use.time, at(1_000_100), "when it was signed, though the record is lost");
     let behind = publish(&mut sink, state, 5..9, 1_000_100 - 301).expect_err("its clock is behind");
     assert!(matches!(behind, PublishError::ClockBehind { .. }), "{behind:?}");
     publish(&mut sink, state, 5..9, 1_000_200).expect("published");
