@@ -171,7 +171,8 @@ impl<'a> Publisher<'a> {
     /// Takes the published head for the newest that was ever signed, since a person says so: for a
     /// record that was lost or restored from a backup. One of the keys of `role` must have signed it
     /// that is in use, or was retired later than there, and what is recorded must lead to it: what is
-    /// published may be somebody else's work. The next head is signed no earlier than this one was.
+    /// published may be somebody else's work. The next head is signed no earlier than this one was by keys
+    /// in use.
     pub fn adopt(
         sink: &dyn Sink,
         state: &Path,
