@@ -46,6 +46,17 @@ pub fn step<T>(name: &'static str, operation: impl FnOnce() -> io::Result<T>) ->
     }
 }
 
+/// What a thread does for the one that starts it: steps of both fail by one plan of [`with_failures`]
+/// of the latter.
+pub fn in_part<T>(body: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    #[cfg(debug_assertions)]
+    {
+        injected::in_part(body)
+    }
+    #[cfg(not(debug_assertions))]
+    body
+}
+
 #[cfg(debug_assertions)]
 pub use injected::{Ended, Failure, with_crash, with_failure, with_failures};
 
@@ -58,7 +69,7 @@ mod injected {
     use std::fs::OpenOptions;
     use std::io::{self, Write as _};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
     use rustix::process::{Signal, getpid, kill_process};
 
@@ -90,9 +101,24 @@ mod injected {
         body: impl FnOnce() -> T,
     ) -> (T, Vec<&'static str>) {
         let ahead = failures.iter().copied().collect();
-        PLANNED.set(Planned { ahead, failed: Vec::new() });
+        let planned = Arc::new(Mutex::new(Planned { ahead, failed: Vec::new() }));
+        PLANNED.set(Arc::clone(&planned));
         let value = body();
-        (value, PLANNED.take().failed)
+        PLANNED.take();
+        let failed = std::mem::take(&mut lock(&planned).failed);
+        (value, failed)
+    }
+
+    pub(super) fn in_part<T>(body: impl FnOnce() -> T) -> impl FnOnce() -> T {
+        let planned = PLANNED.with_borrow(Arc::clone);
+        move || {
+            PLANNED.set(planned);
+            body()
+        }
+    }
+
+    fn lock(planned: &Mutex<Planned>) -> MutexGuard<'_, Planned> {
+        planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[derive(Default)]
@@ -129,7 +155,7 @@ mod injected {
     struct Crash(String);
 
     thread_local! {
-        static PLANNED: RefCell<Planned> = RefCell::default();
+        static PLANNED: RefCell<Arc<Mutex<Planned>>> = RefCell::default();
         static CRASH: Cell<Option<u32>> = const { Cell::new(None) };
     }
 
@@ -231,7 +257,8 @@ mod injected {
     }
 
     fn planned(name: &'static str) -> Option<(i32, bool)> {
-        PLANNED.with_borrow_mut(|planned| {
+        PLANNED.with_borrow(|planned| {
+            let mut planned = lock(planned);
             let next = planned.ahead.front_mut()?;
             if next.after > 0 {
                 next.after -= 1;
@@ -288,6 +315,21 @@ mod tests {
         });
         assert_eq!(failing, [false, true, true, false]);
         assert_eq!(names, ["second", "third"]);
+    }
+
+    #[test]
+    fn a_thread_that_takes_part_fails_by_the_same_plan() {
+        let failure = Failure { after: 1, errno: 5, done: false };
+        let fails = |name| step(name, || Ok(())).is_err();
+        let (failing, failed) = with_failure(failure, || {
+            std::thread::scope(|scope| {
+                let apart = scope.spawn(move || fails("apart")).join().expect("no panic");
+                let first = fails("first");
+                let part = scope.spawn(in_part(move || fails("part"))).join().expect("no panic");
+                [apart, first, part, fails("last")]
+            })
+        });
+        assert_eq!((failing, failed), ([false, false, true, false], Some("part")));
     }
 
     #[test]
