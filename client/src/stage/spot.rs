@@ -56,9 +56,20 @@ impl Spot {
         Self { slot, below: below.map(parse) }
     }
 
+    /// The spot of another name in the same directory of a tree; none for a slot, or where the path
+    /// would be too long.
+    pub fn beside(&self, name: &str) -> Option<Self> {
+        let below = DirPath::of(self.below.as_ref()?).join(name).ok()?;
+        Some(Self { slot: self.slot, below: Some(below) })
+    }
+
     /// Whether another spot is in the same directory.
     pub fn is_beside(&self, other: &Self) -> bool {
-        let above = |spot: &Self| spot.below.as_ref().map(DirPath::of);
+        // empty for what is at the top of a tree, none for a slot
+        fn above(spot: &Spot) -> Option<&str> {
+            let below = spot.below.as_ref()?.as_str();
+            Some(below.rsplit_once('/').map_or("", |(above, _)| above))
+        }
         let (this, that) = (above(self), above(other));
         this == that && (this.is_none() || self.slot == other.slot)
     }

@@ -1,5 +1,6 @@
-//! Reads an archive on a thread of its own: what comes next is read, inflated and hashed there while
-//! what came before is written to disk here.
+//! Takes an archive apart on three threads: what comes next is read, inflated and hashed on one, the
+//! files of what came before are made here, and those made are filled on another. A file system makes
+//! files of one directory one after the other, whoever asks, but fills them beside that.
 //!
 //! Memory does not grow with the archive: a few pieces are under way at a time, and each goes round.
 //! A piece holds a part of a large file or many small ones, so that threads meet rarely.
@@ -15,6 +16,7 @@ use std::thread;
 use countersign_format::archive::{Announced, ArchiveReader, Member};
 use countersign_format::limits::MAX_HOOK;
 use countersign_format::manifest::{FileEntry, HookPath, Manifest};
+use countersign_store::crash::in_part;
 
 use super::PrepareError;
 use super::delta::BaseFiles;
@@ -24,7 +26,10 @@ use crate::root::{Resolver, Root};
 /// Bytes handed over at a time.
 const PIECE: usize = 256 * 1024;
 
-/// Most pieces that wait to be written.
+/// Most parts of a piece: up to three pieces have all their files open at a time.
+const MAX_PARTS: usize = 64;
+
+/// Most pieces under way, besides the one that is being read.
 const AHEAD: usize = 4;
 
 /// Content of regular files, in the order of the manifest.
@@ -67,7 +72,7 @@ impl Piece {
     }
 
     fn is_full(&self) -> bool {
-        self.filled == self.bytes.len()
+        self.filled == self.bytes.len() || self.parts.len() == MAX_PARTS
     }
 }
 
@@ -79,20 +84,22 @@ pub(super) struct Origin<'a> {
     pub root: &'a Root,
 }
 
-/// Reads every member, checks it, and gives the content of the files that are wanted to `take`. An
-/// archive that fits one piece is read at once: for it a thread costs more than it saves.
-pub(super) fn read_whole(
+/// Reads every member and checks it. The content of the files that are wanted is given to `make`,
+/// which makes what it is for, and along with that to `fill`. An archive that fits one piece is read
+/// at once: for it threads cost more than they save.
+pub(super) fn read_whole<B: Send>(
     reader: ArchiveReader<File>,
     origin: Origin<'_>,
     is_wanted: impl Fn(&FileEntry) -> bool + Send,
-    mut take: impl FnMut(&Piece) -> Result<(), PrepareError>,
+    mut make: impl FnMut(&Piece) -> Result<B, PrepareError>,
+    mut fill: impl FnMut(&Piece, B) -> Result<(), PrepareError> + Send,
 ) -> Result<WholeArchive, PrepareError> {
     let announced = origin.announced;
     if let Some(size) = usize::try_from(announced.unpacked).ok().filter(|size| *size < PIECE) {
         let mut taken = Ok(());
-        // one byte more than there is: it is never full
+        // not empty, that it may be filled
         let filler = Filler::new(Piece::new(size + 1), |mut piece: Piece| {
-            taken = take(&piece);
+            taken = make(&piece).and_then(|made| fill(&piece, made));
             piece.clear();
             taken.is_ok().then_some(piece)
         });
@@ -101,36 +108,49 @@ pub(super) fn read_whole(
     }
     thread::scope(|scope| {
         let (sender, arriving) = sync_channel::<Piece>(AHEAD);
+        let (to_write, writable) = sync_channel::<(Piece, B)>(1);
         let (emptied, returning) = channel::<Piece>();
         for _ in 0..AHEAD {
             let _ = emptied.send(Piece::new(PIECE));
         }
+        let failed = |source| PrepareError::File { name: announced.name.clone(), source };
         let filler = Filler::new(Piece::new(PIECE), move |piece: Piece| {
             sender.send(piece).ok().and_then(|()| returning.recv().ok())
         });
         let read = move || Source { reader, origin }.read(is_wanted, filler);
-        let reading = thread::Builder::new().spawn_scoped(scope, read);
-        let name = || announced.name.clone();
-        let reading = reading.map_err(|source| PrepareError::File { name: name(), source })?;
-        let mut taken = Ok(());
-        for mut piece in &arriving {
-            taken = take(&piece);
-            if taken.is_err() {
-                break;
+        let reading = thread::Builder::new().spawn_scoped(scope, read).map_err(failed)?;
+        let fill_all = move || {
+            for (mut piece, made) in writable {
+                fill(&piece, made)?;
+                piece.clear();
+                // the last pieces are not wanted back
+                let _ = emptied.send(piece);
             }
-            piece.clear();
-            // the last pieces are not wanted back
-            let _ = emptied.send(piece);
+            Ok(())
+        };
+        let writing =
+            thread::Builder::new().spawn_scoped(scope, in_part(fill_all)).map_err(failed)?;
+        let mut taken = Ok(());
+        for piece in &arriving {
+            // a failure to fill ends the reading, too
+            match make(&piece).map(|made| to_write.send((piece, made))) {
+                Ok(_) => {}
+                Err(error) => {
+                    taken = Err(error);
+                    break;
+                }
+            }
         }
-        drop((arriving, emptied));
+        drop((arriving, to_write));
+        let written = writing.join().expect("writing does not panic");
         let read = reading.join().expect("reading does not panic");
-        taken.and(read).map(all_of)
+        taken.and(written).and(read).map(all_of)
     })
 }
 
-/// What was read, where `take` has not failed.
+/// What was read, where nothing that was done with it has failed.
 fn all_of(read: Option<WholeArchive>) -> WholeArchive {
-    read.expect("reading ends early only where taking fails")
+    read.expect("reading ends early only where taking what is read fails")
 }
 
 /// What is read.

@@ -11,8 +11,8 @@ use countersign_format::relpath::RelPath;
 use countersign_format::tree::Tree;
 
 use super::delta::{BaseError, BaseFiles};
-use super::read_ahead::{Origin, WholeArchive, read_whole};
-use super::stager::Stager;
+use super::read_ahead::{Origin, Piece, WholeArchive, read_whole};
+use super::stager::{Contents, Stager};
 use super::{Component, Link, PlannedPatch, PrepareError, installed_component};
 use crate::db::Database;
 use crate::db::installed::{Installed, InstalledHook};
@@ -216,14 +216,13 @@ impl Unpacker<'_, '_> {
         let manifest = reader.shared_manifest();
         let (wanted, name) = (self.wanted, &announced.name);
         let origin = Origin { announced, bases, root: self.root };
-        let mut stager = Stager::new(self, announced);
+        let mut contents = Contents::of(&manifest);
+        let mut stager = Stager::new(self, announced, &manifest);
         let is_wanted = |entry: &FileEntry| is_wanted(wanted, name, &entry.path);
-        let whole = read_whole(reader, origin, is_wanted, |piece| {
-            piece.parts().try_for_each(|(place, bytes, is_last)| {
-                stager.add(&manifest.files[place], bytes, is_last)
-            })
-        })?;
-        Ok((stager.into_staged(), whole))
+        let make = |piece: &Piece| stager.begin(piece);
+        let fill = |piece: &Piece, files| contents.fill(piece, files);
+        let whole = read_whole(reader, origin, is_wanted, make, fill)?;
+        Ok((stager.into_staged(contents), whole))
     }
 
     /// Takes over what one link brought, and drops from staging what it made of no use.
@@ -262,21 +261,6 @@ impl Unpacker<'_, '_> {
                 .map_err(|source| StageError::Object { path: path.to_string(), source })?;
         }
         Ok(())
-    }
-
-    /// The area that a file of that path will most likely be placed from, and the spot that it will
-    /// most likely have in it; a wrong guess costs one rename.
-    pub fn spot_for(
-        &mut self,
-        walker: &mut Resolver<'_>,
-        path: &RelPath,
-    ) -> Result<(usize, Spot), StageError> {
-        let note = &mut note_area(self.database, self.transaction);
-        if let Ok(resolved) = walker.resolve(path) {
-            return self.areas.spot_for(&resolved, note);
-        }
-        let area = self.areas.for_directory(&DirPath::ROOT, note)?;
-        Ok((area, self.areas.slot().into()))
     }
 }
 
