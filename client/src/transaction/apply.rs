@@ -2,26 +2,29 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 
 use countersign_store::crash::{crash_point, step};
 use rustix::fs::{AtFlags, RenameFlags};
 
+use super::commit::Rows;
 use super::error::{ApplyError, Failure, UndoError};
 use super::hook_runner::{Call, HookRunner, calls, recovery_calls};
 use super::retention::retain;
+use super::site::{Site, failed, rename};
 use super::undo::{note_kept, undo_steps};
-use super::{Outcome, Prepared};
+use super::{Component, Outcome, Prepared};
 use crate::db::DatabaseError;
 use crate::db::change::{Change, put_change, put_link};
 use crate::db::history::{LinkRecord, Notice};
 use crate::hooks::HookKind;
-use crate::journal::{self, Operation, Step};
-use crate::object::{self, Identity};
-use crate::report::{Event, Reporter};
+use crate::journal::{self, Operation};
+use crate::object;
+use crate::report::Reporter;
 use crate::root::Parents;
 use crate::stage::{self, Backups};
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
     /// Carries the transaction out: the whole of it or nothing.
     pub fn apply(mut self, reporter: &mut dyn Reporter) -> Result<Outcome, ApplyError> {
         let transaction = self.transaction;
@@ -81,19 +84,61 @@ impl Prepared<'_> {
         self.settle_owners()?;
         crash_point("transaction.before-backup");
         self.back_up()?;
-        self.flush(reporter)?;
-        crash_point("transaction.backed-up");
-        let skipped = self.place_all(reporter)?;
-        crash_point("transaction.placed");
-        self.areas.begin_flush();
+        if self.components.iter().any(Component::runs_hooks) {
+            self.place_around_hooks(reporter)
+        } else {
+            self.place_beside_rows(reporter)
+        }
+    }
+
+    /// How each hook ended is written down at once, so the rows of the commit come after all of them.
+    fn place_around_hooks(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
+        let skipped = self.split().1.place(reporter)?;
         self.run_hooks(&[HookKind::PostInstall], reporter)?;
         self.run_hooks(&[HookKind::Check], reporter)?;
-        crash_point("transaction.checked");
-        self.check_result(&skipped, reporter)?;
+        let clock = self.context.clock;
+        let (mut rows, mut site) = self.split();
         // what the hooks wrote is to be as durable as what was placed
-        self.flush(reporter)?;
-        crash_point("transaction.verified");
-        self.commit(&skipped)
+        site.judge(&skipped, reporter)?;
+        rows.write()?;
+        rows.commit(&site, &skipped, clock())
+    }
+
+    /// Without hooks nothing else is to be written down until the end: a thread of its own prepares the
+    /// commit while files are placed, compared and flushed. Nothing of it counts before the commit.
+    fn place_beside_rows(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
+        let clock = self.context.clock;
+        let (mut rows, mut site) = self.split();
+        let (placed, written) = thread::scope(|scope| {
+            let writing = thread::Builder::new().name("rows".into());
+            let writing = writing.spawn_scoped(scope, || rows.write());
+            let placed = site.place(reporter).and_then(|skipped| {
+                site.judge(&skipped, reporter)?;
+                Ok(skipped)
+            });
+            let written = writing.map(|writing| writing.join().expect("writing does not panic"));
+            (placed, written)
+        });
+        let skipped = placed?;
+        // where there can be no thread it is done now
+        written.unwrap_or_else(|_| rows.write())?;
+        rows.commit(&site, &skipped, clock())
+    }
+
+    /// What writes to the state, and all that work on the machine needs besides.
+    fn split(&mut self) -> (Rows<'_>, Site<'_, 'a>) {
+        let rows = Rows::new(self.database, self.transaction, &self.components);
+        let site = Site {
+            root: self.root,
+            areas: &mut self.areas,
+            ownership: &self.ownership,
+            components: &self.components,
+            steps: &self.steps,
+            stamps: &self.stamps,
+            watched: &self.watched,
+            notices: &mut self.notices,
+        };
+        (rows, site)
     }
 
     fn run_hooks(
@@ -113,11 +158,6 @@ impl Prepared<'_> {
             runner.run_all(&calls(&self.components, *kind))?;
         }
         Ok(())
-    }
-
-    fn flush(&self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
-        reporter.report(&Event::Flushing);
-        self.areas.iter().try_for_each(|area| Ok(area.flush()?))
     }
 
     /// What is there must still be what the decisions were made about. Comes before the first link,
@@ -161,89 +201,6 @@ impl Prepared<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Does every step; returns which were not needed after all.
-    fn place_all(&mut self, reporter: &mut dyn Reporter) -> Result<Vec<usize>, Failure> {
-        let mut parents = Parents::new(self.root);
-        let total = self.steps.len();
-        let mut skipped = Vec::new();
-        for (done, work) in self.steps.iter().enumerate() {
-            reporter.report(&Event::Placing { done, total });
-            // it came with a directory above it
-            if work.operation == Operation::CreateWithin {
-                continue;
-            }
-            if !self.place(work, parents.of(&work.path)?)? {
-                skipped.push(done);
-                self.notices.push(Notice::DirectoryStays { path: work.path.to_string() });
-            }
-            // what was swapped may be one of the open directories
-            if work.operation == Operation::Exchange {
-                parents.forget();
-            }
-        }
-        reporter.report(&Event::Placing { done: total, total });
-        Ok(skipped)
-    }
-
-    /// Does one step; false where it turned out that a directory must stay.
-    fn place(&self, work: &Step, parent: &OwnedFd) -> Result<bool, Failure> {
-        let area = self.areas.get(work.area);
-        let (staging, backup) = (area.staging(), area.backup());
-        let (name, slot) = (work.path.file_name(), &*stage::name(work.slot));
-        let (label, what) = match work.operation {
-            Operation::Create | Operation::CreateWithin => ("transaction.create", "create"),
-            Operation::Replace => ("transaction.replace", "replace"),
-            Operation::Exchange => ("transaction.exchange", "exchange"),
-            Operation::Remove => ("transaction.remove", "remove"),
-            Operation::Metadata => ("transaction.metadata", "set the mode of"),
-            Operation::RemoveDirectory => return self.remove_directory(work, parent),
-        };
-        let privileged = self.root.is_privileged();
-        step(label, || match work.operation {
-            Operation::Create | Operation::CreateWithin => {
-                rename((staging, slot), (parent, name), RenameFlags::NOREPLACE)
-            }
-            Operation::Replace => rename((staging, slot), (parent, name), RenameFlags::empty()),
-            Operation::Exchange => rename((backup, slot), (parent, name), RenameFlags::EXCHANGE),
-            Operation::Remove | Operation::RemoveDirectory => {
-                rename((parent, name), (backup, slot), RenameFlags::empty())
-            }
-            Operation::Metadata => set_directory(parent, name, work.new.as_ref(), privileged),
-        })
-        .map_err(failed(what, work))?;
-        Ok(true)
-    }
-
-    /// Takes a directory away whole and looks whether it is empty then: what it is made of, and not
-    /// only its name, can so be put back. Where a directory cannot be moved, as from the lower layer
-    /// of an overlay, it is removed, and undoing makes it anew.
-    fn remove_directory(&self, work: &Step, parent: &OwnedFd) -> Result<bool, Failure> {
-        let area = self.areas.get(work.area);
-        let (name, slot) = (work.path.file_name(), stage::name(work.slot));
-        let is_empty = |directory: io::Result<OwnedFd>| {
-            Ok::<_, io::Error>(object::names(directory?)?.is_empty())
-        };
-        if !is_empty(object::open_directory(parent, name)).map_err(failed("open", work))? {
-            return Ok(false);
-        }
-        let moved = step("transaction.remove-directory", || {
-            rename((parent, name), (area.backup(), &slot), RenameFlags::empty())
-        });
-        match moved {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                return remove_if_empty(parent, name).map_err(failed("remove", work));
-            }
-            moved => moved.map_err(failed("remove", work))?,
-        }
-        let empty = is_empty(object::open_directory(area.backup(), &*slot))
-            .map_err(failed("open", work))?;
-        if !empty {
-            rename((area.backup(), &slot), (parent, name), RenameFlags::NOREPLACE)
-                .map_err(failed("put back", work))?;
-        }
-        Ok(empty)
     }
 
     /// Undoes everything after a failure; says how it ended.
@@ -300,35 +257,6 @@ impl Prepared<'_> {
         }
         Ok(())
     }
-}
-
-/// Removes a directory; false where something is in it.
-fn remove_if_empty(parent: &OwnedFd, name: &str) -> io::Result<bool> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-        Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => Ok(false),
-        removed => Ok(removed.map(|()| true)?),
-    }
-}
-
-fn rename(from: (impl AsFd, &str), to: (impl AsFd, &str), flags: RenameFlags) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, flags)?)
-}
-
-fn failed(what: &'static str, step: &Step) -> impl Fn(io::Error) -> Failure {
-    let path = step.path.to_string();
-    move |source| Failure::Step { what, path: path.clone(), source }
-}
-
-/// Sets a directory's owner and mode to those of an identity.
-pub(super) fn set_directory(
-    parent: impl AsFd,
-    name: &str,
-    to: Option<&Identity>,
-    privileged: bool,
-) -> io::Result<()> {
-    let Some(Identity::Directory { mode, uid, gid }) = to else { return Ok(()) };
-    let directory = object::open_directory(parent, name)?;
-    object::set_metadata(directory, privileged.then_some((*uid, *gid)), *mode)
 }
 
 /// Links an object into the backups; copies it where the file system or its protection of hard

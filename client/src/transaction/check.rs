@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use countersign_format::relpath::RelPath;
 
+use super::Component;
 use super::error::{Failure, chain};
 use super::goal::same;
-use super::{Component, Prepared};
+use super::site::Site;
 use crate::db::history::Notice;
 use crate::db::installed::InstalledFile;
 use crate::journal::Step;
@@ -17,7 +18,7 @@ use crate::root::Parents;
 use crate::stage::Ownership;
 use crate::verify::{self, Deviation};
 
-impl Prepared<'_> {
+impl Site<'_, '_> {
     /// Everything placed is as it was staged, everything else of the trees is as they say or as it
     /// was before.
     pub(super) fn check_result(
@@ -28,7 +29,7 @@ impl Prepared<'_> {
         let mut wrong = self.check_steps(skipped);
         let files: Vec<InstalledFile> =
             self.watched.iter().map(|watched| watched.file.clone()).collect();
-        let compared = verify::compare(self.root, &files, &self.ownership, reporter);
+        let compared = verify::compare(self.root, &files, self.ownership, reporter);
         let mut parents = Parents::new(self.root);
         for (watched, deviations) in self.watched.iter().zip(compared) {
             let path = watched.file.resolved.to_string();
@@ -62,12 +63,12 @@ impl Prepared<'_> {
         let judged: Vec<(&Step, Option<&Stamp>)> = self
             .steps
             .iter()
-            .zip(&self.stamps)
+            .zip(self.stamps)
             .enumerate()
             .filter(|(at, (step, _))| last[&step.path] == *at && !skipped.contains(at))
             .map(|(_, (step, stamps))| (step, stamps.staged.as_ref().filter(|_| !runs_hooks)))
             .collect();
-        let (root, ownership) = (self.root, &self.ownership);
+        let (root, ownership) = (self.root, self.ownership);
         let begin = || Parents::new(root);
         let judge = |parents: &mut Parents<'_>, (step, staged): &(&Step, Option<&Stamp>)| {
             if staged.is_some_and(|staged| is_as_staged(parents, ownership, step, staged)) {

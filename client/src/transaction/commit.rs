@@ -6,77 +6,94 @@ use countersign_format::relpath::RelPath;
 use countersign_store::crash::crash_point;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::Component;
 use super::error::Failure;
-use super::{Component, Prepared};
+use super::site::Site;
 use crate::db::change::{put_files, put_notice, put_old_hooks};
 use crate::db::installed::{self, InstalledFile};
 use crate::db::signers::put_signers;
-use crate::db::{DatabaseError, change};
+use crate::db::{Database, DatabaseError, change};
 use crate::hooks::Action;
-use crate::journal::{self, Operation};
-use crate::object::Identity;
+use crate::journal;
 
-impl Prepared<'_> {
-    pub(super) fn commit(&mut self, skipped: &[usize]) -> Result<(), Failure> {
-        let transaction = self.transaction;
-        match self.commit_rows(skipped) {
-            Ok(()) => Ok(()),
-            // a commit can fail and be done all the same: what the database says now counts
-            Err(error) => match state(self.connection(), transaction) {
-                Ok(Some(state)) if state == "done" => Ok(()),
-                _ => Err(error.into()),
-            },
-        }
+/// The rows of a transaction's commit. Dropped, they are taken back unless they were committed.
+#[derive(Debug)]
+pub(super) struct Rows<'p> {
+    database: &'p mut Database,
+    transaction: i64,
+    components: &'p [Component],
+}
+
+impl<'p> Rows<'p> {
+    /// Nothing is written as yet.
+    pub fn new(database: &'p mut Database, transaction: i64, components: &'p [Component]) -> Self {
+        Self { database, transaction, components }
     }
 
-    fn commit_rows(&mut self, skipped: &[usize]) -> Result<(), DatabaseError> {
-        let now = self.now();
-        let transaction = self.transaction;
-        let directories = self.directory_changes(skipped);
+    /// Begins the database transaction and writes what the plan alone says, whatever becomes of
+    /// single steps.
+    pub fn write(&mut self) -> Result<(), DatabaseError> {
+        let (database, transaction) = (self.database.connection(), self.transaction);
         let is_rollback = self.components.iter().any(|part| part.action == Action::Rollback);
-        let (components, notices) = (&self.components, &self.notices);
-        let database = self.database.begin()?;
+        database.execute_batch("BEGIN IMMEDIATE")?;
         // a path may pass from one component to another: all go before any comes
-        for component in components {
-            drop_old(&database, transaction, component)?;
+        for component in self.components {
+            drop_old(database, transaction, component)?;
         }
-        for component in components {
-            put_new(&database, component)?;
+        for component in self.components {
+            put_new(database, component)?;
             for link in &component.links {
-                put_signers(&database, &link.archive, &link.signers)?;
+                put_signers(database, &link.archive, &link.signers)?;
             }
         }
-        for (path, made) in directories {
-            put_directory(&database, transaction, &path, made)?;
+        for component in self.components {
+            hold_back(database, transaction, component, is_rollback)?;
         }
-        for notice in notices {
-            put_notice(&database, transaction, notice)?;
-        }
-        for component in components {
-            hold_back(&database, transaction, component, is_rollback)?;
-        }
-        journal::forget(&database, transaction, skipped)?;
-        journal::commit(&database, transaction, now)?;
-        crash_point("transaction.commit");
-        Ok(database.commit()?)
+        Ok(())
     }
 
-    /// The directories that the steps made (true) and took away (false).
-    fn directory_changes(&self, skipped: &[usize]) -> Vec<(RelPath, bool)> {
-        let is_directory =
-            |identity: &Option<Identity>| identity.as_ref().is_some_and(Identity::is_directory);
-        let mut changes = Vec::new();
-        for (at, step) in self.steps.iter().enumerate() {
-            if skipped.contains(&at) || step.operation == Operation::Metadata {
-                continue;
-            }
-            match (is_directory(&step.old), is_directory(&step.new)) {
-                (false, true) => changes.push((step.path.clone(), true)),
-                (true, false) => changes.push((step.path.clone(), false)),
-                _ => {}
-            }
+    /// Writes what became of the steps and commits it all.
+    pub fn commit(self, site: &Site<'_, '_>, skipped: &[usize], now: u64) -> Result<(), Failure> {
+        let Err(error) = self.try_commit(site, skipped, now) else { return Ok(()) };
+        self.take_back();
+        // a commit can fail and be done all the same: what the database says now counts
+        match state(self.database.connection(), self.transaction) {
+            Ok(Some(state)) if state == "done" => Ok(()),
+            _ => Err(error.into()),
         }
-        changes
+    }
+
+    fn try_commit(
+        &self,
+        site: &Site<'_, '_>,
+        skipped: &[usize],
+        now: u64,
+    ) -> Result<(), DatabaseError> {
+        let (database, transaction) = (self.database.connection(), self.transaction);
+        for (path, made) in site.directory_changes(skipped) {
+            put_directory(database, transaction, &path, made)?;
+        }
+        for notice in &*site.notices {
+            put_notice(database, transaction, notice)?;
+        }
+        journal::forget(database, transaction, skipped)?;
+        journal::commit(database, transaction, now)?;
+        crash_point("transaction.commit");
+        Ok(database.execute_batch("COMMIT")?)
+    }
+
+    fn take_back(&self) {
+        let database = self.database.connection();
+        if !database.is_autocommit() {
+            // closing the database does it too
+            let _ = database.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        self.take_back();
     }
 }
 

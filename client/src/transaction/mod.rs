@@ -38,6 +38,7 @@ mod recover;
 mod refusal;
 mod retention;
 mod rollback;
+mod site;
 mod stager;
 mod steps;
 mod trees;

@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use countersign_store::crash::step;
 use rustix::fs::{AtFlags, Mode, RenameFlags};
 
-use super::apply::set_directory;
 use super::error::UndoError;
+use super::site::set_directory;
 use crate::db::change::put_notice;
 use crate::db::history::Notice;
 use crate::db::{Database, DatabaseError};
