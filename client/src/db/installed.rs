@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Database, DatabaseError, bad_value, parse, parse_json, to_json};
 use crate::hooks::HookKind;
+use crate::root::DirPath;
 
 /// One installed component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +186,19 @@ pub(crate) fn at_resolved(
         Ok((parse("installed_file.name", &name)?, parse_json("installed_file.entry", &entry)?))
     })
     .collect()
+}
+
+/// Whether anything installed lies in a resolved directory, at whatever depth.
+pub(crate) fn is_anything_below(
+    connection: &Connection,
+    directory: &DirPath,
+) -> Result<bool, DatabaseError> {
+    let Some(directory) = directory.as_path() else { return Ok(true) };
+    // `0` comes right after `/`
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM installed_file WHERE resolved > ?1 || '/' AND resolved < ?1 || '0'",
+    )?;
+    Ok(statement.exists([directory.as_str()])?)
 }
 
 pub(crate) fn hooks(

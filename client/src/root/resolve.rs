@@ -36,6 +36,15 @@ pub struct Resolver<'r> {
     root: &'r Root,
     becomes: HashMap<RelPath, Becomes>,
     known: HashMap<DirPath, (DirPath, usize)>,
+    /// The directory of the last path. Paths that come in order mostly share it.
+    last: Option<Known>,
+}
+
+/// A directory as it was given, and where it leads.
+struct Known {
+    given: DirPath,
+    leads: DirPath,
+    absent: usize,
 }
 
 /// What a resolved path will be, against what it is now.
@@ -50,21 +59,29 @@ pub enum Becomes {
 impl<'r> Resolver<'r> {
     /// A walker of the root as it is.
     pub fn new(root: &'r Root) -> Self {
-        Self { root, becomes: HashMap::new(), known: HashMap::new() }
+        Self { root, becomes: HashMap::new(), known: HashMap::new(), last: None }
     }
 
     /// A walker of the root as it will be.
     pub fn with(root: &'r Root, becomes: HashMap<RelPath, Becomes>) -> Self {
-        Self { root, becomes, known: HashMap::new() }
+        Self { root, becomes, known: HashMap::new(), last: None }
     }
 
     /// Resolves every directory above `path`.
     pub fn resolve(&mut self, path: &RelPath) -> Result<Resolved, RootError> {
-        let (directory, absent) = self.resolve_directory(&DirPath::of(path))?;
-        let resolved = directory
+        let last = self.last.take().filter(|last| last.given.holds(path));
+        let last = if let Some(last) = last {
+            last
+        } else {
+            let given = DirPath::of(path);
+            let (leads, absent) = self.resolve_directory(&given)?;
+            Known { given, leads, absent }
+        };
+        let Known { leads, absent, .. } = self.last.insert(last);
+        let resolved = leads
             .join(path.file_name())
             .map_err(|source| RootError::Path { path: path.as_str().to_owned(), source })?;
-        Ok(Resolved { path: resolved, absent })
+        Ok(Resolved { path: resolved, absent: *absent })
     }
 
     /// Resolves a directory, its last part too, and counts its absent parts.

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::unpack::{StagedFile, Unpacked};
 use super::{PrepareError, place};
 use crate::db::Database;
-use crate::db::installed::{InstalledFile, at_resolved, is_created_directory};
+use crate::db::installed::{InstalledFile, at_resolved, is_anything_below, is_created_directory};
 use crate::object::{Identity, Kind};
 use crate::root::{DirPath, Root};
 use crate::stage::{AREA, Ownership};
@@ -126,15 +126,17 @@ pub(super) fn install_goals(
     for (unpacked, files) in plan.iter_mut().zip(placed) {
         unpacked.component.new_files = files;
     }
+    let plan = &*plan;
     let mut builder = Builder {
         database,
         names: plan.iter().map(|unpacked| unpacked.component.name.clone()).collect(),
         old,
         goals: Goals::default(),
         taken: HashMap::new(),
+        owned: None,
         state: state_directory(database, root),
     };
-    for unpacked in &*plan {
+    for unpacked in plan {
         for file in &unpacked.component.new_files {
             builder.add_new(
                 &unpacked.component.name,
@@ -143,7 +145,7 @@ pub(super) fn install_goals(
             )?;
         }
     }
-    for unpacked in &*plan {
+    for unpacked in plan {
         builder.add_removals(&unpacked.component.name, &unpacked.component.old_files)?;
     }
     let Builder { old, mut goals, .. } = builder;
@@ -166,7 +168,9 @@ struct Builder<'b> {
     old: HashMap<RelPath, FileKind>,
     goals: Goals,
     /// Who of the plan has a path afterwards.
-    taken: HashMap<RelPath, (PatchName, FileKind)>,
+    taken: HashMap<&'b RelPath, (&'b PatchName, &'b FileKind)>,
+    /// The directory that was last asked about, and whether anything installed lies below it.
+    owned: Option<(DirPath, bool)>,
     /// Where this program keeps its own, if that is beneath the root.
     state: Option<RelPath>,
 }
@@ -183,11 +187,11 @@ fn is_reserved(path: &RelPath, state: Option<&RelPath>) -> bool {
     path.parts().any(|part| part == AREA) || state.is_some_and(is_below)
 }
 
-impl Builder<'_> {
+impl<'b> Builder<'b> {
     fn add_new(
         &mut self,
-        name: &PatchName,
-        file: &InstalledFile,
+        name: &'b PatchName,
+        file: &'b InstalledFile,
         staged: Option<&StagedFile>,
     ) -> Result<(), PrepareError> {
         let InstalledFile { entry, resolved } = file;
@@ -198,16 +202,16 @@ impl Builder<'_> {
         }
         if let Some((first, kind)) = self.taken.get(resolved) {
             // directories are shared
-            if !(entry.is_directory() && *kind == entry.kind) {
+            if !(entry.is_directory() && **kind == entry.kind) {
                 self.goals.refusals.push(Refusal::Twice {
                     path: resolved.to_string(),
-                    first: first.clone(),
+                    first: (*first).clone(),
                     second: name.clone(),
                 });
             }
             return Ok(());
         }
-        self.taken.insert(resolved.clone(), (name.clone(), entry.kind.clone()));
+        self.taken.insert(resolved, (name, &entry.kind));
         self.check_owners(name, entry, resolved)?;
         let source = match (&entry.kind, staged) {
             (FileKind::File(_), Some(staged)) => Source::Staged(staged.clone()),
@@ -238,6 +242,9 @@ impl Builder<'_> {
         entry: &FileEntry,
         resolved: &RelPath,
     ) -> Result<(), PrepareError> {
+        if !self.is_owned_around(resolved)? {
+            return Ok(());
+        }
         for (owner, theirs) in at_resolved(self.database.connection(), resolved)? {
             if self.names.contains(&owner) {
                 continue;
@@ -254,12 +261,23 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Whether anything installed lies in the directory of a path, or below it: most new files come
+    /// into directories that hold nothing, and one look does for all of them.
+    fn is_owned_around(&mut self, path: &RelPath) -> Result<bool, PrepareError> {
+        if let Some((_, is_owned)) = self.owned.as_ref().filter(|(last, _)| last.holds(path)) {
+            return Ok(*is_owned);
+        }
+        let directory = DirPath::of(path);
+        let is_owned = is_anything_below(self.database.connection(), &directory)?;
+        self.owned = Some((directory, is_owned));
+        Ok(is_owned)
+    }
+
     fn add_removals(
         &mut self,
         name: &PatchName,
         old_files: &[InstalledFile],
     ) -> Result<(), PrepareError> {
-        let needed: HashSet<RelPath> = self.taken.keys().flat_map(RelPath::ancestors).collect();
         let mut directories: HashSet<RelPath> = HashSet::new();
         for file in old_files {
             if self.taken.contains_key(&file.resolved) {
@@ -273,6 +291,11 @@ impl Builder<'_> {
             let was = Some(Expected::Entry(file.entry.kind.clone()));
             self.goals.by_path.insert(file.resolved.clone(), removal(name, &file.resolved, was));
         }
+        if directories.is_empty() {
+            return Ok(());
+        }
+        let taken = self.taken.keys();
+        let needed: HashSet<RelPath> = taken.flat_map(|path| path.ancestors()).collect();
         for path in directories {
             if self.taken.contains_key(&path) || self.goals.by_path.contains_key(&path) {
                 continue;
@@ -330,7 +353,12 @@ pub(super) fn add_parents(
     was: impl Fn(&RelPath) -> Option<Expected>,
 ) -> Result<(), PrepareError> {
     let mut implied: BTreeMap<RelPath, PatchName> = BTreeMap::new();
+    let mut last: Option<DirPath> = None;
     for goal in goals.by_path.values().filter(|goal| goal.want.is_some()) {
+        if last.as_ref().is_some_and(|last| last.holds(&goal.path)) {
+            continue;
+        }
+        last = Some(DirPath::of(&goal.path));
         for above in goal.path.ancestors() {
             implied.entry(above).or_insert_with(|| goal.name.clone());
         }
