@@ -3,7 +3,7 @@
 //! Its directory holds, besides what every server has:
 //!
 //! - `incoming/`: patches that are not published yet: of each the archive,
-//!   `<name>-<version>-<hash>.patch`, and a `.draft` of two lines: what only the collection needs to
+//!   `<name>-<version>-<hash>.patch`, and in `drafts` two lines: what only the collection needs to
 //!   know, and the log entry to be, byte for byte;
 //! - `evidence/`: the documents of tests, and what the tests printed;
 //! - `state/index.db`: where the log says what, so that neither a repeated identity nor
@@ -87,9 +87,10 @@ impl Collection {
         }
     }
 
-    /// Gives up a patch that is not published yet.
-    pub fn discard(&self, draft: &Draft) -> Result<(), CollectionError> {
-        draft.remove()
+    /// Gives up patches that are not published yet. Whoever does holds the role's lock.
+    pub fn discard(&self, drafts: &[Draft]) -> Result<(), CollectionError> {
+        let entries: Vec<_> = drafts.iter().map(|draft| &draft.entry).collect();
+        Draft::remove_of(&self.directory.incoming(), &entries)
     }
 
     fn public_sink(&self) -> DirectoryWriter {

@@ -3,15 +3,17 @@
 //! System calls, in this order:
 //!
 //! - [`write_atomic`]: `mkdir`, `fchmod` and `fsync` of the parent for each missing directory;
-//!   `open(O_CREAT|O_EXCL)` of a temporary beside the target, `write`, `fchmod`, `fsync`,
-//!   `rename`, `fsync` of the directory.
-//! - [`Temporary::create`] and the writes to it: `mkdir`, `open`, `write`, `fchmod`.
-//!   `Temporary::link_there`: `link`, `chmod`; no byte is copied.
+//!   `open(O_CREAT|O_EXCL)` of a temporary beside the target, `write`, `fsync`, `rename`, `fsync` of
+//!   the directory.
+//! - [`Temporary::create`] and the writes to it: `mkdir`, `open`, `write`. Here as there a file is
+//!   made with its mode; `fchmod` follows where the umask took bits away.
 //! - [`FileSystems::sync_bytes`]: `syncfs` of each file system involved. Afterwards every byte that
 //!   was written is durable, so names may point at it.
 //! - [`name_all`]: `rename` for each temporary, `fsync` of each directory once.
-//! - [`commit_all`]: `rename` for each temporary, then `syncfs`, which makes the names durable, and
-//!   the bytes of whatever else was written in between.
+//! - [`commit_all`]: `rename` for each temporary and `link` for each file that gets another name, no
+//!   byte of which is copied; then `syncfs`, which makes the names durable, and the bytes of whatever
+//!   else was written in between. Where the file system does not link, a copy is made like a temporary,
+//!   with a `syncfs` before it gets its name.
 //!
 //! A temporary is removed by `unlink` when an error comes before its `rename`; one that a killed
 //! process left is removed by [`clean_temporaries`]. Each call is a named step (see
@@ -19,7 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
@@ -49,6 +51,15 @@ impl Access {
             Self::Public => 0o644,
             Self::Private => 0o600,
         }
+    }
+
+    fn permissions(self) -> Permissions {
+        Permissions::from_mode(self.file_mode())
+    }
+
+    /// Whether a file has its mode.
+    fn is_of(self, file: &Metadata) -> bool {
+        file.mode() & 0o7777 == self.file_mode()
     }
 
     fn directory_mode(self) -> u32 {
@@ -128,11 +139,30 @@ pub(crate) fn make_place(root: &Path, path: &Path, access: Access) -> io::Result
     make_directories(root, path, access, Durability::Later)
 }
 
-/// Gives all of `temporaries`, whose bytes are durable, their names and makes the names durable,
-/// along with all else on `file_systems`, which are at least those of the temporaries. After an
-/// error some have their names and the others are gone.
-pub fn commit_all(mut temporaries: Vec<Temporary>, file_systems: &FileSystems) -> io::Result<()> {
-    temporaries.iter_mut().try_for_each(Temporary::rename)?;
+/// What gets its name with [`commit_all`].
+#[derive(Debug)]
+pub(crate) enum Unnamed {
+    /// A file that has no name yet.
+    Temporary(Temporary),
+    /// A file that gets another name.
+    Link(Link),
+}
+
+/// Gives all of `unnamed`, whose bytes are durable, their names and makes the names durable, along
+/// with all else on `file_systems`, which are at least those of the names. After an error some have
+/// their names and the others are gone.
+pub(crate) fn commit_all(unnamed: Vec<Unnamed>, file_systems: &FileSystems) -> io::Result<()> {
+    let mut copies = Vec::new();
+    for unnamed in unnamed {
+        match unnamed {
+            Unnamed::Temporary(mut temporary) => temporary.rename()?,
+            Unnamed::Link(link) => copies.extend(link.make()?),
+        }
+    }
+    if !copies.is_empty() {
+        file_systems.sync_bytes()?;
+        copies.iter_mut().try_for_each(Temporary::rename)?;
+    }
     file_systems.sync("durable.syncfs-names")
 }
 
@@ -207,22 +237,10 @@ impl Temporary {
         Ok(temporary)
     }
 
-    /// As [`Self::create_there`], without writing: another name of the file `from`, which nobody
-    /// writes to any more. An error where the file system cannot do that, such as between two of them.
-    pub(crate) fn link_there(target: &Path, access: Access, from: &Path) -> io::Result<Self> {
-        loop {
-            let temporary = Self::unnamed(target);
-            match step("durable.link", || fs::hard_link(from, &temporary.path)) {
-                Ok(()) => {
-                    let permissions = Permissions::from_mode(access.file_mode());
-                    let chmod = || fs::set_permissions(&temporary.path, permissions);
-                    step("durable.chmod", chmod)?;
-                    return Ok(temporary);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
+    /// As [`Self::create_there`], with a copy of `source` from where it is read next. From file to file
+    /// the system copies, and where it can shares the blocks.
+    pub(crate) fn copy_there(target: &Path, access: Access, source: &mut File) -> io::Result<Self> {
+        Self::create_there(target, access, |into| io::copy(source, into).map(drop))
     }
 
     /// Where the bytes are as long as they have no name.
@@ -246,13 +264,14 @@ impl Temporary {
     fn open(target: &Path, access: Access) -> io::Result<(Self, File)> {
         loop {
             let mut options = OpenOptions::new();
-            options.write(true).create_new(true).mode(0o600);
+            options.write(true).create_new(true).mode(access.file_mode());
             // made before the file is, so that it is removed even if opening fails once done
             let temporary = Self::unnamed(target);
             match step("durable.open", || options.open(&temporary.path)) {
                 Ok(file) => {
-                    let permissions = Permissions::from_mode(access.file_mode());
-                    step("durable.chmod", || file.set_permissions(permissions))?;
+                    if !access.is_of(&file.metadata()?) {
+                        step("durable.chmod", || file.set_permissions(access.permissions()))?;
+                    }
                     return Ok((temporary, file));
                 }
                 // left by a killed process that had this one's number
@@ -276,6 +295,57 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Another name that a file below the same mount is to get; it has none before [`commit_all`].
+#[derive(Debug)]
+pub(crate) struct Link {
+    from: PathBuf,
+    target: PathBuf,
+    access: Access,
+}
+
+impl Link {
+    /// Another name `target` for the file `from`, which nobody writes to any more, in a directory that is
+    /// there and on the file system `device`. None where the file is on another one.
+    pub(crate) fn new(
+        target: &Path,
+        access: Access,
+        from: &Path,
+        device: u64,
+    ) -> io::Result<Option<Self>> {
+        let metadata = fs::metadata(from)?;
+        if metadata.dev() != device {
+            return Ok(None);
+        }
+        if !access.is_of(&metadata) {
+            step("durable.chmod", || fs::set_permissions(from, access.permissions()))?;
+        }
+        Ok(Some(Self { from: from.to_owned(), target: target.to_owned(), access }))
+    }
+
+    /// The file.
+    pub(crate) fn from(&self) -> &Path {
+        &self.from
+    }
+
+    /// Gives it the name. A copy without its name where the file system does not link.
+    fn make(&self) -> io::Result<Option<Temporary>> {
+        match step("durable.link", || fs::hard_link(&self.from, &self.target)) {
+            Err(error) if cannot_link(&error) => {
+                let mut from = File::open(&self.from)?;
+                Temporary::copy_there(&self.target, self.access, &mut from).map(Some)
+            }
+            linked => linked.map(|()| None),
+        }
+    }
+}
+
+/// Whether an error says that a file cannot have another name there, rather than that something
+/// is wrong.
+fn cannot_link(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }
 
 /// When new directories become durable.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_format::layout::RepoPath;
 
-use crate::durable::{self, Access, FileSystems, Temporary};
+use crate::durable::{self, Access, FileSystems, Link, Temporary, Unnamed};
 
 /// How much room a file is read into at first.
 const SMALL: usize = 4096;
@@ -108,7 +108,7 @@ pub enum WriteError {
 #[derive(Debug)]
 pub struct DirectoryWriter {
     root: PathBuf,
-    staged: BTreeMap<RepoPath, Temporary>,
+    staged: BTreeMap<RepoPath, Unnamed>,
     along: Vec<Temporary>,
     /// Whether the bytes of all that is staged are durable.
     is_flushed: bool,
@@ -149,8 +149,12 @@ impl DirectoryWriter {
     }
 
     fn open(&self, path: &RepoPath) -> Result<Option<File>, WriteError> {
-        let staged = self.staged.get(path).map(|temporary| temporary.path().to_owned());
-        open(&staged.unwrap_or_else(|| self.root.join(path))).map_err(self.failed("open", path))
+        let opened = match self.staged.get(path) {
+            Some(Unnamed::Temporary(temporary)) => open(temporary.path()),
+            Some(Unnamed::Link(link)) => open(link.from()),
+            None => open(&self.root.join(path)),
+        };
+        opened.map_err(self.failed("open", path))
     }
 
     /// Whether a file is there or staged.
@@ -169,31 +173,32 @@ impl DirectoryWriter {
         Ok(Put::Unchanged)
     }
 
-    /// Stages what `make` makes.
+    /// Stages what `make` makes of the file to be and the file system that its directory is on.
     fn stage(
         &mut self,
         path: &RepoPath,
-        make: impl FnOnce(&Path) -> io::Result<Temporary>,
+        make: impl FnOnce(&Path, u64) -> io::Result<Unnamed>,
     ) -> Result<Put, WriteError> {
         let target = self.root.join(path);
         let placed = self.place(path, durable::parent(&target));
-        let temporary = placed.and_then(|()| make(&target)).map_err(self.failed("write", path))?;
-        self.staged.insert(path.clone(), temporary);
+        let unnamed = placed.and_then(|device| make(&target, device));
+        let unnamed = unnamed.map_err(self.failed("write", path))?;
+        self.staged.insert(path.clone(), unnamed);
         self.is_flushed = false;
         Ok(Put::Written)
     }
 
-    /// Makes the directory of a path, which is to be synced.
-    fn place(&mut self, path: &RepoPath, directory: &Path) -> io::Result<()> {
+    /// Makes the directory of a path, which is to be synced, and returns its file system.
+    fn place(&mut self, path: &RepoPath, directory: &Path) -> io::Result<u64> {
         if let Some(device) = self.places.get(directory) {
             self.touched.insert(*device, directory);
-            return Ok(());
+            return Ok(*device);
         }
         durable::make_place(&self.root, path.as_ref(), Access::Public)?;
         let device = durable::device(directory)?;
         self.touched.insert(device, directory);
         self.places.insert(directory.to_owned(), device);
-        Ok(())
+        Ok(device)
     }
 
     /// Remembers the file system of a path, which is to be synced.
@@ -210,8 +215,8 @@ impl DirectoryWriter {
         for head in heads {
             self.touched.add(head.directory())?;
         }
-        let mut staged: Vec<Temporary> = std::mem::take(&mut self.staged).into_values().collect();
-        staged.append(&mut self.along);
+        let mut staged: Vec<Unnamed> = std::mem::take(&mut self.staged).into_values().collect();
+        staged.extend(self.along.drain(..).map(Unnamed::Temporary));
         durable::commit_all(staged, &self.touched)?;
         (self.touched, self.is_flushed) = (FileSystems::default(), true);
         Ok(())
@@ -250,9 +255,9 @@ impl Sink for DirectoryWriter {
         let whole = bytes;
         match self.compare(path, &mut bytes)? {
             Put::Unchanged => Ok(Put::Unchanged),
-            Put::Written => self.stage(path, |target| {
+            Put::Written => self.stage(path, |target, _| {
                 let write = |file: &mut File| file.write_all(whole);
-                Temporary::create_there(target, Access::Public, write)
+                Temporary::create_there(target, Access::Public, write).map(Unnamed::Temporary)
             }),
         }
     }
@@ -261,8 +266,7 @@ impl Sink for DirectoryWriter {
         file.rewind().map_err(self.failed("read what becomes", path))?;
         match self.compare(path, file)? {
             Put::Unchanged => Ok(Put::Unchanged),
-            // from file to file the system copies, and where it can shares the blocks
-            Put::Written => self.stage(path, |target| copy_to(target, file)),
+            Put::Written => self.stage(path, |target, _| copy_to(target, file)),
         }
     }
 
@@ -271,9 +275,9 @@ impl Sink for DirectoryWriter {
             let mut file = File::open(from).map_err(self.failed("read what becomes", path))?;
             return self.compare(path, &mut file);
         }
-        self.stage(path, |target| match Temporary::link_there(target, Access::Public, from) {
-            Err(error) if cannot_link(&error) => copy_to(target, &mut File::open(from)?),
-            linked => linked,
+        self.stage(path, |target, device| match Link::new(target, Access::Public, from, device)? {
+            Some(link) => Ok(Unnamed::Link(link)),
+            None => copy_to(target, &mut File::open(from)?),
         })
     }
 
@@ -332,15 +336,8 @@ impl Sink for DirectoryWriter {
     }
 }
 
-/// Whether an error says that a file cannot have another name there, rather than that something
-/// is wrong.
-fn cannot_link(error: &io::Error) -> bool {
-    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
-    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
-}
-
-fn copy_to(target: &Path, source: &mut File) -> io::Result<Temporary> {
-    Temporary::create_there(target, Access::Public, |into| io::copy(source, into).map(drop))
+fn copy_to(target: &Path, source: &mut File) -> io::Result<Unnamed> {
+    Temporary::copy_there(target, Access::Public, source).map(Unnamed::Temporary)
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

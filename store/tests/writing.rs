@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use countersign_format::hash::Hash32;
@@ -127,6 +127,47 @@ fn a_directory_and_memory_follow_the_same_rules() {
     check_rules(&mut DirectoryWriter::new(directory.path()));
     assert_eq!(temporaries(directory.path()), 0);
     check_rules(&mut MemoryRepository::new());
+}
+
+#[test]
+fn a_file_gets_another_name_or_is_copied_where_that_cannot_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (root, from) = (directory.path().join("public"), directory.path().join("archive"));
+    fs::create_dir(&root).expect("made");
+    fs::write(&from, b"archive").expect("written");
+    let inode = |path: &Path| fs::metadata(path).expect("there").ino();
+    let link = |number: u64| {
+        fs::set_permissions(&from, fs::Permissions::from_mode(0o600)).expect("its owner's alone");
+        let mut writer = DirectoryWriter::new(&root);
+        let path = archive_path(number);
+        assert_eq!(writer.put_immutable_link(&path, &from).expect("staged"), Put::Written);
+        assert_eq!(writer.read(&path, 99).expect("readable"), None);
+        assert_eq!(writer.put_immutable(&path, b"archive").expect("the same"), Put::Unchanged);
+        let synced = writer.sync();
+        assert_eq!(temporaries(&root), 0);
+        let mode = |path: PathBuf| fs::metadata(path).expect("there").mode() & 0o7777;
+        synced.map(|()| {
+            assert_eq!(writer.read(&path, 99).expect("readable"), Some(b"archive".to_vec()));
+            assert_eq!(mode(root.join(&path)), 0o644);
+            inode(&root.join(&path)) == inode(&from)
+        })
+    };
+    assert!(link(1).expect("synced"));
+    #[cfg(debug_assertions)]
+    {
+        use countersign_store::crash::{Failure, with_failures};
+        // the directory and its mode, the file's mode, a flush
+        let failures = |errno| [Failure { after: 4, errno, done: false }];
+        let (linked, failed) = with_failures(&failures(18), || link(2));
+        assert_eq!((linked.expect("copied"), failed), (false, vec!["durable.link"]));
+        let (linked, failed) = with_failures(&failures(28), || link(3));
+        assert_eq!((linked.is_err(), failed), (true, vec!["durable.link"]));
+    }
+    assert!(link(3).expect("the rerun"));
+    fs::remove_file(&from).expect("one of its names");
+    fs::write(&from, b"another").expect("written");
+    let other = DirectoryWriter::new(&root).put_immutable_link(&archive_path(1), &from);
+    assert!(matches!(other, Err(WriteError::Conflict(_))), "{other:?}");
 }
 
 #[test]

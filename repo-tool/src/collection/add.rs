@@ -116,9 +116,8 @@ impl Collection {
     /// Takes prepared patches in, all or none. Whoever does holds the role's lock.
     pub fn add(&self, packed: &[Packed]) -> Result<Vec<Draft>, CollectionError> {
         let incoming = self.directory.incoming();
-        Draft::clean(&incoming)?;
+        let drafts = Draft::clean(&incoming)?;
         let published = self.published_index()?;
-        let drafts = self.drafts()?;
         let waiting = drafts.iter().map(|draft| (&draft.entry, draft.tree()));
         let mut held: BTreeMap<(&PatchName, &PatchVersion), Vec<(&PatchEntry, Hash32)>> =
             BTreeMap::new();
@@ -131,7 +130,7 @@ impl Collection {
             same.push((entry, manifest.tree));
         }
         let staged = packed.iter().map(|it| (&it.staging, it.entry.clone(), it.manifest.tree));
-        Draft::create_all(staged.collect(), &incoming)
+        Draft::create_all(staged.collect(), &drafts, &incoming)
     }
 
     fn pack_tree(

@@ -1,16 +1,16 @@
 //! Patches that were taken in and are not published yet.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use countersign_format::entry::{CollectionEntry, PatchEntry};
 use countersign_format::hash::Hash32;
 use countersign_format::json;
-use countersign_format::limits::MAX_ENTRY;
-use countersign_store::durable::{self, Access, FileSystems, TEMPORARY_PREFIX};
+use countersign_store::durable::{self, Access, FileSystems, TEMPORARY_PREFIX, Temporary};
 use serde::{Deserialize, Serialize};
 
 use super::CollectionError;
@@ -18,21 +18,30 @@ use crate::patch_selector::PatchSelector;
 use crate::role_dir::{self, RoleDirError};
 use crate::side_by_side::side_by_side;
 
+const LIST_TYPE: &str = "drafts/v1";
 const TYPE: &str = "draft/v1";
+/// The file that says of all archives beside it what they are: a line with their number, and two lines
+/// of each, which are the notes and the log entry to be, byte for byte. A draft is there where it is
+/// listed and its archive is there.
+const LIST: &str = "drafts";
 const ARCHIVE: &str = ".patch";
-const TEXT: &str = ".draft";
-/// Longest first line: two hashes.
-const MAX_NOTES: usize = 4096;
+/// Most bytes of the list: several hundred thousand drafts.
+const MAX_LIST: usize = 256 * 1024 * 1024;
 
 /// A patch that is not published yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
-    /// Its files, but for their endings: the archive, and what is said of it in two lines, which are
-    /// the notes and the log entry to be, byte for byte. It is there where both are.
+    /// Its archive's file, but for the ending.
     place: PathBuf,
     /// Its log entry to be.
     pub entry: PatchEntry,
     notes: Notes,
+}
+
+/// The first line of the list.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    drafts: usize,
 }
 
 /// What only the collection needs to know.
@@ -46,9 +55,10 @@ struct Notes {
 }
 
 impl Draft {
-    /// Takes patches in, all of them or, after an error, some: `staged` holds the archives.
+    /// Takes patches in, all or none, beside those that are `waiting`: `staged` holds the archives.
     pub(super) fn create_all(
         staged: Vec<(&Staging, PatchEntry, Hash32)>,
+        waiting: &[Self],
         incoming: &Path,
     ) -> Result<Vec<Self>, CollectionError> {
         let draft = |(staged, entry, tree)| {
@@ -56,22 +66,20 @@ impl Draft {
             (staged, Self { place: place(incoming, &entry), entry, notes })
         };
         let drafts: Vec<(&Staging, Self)> = staged.into_iter().map(draft).collect();
-        let write = |(staged, draft): &(&Staging, Self)| {
-            let path = staged.text();
-            fs::write(&path, draft.text()?).map_err(CollectionError::io("write", &path))
-        };
-        side_by_side(&drafts, write).into_iter().collect::<Result<(), _>>()?;
+        let new = drafts.iter().map(|(_, draft)| draft);
+        let text = list_text(&waiting.iter().chain(new).collect::<Vec<_>>())?;
+        let write = |file: &mut File| file.write_all(&text);
+        let list = Temporary::create(incoming, LIST.as_ref(), Access::Public, write)
+            .map_err(CollectionError::io("write", &incoming.join(LIST)))?;
         let synced = FileSystems::of(incoming).and_then(|of| of.sync_bytes());
         synced.map_err(CollectionError::io("sync", incoming))?;
+        // a power cut may leave archives without the list or the other way round: they are no drafts then
         for (staged, draft) in &drafts {
-            let path = draft.path(TEXT);
-            // a power cut may leave either without the other, which is then no draft
-            fs::rename(staged.archive(), draft.archive())
-                .and_then(|()| fs::rename(staged.text(), &path))
-                .map_err(CollectionError::io("take in", &path))?;
+            let path = draft.archive();
+            fs::rename(staged.archive(), &path).map_err(CollectionError::io("take in", &path))?;
+            staged.is_taken.store(true, Ordering::Relaxed);
         }
-        let named = File::open(incoming).and_then(|incoming| incoming.sync_all());
-        named.map_err(CollectionError::io("take in below", incoming))?;
+        durable::name_all(vec![list]).map_err(CollectionError::io("take in below", incoming))?;
         Ok(drafts.into_iter().map(|(_, draft)| draft).collect())
     }
 
@@ -80,31 +88,39 @@ impl Draft {
         Some(with(&place(incoming, entry), ARCHIVE)).filter(|archive| archive.exists())
     }
 
-    /// Removes the drafts of `entries` that were published, as far as they are still there.
+    /// Removes the drafts of `entries` that were published or given up, as far as they are still there.
     pub(super) fn remove_of(
         incoming: &Path,
         entries: &[&PatchEntry],
     ) -> Result<(), CollectionError> {
-        let removed = side_by_side(entries, |entry| remove(&place(incoming, entry)));
-        removed.into_iter().collect()
+        let gone: BTreeSet<PathBuf> = entries.iter().map(|entry| place(incoming, entry)).collect();
+        let listed = read_list(incoming)?;
+        let kept: Vec<&Self> = listed.iter().filter(|it| !gone.contains(&it.place)).collect();
+        if kept.len() < listed.len() {
+            write_list(incoming, &kept)?;
+        }
+        for path in gone.iter().map(|place| with(place, ARCHIVE)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(CollectionError::io("remove", &path))?,
+            }
+        }
+        Ok(())
     }
 
     /// All drafts, by name and version.
     pub(super) fn all(incoming: &Path) -> Result<Vec<Self>, CollectionError> {
-        let failed = |source| RoleDirError::Io { action: "list", path: incoming.into(), source };
-        let mut places = Vec::new();
-        for found in fs::read_dir(incoming).map_err(failed)? {
-            let path = found.map_err(failed)?.path();
-            places.extend(draft_at(&path).filter(|_| !is_orphan(&path)));
-        }
-        let drafts = side_by_side(&places, |place| Self::load(place.clone()));
-        let mut drafts: Vec<Self> = drafts.into_iter().collect::<Result<_, _>>()?;
+        let mut drafts = read_list(incoming)?;
+        drafts.retain(|draft| draft.archive().exists());
         drafts.sort_by_cached_key(|draft| draft.entry.identity());
         Ok(drafts)
     }
 
-    /// Removes what a killed `add`, `test` or `publish` left. Whoever does holds the role's lock.
-    pub(super) fn clean(incoming: &Path) -> Result<(), CollectionError> {
+    /// Removes what a killed `add`, `test` or `publish` left, and returns all drafts. Whoever does
+    /// holds the role's lock.
+    pub(super) fn clean(incoming: &Path) -> Result<Vec<Self>, CollectionError> {
+        let drafts = Self::all(incoming)?;
+        let kept: BTreeSet<PathBuf> = drafts.iter().map(Self::archive).collect();
         let failed = |source| RoleDirError::Io { action: "clean", path: incoming.into(), source };
         for found in fs::read_dir(incoming).map_err(failed)? {
             let found = found.map_err(failed)?;
@@ -113,20 +129,17 @@ impl Draft {
                 if is_left_over(&path) {
                     fs::remove_dir_all(&path).map_err(failed)?;
                 }
-            } else if is_left_over(&path) || is_orphan(&path) {
+            } else if is_left_over(&path) || (is_archive(&path) && !kept.contains(&path)) {
                 fs::remove_file(&path).map_err(failed)?;
             }
         }
-        Ok(())
+        Ok(drafts)
     }
 
     /// What is on disk of it now; none if it was published or given up since.
     pub(super) fn reload(&self) -> Result<Option<Self>, CollectionError> {
-        if [TEXT, ARCHIVE].iter().all(|ending| self.path(ending).exists()) {
-            Self::load(self.place.clone()).map(Some)
-        } else {
-            Ok(None)
-        }
+        let all = Self::all(self.incoming())?;
+        Ok(all.into_iter().find(|draft| draft.place == self.place))
     }
 
     /// Names below `incoming` to prepare something under. What is there goes when it is dropped.
@@ -134,12 +147,13 @@ impl Draft {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{TEMPORARY_PREFIX}{}-staging-{number}", std::process::id());
-        Staging(incoming.join(name))
+        let (has_directory, is_taken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Staging { place: incoming.join(name), has_directory, is_taken }
     }
 
     /// The archive's file.
     pub fn archive(&self) -> PathBuf {
-        self.path(ARCHIVE)
+        with(&self.place, ARCHIVE)
     }
 
     /// The hash of the tree that the patch leads to.
@@ -175,83 +189,94 @@ impl Draft {
 
     /// Writes what may have changed.
     pub(super) fn save(&self) -> Result<(), CollectionError> {
-        let path = self.path(TEXT);
-        let incoming = path.parent().expect("it lies below `incoming`");
-        durable::write_atomic(incoming, file_name(&path).as_ref(), &self.text()?, Access::Public)
-            .map_err(CollectionError::io("write", &path))
+        let mut all = read_list(self.incoming())?;
+        all.iter_mut().filter(|it| it.place == self.place).for_each(|it| it.clone_from(self));
+        write_list(self.incoming(), &all.iter().collect::<Vec<_>>())
     }
 
-    /// What is said of the archive.
-    fn text(&self) -> Result<Vec<u8>, CollectionError> {
-        let mut text = json::print_line(TYPE, &self.notes);
-        text.extend(self.entry_bytes()?);
-        Ok(text)
+    fn incoming(&self) -> &Path {
+        self.place.parent().expect("it lies below `incoming`")
     }
 
-    /// Removes it.
-    pub(super) fn remove(&self) -> Result<(), CollectionError> {
-        remove(&self.place)
-    }
-
-    fn path(&self, ending: &str) -> PathBuf {
-        with(&self.place, ending)
-    }
-
-    fn load(place: PathBuf) -> Result<Self, CollectionError> {
-        let path = with(&place, TEXT);
-        let text = role_dir::read_file(&path, MAX_NOTES + MAX_ENTRY)?;
-        let read = || {
-            let end = text.iter().position(|byte| *byte == b'\n')? + 1;
-            let (notes, entry) = text.split_at(end);
-            Some((PatchEntry::parse(entry).ok()?, json::parse(notes, TYPE).ok()?))
-        };
-        let (entry, notes) = read().ok_or(CollectionError::Damaged(path))?;
-        Ok(Self { place, entry, notes })
+    fn parse(incoming: &Path, notes: &[u8], entry: &[u8]) -> Option<Self> {
+        let (notes, entry) = (json::parse_line(notes, TYPE).ok()?, PatchEntry::parse(entry).ok()?);
+        Some(Self { place: place(incoming, &entry), entry, notes })
     }
 }
 
-/// Removes a draft, if it is there.
-fn remove(place: &Path) -> Result<(), CollectionError> {
-    for ending in [TEXT, ARCHIVE] {
-        let path = with(place, ending);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed.map_err(CollectionError::io("remove", &path))?,
+/// All that is listed, whether its archive is there or not.
+fn read_list(incoming: &Path) -> Result<Vec<Draft>, CollectionError> {
+    let path = incoming.join(LIST);
+    let text = match role_dir::read_file(&path, MAX_LIST) {
+        Err(RoleDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
         }
+        read => read?,
+    };
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    let header = lines.next().and_then(|line| json::parse_line(line, LIST_TYPE).ok());
+    let lines: Vec<&[u8]> = lines.collect();
+    let (pairs, rest) = lines.as_chunks();
+    let is_whole = |header: Header| header.drafts == pairs.len() && rest.is_empty();
+    let drafts = side_by_side(pairs, |[notes, entry]| Draft::parse(incoming, notes, entry));
+    let drafts = drafts.into_iter().collect::<Option<_>>().filter(|_| header.is_some_and(is_whole));
+    drafts.ok_or(CollectionError::Damaged(path))
+}
+
+fn write_list(incoming: &Path, drafts: &[&Draft]) -> Result<(), CollectionError> {
+    let written = match drafts {
+        // that this is lost with the power does no harm: the archives are gone, or it is done again
+        [] => durable::unlink(incoming, LIST.as_ref()).map(drop),
+        _ => durable::write_atomic(incoming, LIST.as_ref(), &list_text(drafts)?, Access::Public),
+    };
+    written.map_err(CollectionError::io("write", &incoming.join(LIST)))
+}
+
+fn list_text(drafts: &[&Draft]) -> Result<Vec<u8>, CollectionError> {
+    let mut text = json::print_line(LIST_TYPE, &Header { drafts: drafts.len() });
+    for pair in side_by_side(drafts, |draft| {
+        Ok::<_, CollectionError>([json::print_line(TYPE, &draft.notes), draft.entry_bytes()?])
+    }) {
+        text.extend(pair?.concat());
     }
-    Ok(())
+    Ok(text)
 }
 
 /// Names that nothing is looked for under. All under them is removed when this is dropped, unless it
 /// became a draft.
 #[derive(Debug)]
-pub(super) struct Staging(PathBuf);
+pub(super) struct Staging {
+    place: PathBuf,
+    has_directory: AtomicBool,
+    is_taken: AtomicBool,
+}
 
 impl Staging {
     /// A directory, which is made for the first who wants it.
     pub(super) fn directory(&self) -> Result<&Path, CollectionError> {
-        match fs::create_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(&self.0),
-            made => made.map(|()| self.0.as_path()).map_err(CollectionError::io("make", &self.0)),
+        self.has_directory.store(true, Ordering::Relaxed);
+        match fs::create_dir(&self.place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(CollectionError::io("make", &self.place)(error))
+            }
+            _ => Ok(&self.place),
         }
     }
 
     /// Where the archive goes.
     pub(super) fn archive(&self) -> PathBuf {
-        with(&self.0, ARCHIVE)
-    }
-
-    fn text(&self) -> PathBuf {
-        with(&self.0, TEXT)
+        with(&self.place, ARCHIVE)
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
         // what cannot be removed now is removed by the next `add`
-        let _ = fs::remove_dir_all(&self.0);
-        for path in [self.archive(), self.text()] {
-            let _ = fs::remove_file(path);
+        if *self.has_directory.get_mut() {
+            let _ = fs::remove_dir_all(&self.place);
+        }
+        if !*self.is_taken.get_mut() {
+            let _ = fs::remove_file(self.archive());
         }
     }
 }
@@ -265,22 +290,10 @@ fn is_left_over(path: &Path) -> bool {
     durable::is_temporary(name) && !owner.and_then(|pid| pid.parse().ok()).is_some_and(runs)
 }
 
-/// Whether it is the archive of no draft, or what was said of an archive that is not there.
-fn is_orphan(path: &Path) -> bool {
-    let Some(name) = file_name(path).to_str().filter(|name| !durable::is_temporary(name.as_ref()))
-    else {
-        return false;
-    };
-    [(ARCHIVE, TEXT), (TEXT, ARCHIVE)].iter().any(|(ending, other)| {
-        let name = name.strip_suffix(ending);
-        name.is_some_and(|name| !with(&path.with_file_name(name), other).exists())
-    })
-}
-
-/// The draft that a file says is there.
-fn draft_at(path: &Path) -> Option<PathBuf> {
-    let name = file_name(path).to_str()?.strip_suffix(TEXT)?;
-    (!durable::is_temporary(name.as_ref())).then(|| path.with_file_name(name))
+/// Whether it has the name of a draft's archive.
+fn is_archive(path: &Path) -> bool {
+    let name = file_name(path);
+    !durable::is_temporary(name) && name.as_encoded_bytes().ends_with(ARCHIVE.as_bytes())
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -304,13 +317,14 @@ mod tests {
 
     use super::*;
 
-    /// A draft below `incoming`.
+    /// A draft below `incoming`, beside those that wait.
     fn draft(incoming: &Path, version: &str) -> Draft {
         let entry = PatchSpec::full("acme", version, &Payload::new()).entry;
         let staging = Draft::staging(incoming);
         fs::write(staging.archive(), "an archive").expect("written");
-        let drafts = Draft::create_all(vec![(&staging, entry, Hash32::of(b"tree"))], incoming);
-        drafts.expect("taken in").remove(0)
+        let waiting = Draft::clean(incoming).expect("cleaned");
+        let staged = vec![(&staging, entry, Hash32::of(b"tree"))];
+        Draft::create_all(staged, &waiting, incoming).expect("taken in").remove(0)
     }
 
     fn names(incoming: &Path) -> usize {
@@ -322,38 +336,45 @@ mod tests {
         let place = tempfile::tempdir().expect("a directory");
         let incoming = place.path();
         let kept = draft(incoming, "1.0.0");
+        let half = draft(incoming, "3.0.0");
         let running = Draft::staging(incoming);
         fs::write(running.archive(), "").expect("written");
         running.directory().expect("made");
         let gone = format!("{TEMPORARY_PREFIX}{}-staging-0", u32::MAX);
         fs::create_dir(incoming.join(&gone)).expect("made");
-        // the last are of those who were killed while a draft was taken in or removed; after a power
-        // cut, of two renames or removals the second alone may have been done
-        let halves = ["acme-2.0.0-0.patch".into(), "acme-3.0.0-0.draft".into()];
-        for name in [format!("{gone}.patch"), format!("{gone}.draft")].into_iter().chain(halves) {
+        // the last is of one who was killed while a draft was taken in or removed
+        for name in [format!("{gone}.patch"), "acme-2.0.0-0.patch".into()] {
             fs::write(incoming.join(name), "").expect("written");
         }
+        // after a power cut, of two changes the second alone may have been done
+        fs::remove_file(half.archive()).expect("removed");
         assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
-        let half = Draft { place: incoming.join("acme-3.0.0-0"), ..kept.clone() };
         assert_eq!(half.reload().expect("looked at"), None);
-        Draft::clean(incoming).expect("cleaned");
-        assert_eq!(names(incoming), 4, "two of the draft, two of who still runs");
-        assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&kept));
+        assert_eq!(Draft::clean(incoming).expect("cleaned"), std::slice::from_ref(&kept));
+        assert_eq!(names(incoming), 4, "the draft, the list, two of who still runs");
         drop(running);
-        kept.remove().expect("removed");
-        kept.remove().expect("nothing to remove");
-        assert_eq!((names(incoming), kept.reload().expect("looked at")), (0, None));
+        let next = draft(incoming, "4.0.0");
+        assert_eq!(Draft::all(incoming).expect("read"), [kept.clone(), next.clone()]);
+        Draft::remove_of(incoming, &[&kept.entry, &half.entry]).expect("removed");
+        assert_eq!(Draft::all(incoming).expect("read"), std::slice::from_ref(&next));
+        for _ in 0..2 {
+            Draft::remove_of(incoming, &[&next.entry]).expect("removed, or nothing to remove");
+            assert_eq!((names(incoming), next.reload().expect("looked at")), (0, None));
+        }
     }
 
     #[test]
-    fn what_is_said_of_a_draft_is_read_back_or_refused() {
+    fn what_is_said_of_drafts_is_read_back_or_refused() {
         let place = tempfile::tempdir().expect("a directory");
+        let other = draft(place.path(), "2.0.0");
         let mut draft = draft(place.path(), "1.0.0");
         draft.set_failed(Some(Hash32::of(b"evidence"))).expect("kept");
         assert_eq!(draft.reload().expect("read").as_ref(), Some(&draft));
-        let text = draft.text().expect("text");
+        assert_eq!(other.reload().expect("read").as_ref(), Some(&other));
+        let list = place.path().join(LIST);
+        let text = fs::read(&list).expect("text");
         for size in 0..text.len() {
-            fs::write(draft.path(TEXT), &text[..size]).expect("written");
+            fs::write(&list, &text[..size]).expect("written");
             let refused = draft.reload();
             assert!(matches!(refused, Err(CollectionError::Damaged(_))), "{size}: {refused:?}");
         }

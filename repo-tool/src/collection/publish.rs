@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use countersign_format::authority::AuthorityNote;
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, PatchEntry, Revoke};
-use countersign_format::layout::{self, Log};
+use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::MAX_NOTE;
 use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
@@ -27,6 +27,7 @@ use crate::publish::{
 };
 use crate::round::{Gathered, Item, Kind, Round};
 use crate::server;
+use crate::side_by_side::in_turn;
 use crate::watch::{Unwatched, watch};
 
 /// A collection that is about to publish: it knows its authority and has opened its key. Whoever
@@ -66,6 +67,14 @@ struct Pending<'a> {
     index: u64,
     bytes: &'a [u8],
     entry: CollectionEntry,
+}
+
+/// A patch's note on its way to where readers look for it.
+struct PutNote {
+    path: RepoPath,
+    bytes: Vec<u8>,
+    /// Whether another one is there that does not count.
+    replaces: bool,
 }
 
 impl Pending<'_> {
@@ -303,17 +312,18 @@ impl Session<'_> {
         }
         // nothing is published before all that must sign have signed
         let gathered = self.gather(publisher, now)?;
-        for pending in &entries {
-            if let Some(patch) = pending.patch() {
-                self.put_patch(publisher.sink(), patch, pending, &gathered)?;
-            }
-        }
+        let patches: Vec<_> =
+            entries.iter().filter_map(|pending| Some((pending.patch()?, pending))).collect();
+        let sign = |(patch, pending): &(&PatchEntry, &Pending<'_>)| {
+            self.note_of(patch, pending, &gathered)
+        };
+        in_turn(&patches, sign, |(patch, _), note| self.put_patch(publisher.sink(), patch, &note))?;
         crash_point("publish.patches");
         if let Some(next) = publisher.next_head() {
             publisher.with_others(self.others(&gathered, &next), now);
         }
         publisher.commit(&self.signers())?;
-        let patches: Vec<&PatchEntry> = entries.iter().filter_map(Pending::patch).collect();
+        let patches: Vec<&PatchEntry> = patches.into_iter().map(|(patch, _)| patch).collect();
         Draft::remove_of(&self.collection.directory.incoming(), &patches)?;
         for Pending { index, entry, .. } in entries {
             self.mark(index, entry, publication)?;
@@ -324,13 +334,38 @@ impl Session<'_> {
         Ok(publisher.finish()?)
     }
 
+    /// The note of a patch: the one that is there if it is good, or else signed with the keys at hand.
+    fn note_of(
+        &self,
+        patch: &PatchEntry,
+        pending: &Pending<'_>,
+        gathered: &Gathered<'_>,
+    ) -> Result<PutNote, CollectionError> {
+        let path = layout::patch_note(&patch.archive.sha256);
+        let present = self.writer().read(&path, MAX_NOTE as u64)?;
+        let is_there = present.is_some();
+        if let Some(bytes) = present
+            && self.is_good(&bytes, path.as_str(), pending)
+        {
+            return Ok(PutNote { path, bytes, replaces: false });
+        }
+        let text = std::str::from_utf8(pending.bytes).expect("an entry that was parsed").to_owned();
+        let mut lines = gathered.lines(&Item::patch(text.clone(), pending.index));
+        if lines.is_empty() {
+            // nobody else is to sign
+            for signer in &self.signers {
+                lines.push(sign_note(signer, &text)?);
+            }
+        }
+        Ok(PutNote { path, bytes: Note::new(text, lines).to_bytes(), replaces: is_there })
+    }
+
     /// Puts archive and note where readers look for them. Nobody looks before the log says so.
     fn put_patch(
         &self,
         sink: &mut dyn Sink,
         patch: &PatchEntry,
-        pending: &Pending<'_>,
-        gathered: &Gathered<'_>,
+        note: &PutNote,
     ) -> Result<(), CollectionError> {
         let archive = layout::archive(&patch.archive.sha256);
         match Draft::archive_of(&self.collection.directory.incoming(), patch) {
@@ -344,27 +379,11 @@ impl Session<'_> {
                 return Err(CollectionError::Damaged(missing));
             }
         }
-        let note = layout::patch_note(&patch.archive.sha256);
-        let text = std::str::from_utf8(pending.bytes).expect("an entry that was parsed").to_owned();
-        let bytes = match sink.read(&note, MAX_NOTE as u64)? {
-            Some(bytes) if self.is_good(&bytes, note.as_str(), pending) => bytes,
-            present => {
-                let mut lines = gathered.lines(&Item::patch(text.clone(), pending.index));
-                if lines.is_empty() {
-                    // nobody else is to sign
-                    for signer in &self.signers {
-                        lines.push(sign_note(signer, &text)?);
-                    }
-                }
-                let bytes = Note::new(text, lines).to_bytes();
-                if present.is_some() {
-                    // signed before an interruption, with a key that was retired since
-                    sink.put_mutable(&note, &bytes)?;
-                }
-                bytes
-            }
-        };
-        sink.put_immutable(&note, &bytes)?;
+        if note.replaces {
+            // signed before an interruption, with a key that was retired since
+            sink.put_mutable(&note.path, &note.bytes)?;
+        }
+        sink.put_immutable(&note.path, &note.bytes)?;
         Ok(())
     }
 

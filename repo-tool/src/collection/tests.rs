@@ -202,7 +202,7 @@ fn an_incremental_patch_is_the_same_made_against_tree_or_patch() {
     let draft = lab.add(&two, &addition(ACME_2, Some(patch))).expect("taken in");
     assert_eq!(draft.entry.base.as_ref().map(ToString::to_string).as_deref(), Some("=1.0.0"));
     assert_eq!((draft.entry.archive.files, draft.entry.severity), (2, Severity::High));
-    lab.collection().discard(&draft).expect("given up");
+    lab.collection().discard(std::slice::from_ref(&draft)).expect("given up");
     lab.publish().expect("published");
 
     let text = format!("{ACME_2}base = \"=1.0.0\"\n");
@@ -210,7 +210,7 @@ fn an_incremental_patch_is_the_same_made_against_tree_or_patch() {
         lab.add(&two, &addition(&text, Some(Against::Tree(one.clone())))).expect("taken in");
     assert_eq!(other.entry.archive, draft.entry.archive);
     // the same as what is laid over the tree before
-    lab.collection().discard(&other).expect("given up");
+    lab.collection().discard(std::slice::from_ref(&other)).expect("given up");
     let over = lab.tree("over", &[("opt/acme/c", "gamma"), ("etc/acme.conf", "x=2\n")]);
     let text = format!("{ACME_2}remove = [\"opt/acme/b\"]\n");
     let patch = Against::Patch(selector("acme@1.0.0"));
@@ -243,7 +243,7 @@ fn an_archive_from_elsewhere_is_checked_and_taken_in() {
     let draft = lab.add(&packed.archive(), &summary).expect("taken in");
     assert_eq!(draft.entry.archive, packed.entry.archive);
     assert_eq!(draft.entry.summary.as_str(), "From elsewhere");
-    lab.collection().discard(&draft).expect("given up");
+    lab.collection().discard(std::slice::from_ref(&draft)).expect("given up");
 
     let disagrees = lab.add(&packed.archive(), &addition("version = \"2.0.0\"", None));
     assert!(matches!(disagrees, Err(CollectionError::Disagrees { field: "version", .. })));

@@ -1,7 +1,7 @@
 //! Checking an archive (SPEC §7): that it is what the collection signed.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _};
+use std::io::{BufReader, Read, Seek as _};
 use std::path::Path;
 
 use countersign_format::archive::{ArchiveError, ArchiveReader};
@@ -11,21 +11,25 @@ use countersign_format::layout;
 
 use super::DistributionError;
 
-/// Reads the archive `file`, found at `path`, to its end: hash, bounds, and that it agrees with
-/// its log entry.
-pub(super) fn check(
+/// As [`check`], of all of `file`, found at `path`.
+pub(super) fn check_file(
     mut file: &File,
     path: &Path,
     entry: &PatchEntry,
 ) -> Result<(), DistributionError> {
     file.rewind().map_err(DistributionError::io("read", path))?;
-    ArchiveReader::open(BufReader::new(file), &entry.announced())
-        .and_then(ArchiveReader::finish)
-        .map_err(|source| DistributionError::Archive {
-        identity: Box::new(entry.identity()),
-        path: layout::archive(&entry.archive.sha256),
-        source: Box::new(source),
-    })?;
+    check(BufReader::new(file), entry)
+}
+
+/// Reads an archive to its end: hash, bounds, and that it agrees with its log entry.
+pub(super) fn check(archive: impl Read, entry: &PatchEntry) -> Result<(), DistributionError> {
+    ArchiveReader::open(archive, &entry.announced()).and_then(ArchiveReader::finish).map_err(
+        |source| DistributionError::Archive {
+            identity: Box::new(entry.identity()),
+            path: layout::archive(&entry.archive.sha256),
+            source: Box::new(source),
+        },
+    )?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use countersign_store::Sink;
 use super::collection_head::HeldHead;
 use super::{Distribution, DistributionError, archive};
 use crate::publish::{EntryReader, PublishError};
-use crate::side_by_side::side_by_side;
+use crate::side_by_side::in_turn;
 
 /// What notes are judged by.
 pub(super) struct Notes<'n> {
@@ -51,7 +51,7 @@ impl Notes<'_> {
         public: &mut dyn Sink,
         head: &HeldHead,
         released: Vec<(u64, u64)>,
-        countersign: impl Fn(&PatchNote) -> Result<Note, DistributionError>,
+        countersign: impl Fn(&PatchNote) -> Result<Note, DistributionError> + Sync,
     ) -> Result<Vec<(u64, PatchEntry)>, DistributionError> {
         let copy = self.distribution.copy_sink();
         let mut entries = EntryReader::new(copy, Log::Collection, head.checkpoint.size);
@@ -59,32 +59,34 @@ impl Notes<'_> {
         for (index, released) in released {
             wanted.push(Wanted { index, released, bytes: entries.read(index)? });
         }
-        let mut notes = Vec::new();
-        for (wanted, checked) in wanted.iter().zip(side_by_side(&wanted, |it| self.check(it))) {
-            let checked = checked?;
-            let note = if checked.is_done { None } else { Some(countersign(&checked.verified)?) };
-            notes.push((wanted, checked, note.map(|note| note.to_bytes())));
-        }
-        // what readers would refuse is not published
-        let refused = side_by_side(&notes, |(wanted, checked, note)| match note {
-            Some(note) => self.judge(wanted, &checked.path, note).map(drop),
-            None => Ok(()),
-        });
-        refused.into_iter().collect::<Result<(), _>>()?;
-        let mut countersigned = Vec::new();
-        for (wanted, checked, note) in notes {
-            let entry = &checked.verified.entry;
+        let (mut countersigned, mut replaced) = (Vec::new(), Vec::new());
+        let make = |wanted: &Wanted| {
+            let checked = self.check(wanted)?;
+            if checked.is_done {
+                return Ok((checked, None));
+            }
+            let note = countersign(&checked.verified)?.to_bytes();
+            // what readers would refuse is not published
+            self.judge(wanted, &checked.path, &note)?;
+            Ok((checked, Some(note)))
+        };
+        in_turn(&wanted, make, |wanted, (checked, note)| {
+            let entry = checked.verified.entry.clone();
             if !checked.has_archive {
                 let archive = layout::archive(&entry.archive.sha256);
                 public.put_immutable_link(&archive, &self.distribution.copy().join(&archive))?;
             }
             match note {
-                None => continue,
+                None => return Ok(()),
                 // its signature was made with a key that was retired since
-                Some(note) if checked.has_note => public.put_mutable(&checked.path, &note)?,
+                Some(note) if checked.has_note => replaced.push((checked.path, note)),
                 Some(note) => drop(public.put_immutable(&checked.path, &note)?),
             }
-            countersigned.push((wanted.index, entry.clone()));
+            countersigned.push((wanted.index, entry));
+            Ok::<_, DistributionError>(())
+        })?;
+        if !replaced.is_empty() {
+            public.put_heads(&replaced)?;
         }
         Ok(countersigned)
     }

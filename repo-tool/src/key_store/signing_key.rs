@@ -1,6 +1,7 @@
 //! A key that signs, wherever it lives.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use countersign_format::implicit_key::{ImplicitKeyError, ImplicitSigner, ServerSecret};
 use countersign_format::issue::{Grant, IssueError};
@@ -21,7 +22,16 @@ use crate::role_dir::{self, RoleDirError};
 /// for it (`countersign_format::signature`), since a token or a command may err.
 pub struct SigningKey {
     name: KeyName,
-    holder: Box<dyn Signer>,
+    public: PublicKey,
+    signer: Kept,
+}
+
+/// Where a key is kept that signs.
+enum Kept {
+    /// In memory: it signs on several threads at once.
+    Here(Box<dyn Signer + Send + Sync>),
+    /// By a token or a command, which is asked for one signature after the other.
+    Elsewhere(Mutex<Box<dyn Signer + Send>>),
 }
 
 /// A key that was found at its location and has no name yet: which one it is listed under is for
@@ -148,13 +158,17 @@ impl FoundKey {
 
     /// The key under the name that it signs with.
     pub fn named(self, name: &KeyName) -> SigningKey {
-        let holder: Box<dyn Signer> = match self.holder {
-            Holder::Seed { secret, .. } => Box::new(SeedSigner::new(name.clone(), secret.seed())),
-            Holder::Implicit(signer) => Box::new(signer),
-            Holder::Token(signer) => Box::new(signer.named(name)),
-            Holder::Command(signer) => Box::new(signer.named(name)),
+        let public = self.public_key().clone();
+        let elsewhere = |signer: Box<dyn Signer + Send>| Kept::Elsewhere(Mutex::new(signer));
+        let signer = match self.holder {
+            Holder::Seed { secret, .. } => {
+                Kept::Here(Box::new(SeedSigner::new(name.clone(), secret.seed())))
+            }
+            Holder::Implicit(signer) => Kept::Here(Box::new(signer)),
+            Holder::Token(signer) => elsewhere(Box::new(signer.named(name))),
+            Holder::Command(signer) => elsewhere(Box::new(signer.named(name))),
         };
-        SigningKey { name: name.clone(), holder }
+        SigningKey { name: name.clone(), public, signer }
     }
 }
 
@@ -181,7 +195,8 @@ impl SigningKey {
 
 impl From<ImplicitSigner> for SigningKey {
     fn from(signer: ImplicitSigner) -> Self {
-        Self { name: signer.name().clone(), holder: Box::new(signer) }
+        let (name, public) = (signer.name().clone(), signer.public_key().clone());
+        Self { name, public, signer: Kept::Here(Box::new(signer)) }
     }
 }
 
@@ -191,11 +206,16 @@ impl Signer for SigningKey {
     }
 
     fn public_key(&self) -> &PublicKey {
-        self.holder.public_key()
+        &self.public
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
-        self.holder.sign(message)
+        match &self.signer {
+            Kept::Here(signer) => signer.sign(message),
+            Kept::Elsewhere(signer) => {
+                signer.lock().unwrap_or_else(PoisonError::into_inner).sign(message)
+            }
+        }
     }
 }
 

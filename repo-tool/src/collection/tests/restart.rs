@@ -158,7 +158,7 @@ fn a_publication_is_given_up_until_its_head_is_signed() {
             Ok(0) => {
                 not_begun += 1;
                 let draft = collection.select_draft(&selector("acme@1.1.0")).expect("waits");
-                collection.discard(&draft).expect("given up");
+                collection.discard(std::slice::from_ref(&draft)).expect("given up");
                 let other = "name = \"acme\"\nversion = \"1.2.0\"";
                 lab.add(&two, &addition(other, None)).expect("taken in");
                 lab.publish().unwrap_or_else(|error| panic!("{step}: {error:?}"));

@@ -52,13 +52,12 @@ pub fn run(arguments: &DiscardArgs, output: &Output) -> Result<ExitStatus, Failu
         output.report(&RoundDiscarded { entries });
         return Ok(ExitStatus::Done);
     }
-    let mut patches = Vec::new();
+    let mut drafts = Vec::new();
     for selector in &arguments.patches {
-        for draft in collection.select_drafts(&arguments.narrow.narrow(selector))? {
-            collection.discard(&draft)?;
-            patches.push(PatchLine::new(None, &draft.entry));
-        }
+        drafts.extend(collection.select_drafts(&arguments.narrow.narrow(selector))?);
     }
+    collection.discard(&drafts)?;
+    let patches = drafts.iter().map(|draft| PatchLine::new(None, &draft.entry)).collect();
     output.report(&Discarded { patches });
     Ok(ExitStatus::Done)
 }

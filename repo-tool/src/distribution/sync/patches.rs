@@ -14,10 +14,12 @@ use countersign_store::{Download, Sink};
 
 use super::{Fetch, NewPatch, Progress};
 use crate::distribution::{DistributionError, archive};
-use crate::side_by_side::side_by_side;
+use crate::side_by_side::{in_turn, side_by_side};
 
 /// Patches that are fetched before they are looked at: each is an open file.
 const AT_ONCE: usize = 64;
+/// Archives of at most so many bytes are kept in memory until they are staged.
+const SMALL: u64 = 64 * 1024;
 /// Bytes of archives that are fetched before they are looked at, unless a single one has more.
 const MAX_AT_ONCE: u64 = 16 * 1024 * 1024;
 
@@ -33,7 +35,15 @@ struct Coming<'e> {
     /// What is held under the note's name.
     held: Held,
     /// The archive as it came, unless it is held.
-    part: Option<(PathBuf, File)>,
+    archive: Option<Arrived>,
+}
+
+/// An archive as it came.
+enum Arrived {
+    /// A small one, which is in no file yet.
+    Whole(Vec<u8>),
+    /// What it was downloaded to, at this path.
+    Part(PathBuf, File),
 }
 
 /// What is held under a note's name.
@@ -79,16 +89,14 @@ impl Fetch<'_> {
         for coming in &mut coming {
             let path = layout::archive(&coming.entry.archive.sha256);
             if sink.size(&path)? != Some(coming.entry.archive.size) {
-                coming.part = Some(self.archive(&path, coming.entry, progress).await?);
+                coming.archive = Some(self.archive(&path, coming.entry, progress).await?);
             }
         }
-        for checked in side_by_side(&coming, Coming::check) {
-            checked?;
-        }
-        for coming in coming {
+        in_turn(&coming, Coming::check, |coming, ()| {
             coming.land(sink)?;
             crash_point("sync.patch");
-        }
+            Ok(())
+        })?;
         Ok(signed)
     }
 
@@ -105,7 +113,7 @@ impl Fetch<'_> {
             Some(note) => (note, Held::It),
             None => (self.get(&path, MAX_NOTE).await?, Held::Nothing),
         };
-        let mut coming = Coming { index, entry, bytes, note, path, held, part: None };
+        let mut coming = Coming { index, entry, bytes, note, path, held, archive: None };
         if held == Held::It && coming.signed_by(self.authority).is_err() {
             coming.note = self.get(&coming.path, MAX_NOTE).await?;
             coming.held = Held::Another;
@@ -113,13 +121,18 @@ impl Fetch<'_> {
         Ok(coming)
     }
 
-    /// Fetches an archive, going on where an interrupted run ended.
+    /// Fetches an archive; one that is not small goes on where an interrupted run ended.
     async fn archive(
         &self,
         path: &RepoPath,
         entry: &PatchEntry,
         progress: &mut Progress<'_>,
-    ) -> Result<(PathBuf, File), DistributionError> {
+    ) -> Result<Arrived, DistributionError> {
+        if entry.archive.size <= SMALL {
+            let bytes = self.get(path, usize::try_from(SMALL).expect("it fits in memory")).await?;
+            progress(entry, bytes.len() as u64);
+            return Ok(Arrived::Whole(bytes));
+        }
         let incoming = self.distribution.directory.incoming();
         let part = incoming.join(format!("{}.part", entry.archive.sha256));
         let open = OpenOptions::new().read(true).append(true).create(true).open(&part);
@@ -129,7 +142,7 @@ impl Fetch<'_> {
         if !self.source.download(path, &request, &mut file, told).await? {
             return Err(self.not_there(path));
         }
-        Ok((part, file))
+        Ok(Arrived::Part(part, file))
     }
 }
 
@@ -144,20 +157,28 @@ impl Coming<'_> {
 
     /// Verifies the archive as it came.
     fn check(&self) -> Result<(), DistributionError> {
-        let Some((part, file)) = &self.part else { return Ok(()) };
-        if let Err(error) = archive::check(file, part, self.entry) {
-            // another try shall not go on from the wrong bytes
-            fs::remove_file(part).map_err(DistributionError::io("remove", part))?;
-            return Err(error);
+        match &self.archive {
+            None => Ok(()),
+            Some(Arrived::Whole(bytes)) => archive::check(bytes.as_slice(), self.entry),
+            Some(Arrived::Part(part, file)) => {
+                let checked = archive::check_file(file, part, self.entry);
+                if checked.is_err() {
+                    // another try shall not go on from the wrong bytes
+                    fs::remove_file(part).map_err(DistributionError::io("remove", part))?;
+                }
+                checked
+            }
         }
-        Ok(())
     }
 
     /// Stages both files.
-    fn land(self, sink: &mut dyn Sink) -> Result<(), DistributionError> {
-        if let Some((part, _)) = &self.part {
+    fn land(&self, sink: &mut dyn Sink) -> Result<(), DistributionError> {
+        let archive = layout::archive(&self.entry.archive.sha256);
+        match &self.archive {
+            None => {}
+            Some(Arrived::Whole(bytes)) => drop(sink.put_immutable(&archive, bytes)?),
             // what it came in is removed in the end: until then the next run finds it whole
-            sink.put_immutable_link(&layout::archive(&self.entry.archive.sha256), part)?;
+            Some(Arrived::Part(part, _)) => drop(sink.put_immutable_link(&archive, part)?),
         }
         match self.held {
             Held::It => {}
