@@ -113,14 +113,15 @@ fn open<P: Part>(state: &Path, files: &DirectoryWriter) -> Result<Opened, Publis
             follow::<P>(again.map_err(failed)?, files, head.as_ref())
         }
     };
-    match followed {
-        Ok(connection) => {
-            let size = head.as_ref().map_or(0, |head| head.size);
-            Ok(Opened { connection, head, size })
-        }
-        Err(Failed::Index(source)) => Err(failed(source)),
-        Err(Failed::Log(error)) => Err(*error),
-    }
+    let connection = match followed {
+        Ok(connection) => connection,
+        Err(Failed::Index(source)) => return Err(failed(source)),
+        Err(Failed::Log(error)) => return Err(*error),
+    };
+    // all that is looked for is of one tree, and no look takes the file's locks anew
+    connection.execute_batch("BEGIN").map_err(failed)?;
+    let size = head.as_ref().map_or(0, |head| head.size);
+    Ok(Opened { connection, head, size })
 }
 
 /// Opens the index in the directory `state` as it is, if it is of the log below `files`. Whose directory
@@ -183,6 +184,8 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.busy_timeout(BUSY)?;
     // what is in the write-ahead log stays there: the last to close would wait for the disk
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // else each statement is compiled anew whenever another value is bound to it
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;

@@ -73,13 +73,11 @@ pub fn in_turn<T: Sync, R: Send, E: Send>(
         let taken = items.iter().enumerate().try_for_each(|(at, item)| {
             let result = loop {
                 done.extend(others.try_iter());
-                match done.remove(&at) {
-                    Some(result) => break result,
-                    None => {
-                        let result = work_on_next().or_else(|| others.recv().ok());
-                        done.extend([result.expect("a thread ends once nothing is left to do")]);
-                    }
+                if let Some(result) = done.remove(&at) {
+                    break result;
                 }
+                let result = work_on_next().or_else(|| others.recv().ok());
+                done.extend([result.expect("a thread ends once nothing is left to do")]);
             };
             take(item, result?)
         });

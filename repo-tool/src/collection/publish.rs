@@ -341,13 +341,13 @@ impl Session<'_> {
         pending: &Pending<'_>,
         gathered: &Gathered<'_>,
     ) -> Result<PutNote, CollectionError> {
-        let path = layout::patch_note(&patch.archive.sha256);
-        let present = self.writer().read(&path, MAX_NOTE as u64)?;
+        let file = layout::patch_note(&patch.archive.sha256);
+        let present = self.writer().read(&file, MAX_NOTE as u64)?;
         let is_there = present.is_some();
         if let Some(bytes) = present
-            && self.is_good(&bytes, path.as_str(), pending)
+            && self.is_good(&bytes, file.as_str(), pending)
         {
-            return Ok(PutNote { path, bytes, replaces: false });
+            return Ok(PutNote { path: file, bytes, replaces: false });
         }
         let text = std::str::from_utf8(pending.bytes).expect("an entry that was parsed").to_owned();
         let mut lines = gathered.lines(&Item::patch(text.clone(), pending.index));
@@ -357,7 +357,7 @@ impl Session<'_> {
                 lines.push(sign_note(signer, &text)?);
             }
         }
-        Ok(PutNote { path, bytes: Note::new(text, lines).to_bytes(), replaces: is_there })
+        Ok(PutNote { path: file, bytes: Note::new(text, lines).to_bytes(), replaces: is_there })
     }
 
     /// Puts archive and note where readers look for them. Nobody looks before the log says so.

@@ -116,7 +116,8 @@ impl DecisionIndex {
     /// Begins to take entries that no head is held of yet: without [`Self::keep`] they are forgotten
     /// with this.
     pub(crate) fn begin(&self) -> Result<(), PublishError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)
+        let ended = if self.connection.is_autocommit() { "" } else { "COMMIT;" };
+        self.connection.execute_batch(&format!("{ended} BEGIN IMMEDIATE")).map_err(failed)
     }
 
     /// Takes the next entry.
