@@ -5,7 +5,7 @@
 //! 1. new authority notes, durably; clients see them once what they are served satisfies the newest;
 //! 2. the collection's checkpoint and the entries up to it, checked against each other;
 //! 3. note and archive of each new patch, staged once it is verified; durable whenever
-//!    [`MAX_STAGED`] bytes have come together;
+//!    [`patches::MAX_STAGED`] bytes have come together;
 //! 4. what a revocation means for waiting decisions;
 //! 5. notes and archives, tiles and bundles, the signers' times, durable together;
 //! 6. the checkpoint: only now anything counts as held.
@@ -39,12 +39,6 @@ use crate::known_authority::{KnownAuthority, held_note};
 use crate::publish::{LogCopy, Which, leave, read_head};
 
 mod patches;
-
-use patches::portion;
-
-/// Archives of so many bytes may have to be fetched once more after a run that was killed: a sync
-/// for each would take longer than fetching them.
-const MAX_STAGED: u64 = 64 * 1024 * 1024;
 
 /// What came from the collection.
 #[derive(Debug, Default)]
@@ -169,21 +163,10 @@ impl Fetch<'_> {
         let due: Vec<usize> = (0..synced.patches.len())
             .filter(|at| !revoked.contains(&synced.patches[*at].index))
             .collect();
-        let (mut next, mut staged) = (0, 0);
-        while next < due.len() {
-            let size = |at: &usize| synced.patches[*at].entry.archive.size;
-            let portion = &due[next..next + portion(due[next..].iter().map(size))];
-            let patches: Vec<_> = portion.iter().map(|at| &synced.patches[*at]).collect();
-            let signed = self.patches(copy.sink(), &patches, (before, &entries), progress).await?;
-            staged += portion.iter().map(size).sum::<u64>();
-            for (at, signed_by) in portion.iter().zip(signed) {
-                synced.patches[*at].signed_by = signed_by;
-            }
-            if staged >= MAX_STAGED {
-                copy.sink().sync()?;
-                staged = 0;
-            }
-            next += portion.len();
+        let patches: Vec<_> = due.iter().map(|at| &synced.patches[*at]).collect();
+        let signed_by = self.patches(copy.sink(), &patches, (before, &entries), progress).await?;
+        for (at, signed_by) in due.into_iter().zip(signed_by) {
+            synced.patches[at].signed_by = signed_by;
         }
         Decisions::drop_revoked(&self.distribution.directory, &revoked)?;
         crash_point("sync.entries");

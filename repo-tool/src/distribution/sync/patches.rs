@@ -14,7 +14,7 @@ use countersign_store::{Download, Sink};
 
 use super::{Fetch, NewPatch, Progress};
 use crate::distribution::{DistributionError, archive};
-use crate::side_by_side::{in_turn, side_by_side};
+use crate::side_by_side::in_turn;
 
 /// Patches that are fetched before they are looked at: each is an open file.
 const AT_ONCE: usize = 64;
@@ -22,6 +22,9 @@ const AT_ONCE: usize = 64;
 const SMALL: u64 = 64 * 1024;
 /// Bytes of archives that are fetched before they are looked at, unless a single one has more.
 const MAX_AT_ONCE: u64 = 16 * 1024 * 1024;
+/// Archives of so many bytes may have to be fetched once more after a run that was killed: a sync
+/// for each would take longer than fetching them.
+pub(super) const MAX_STAGED: u64 = 64 * 1024 * 1024;
 
 /// A patch on its way.
 struct Coming<'e> {
@@ -56,8 +59,13 @@ enum Held {
     Another,
 }
 
-/// How many of the archives with these sizes, of which there is one, are fetched at once.
-pub(super) fn portion(sizes: impl Iterator<Item = u64>) -> usize {
+/// How many of some patches are fetched at once.
+fn portion_of(patches: &[&NewPatch]) -> usize {
+    portion(patches.iter().map(|patch| patch.entry.archive.size)).min(patches.len())
+}
+
+/// How many of the archives with these sizes are fetched at once.
+fn portion(sizes: impl Iterator<Item = u64>) -> usize {
     let mut total = 0;
     let fits = |size: &u64| {
         total += size;
@@ -67,9 +75,9 @@ pub(super) fn portion(sizes: impl Iterator<Item = u64>) -> usize {
 }
 
 impl Fetch<'_> {
-    /// Fetches and verifies notes and archives of some patches, unless an interrupted run did, and
-    /// stages them. `entries` are those of the log from an index on. Returns whose signatures counted
-    /// on each note.
+    /// Fetches and verifies notes and archives of patches, unless an interrupted run did, and stages
+    /// them. `entries` are those of the log from an index on. Returns whose signatures counted on each
+    /// note.
     pub(super) async fn patches(
         &self,
         sink: &mut dyn Sink,
@@ -77,24 +85,61 @@ impl Fetch<'_> {
         (from, entries): (u64, &[Vec<u8>]),
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Vec<KeyName>>, DistributionError> {
-        let mut coming = Vec::new();
-        for patch in patches {
-            let place = usize::try_from(patch.index - from).expect("held in memory");
-            coming.push(self.note(sink, patch, &entries[place]).await?);
-        }
-        // nothing is asked for that nobody signed
-        let authority = self.authority;
-        let signed = side_by_side(&coming, |coming| coming.signed_by(authority));
-        let signed = signed.into_iter().collect::<Result<_, _>>()?;
-        for coming in &mut coming {
-            let path = layout::archive(&coming.entry.archive.sha256);
-            if sink.size(&path)? != Some(coming.entry.archive.size) {
-                coming.archive = Some(self.archive(&path, coming.entry, progress).await?);
+        let (mut signed, mut staged) = (Vec::new(), 0);
+        let (mut arrived, mut rest) = (Vec::new(), patches);
+        loop {
+            let portion;
+            (portion, rest) = rest.split_at(portion_of(rest));
+            let mut coming = Vec::new();
+            for patch in portion {
+                let place = usize::try_from(patch.index - from).expect("held in memory");
+                coming.push(self.note(sink, patch, &entries[place]).await?);
             }
+            signed.extend(self.look_at(sink, &arrived, &coming)?);
+            staged += arrived.iter().map(|it| it.entry.archive.size).sum::<u64>();
+            if staged >= MAX_STAGED {
+                sink.sync()?;
+                staged = 0;
+            }
+            if coming.is_empty() {
+                return Ok(signed);
+            }
+            // nothing is asked for that nobody signed
+            for coming in &mut coming {
+                let path = layout::archive(&coming.entry.archive.sha256);
+                if sink.size(&path)? != Some(coming.entry.archive.size) {
+                    coming.archive = Some(self.archive(&path, coming.entry, progress).await?);
+                }
+            }
+            arrived = coming;
         }
-        in_turn(&coming, Coming::check, |coming, ()| {
-            coming.land(sink)?;
-            crash_point("sync.patch");
+    }
+
+    /// Stages what has `arrived`, once it is verified, and verifies the notes of what is `coming`
+    /// meanwhile. Returns whose signatures counted on those.
+    fn look_at(
+        &self,
+        sink: &mut dyn Sink,
+        arrived: &[Coming<'_>],
+        coming: &[Coming<'_>],
+    ) -> Result<Vec<Vec<KeyName>>, DistributionError> {
+        let all: Vec<_> = arrived.iter().chain(coming).enumerate().collect();
+        let has_arrived = |at: usize| at < arrived.len();
+        let verify = |(at, patch): &(usize, &Coming<'_>)| {
+            if has_arrived(*at) {
+                patch.check().map(|()| Vec::new())
+            } else {
+                patch.signed_by(self.authority)
+            }
+        };
+        let mut signed = Vec::new();
+        in_turn(&all, verify, |(at, patch), signed_by| {
+            if has_arrived(*at) {
+                patch.land(sink)?;
+                crash_point("sync.patch");
+            } else {
+                signed.push(signed_by);
+            }
             Ok(())
         })?;
         Ok(signed)
