@@ -20,7 +20,7 @@ const LEVEL: i32 = 19;
 /// many bundles.
 const FULL_LEVEL: i32 = 15;
 /// Of tails, which each publication makes anew.
-const TAIL_LEVEL: i32 = 3;
+const TAIL_LEVEL: i32 = 6;
 
 /// A pack that is to be made.
 struct Plan<'b> {

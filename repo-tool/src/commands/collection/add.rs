@@ -177,6 +177,11 @@ fn pack(
     now: Timestamp,
     output: &Output,
 ) -> Result<Packed, CollectionError> {
+    if !source.is_dir() {
+        // an archive is copied, not packed
+        let progress = PackProgress { hashed: &|_| (), packed: &|_| () };
+        return collection.pack(source, addition, now, progress);
+    }
     let label = source.display().to_string();
     // every file is read twice: to hash it, and to pack it
     let task = output.progress().task(&label, Some(2 * tree_scan::size(source)), Unit::Bytes);
