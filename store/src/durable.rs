@@ -10,7 +10,7 @@
 //! - [`FileSystems::sync_bytes`]: `syncfs` of each file system involved. Afterwards every byte that
 //!   was written is durable, so names may point at it.
 //! - [`name_all`]: `rename` for each temporary, `fsync` of each directory once.
-//! - [`commit_all`]: `rename` for each temporary and `link` for each file that gets another name, no
+//! - `commit_all`: `rename` for each temporary and `link` for each file that gets another name, no
 //!   byte of which is copied; then `syncfs`, which makes the names durable, and the bytes of whatever
 //!   else was written in between. Where the file system does not link, a copy is made like a temporary,
 //!   with a `syncfs` before it gets its name.
@@ -139,7 +139,7 @@ pub(crate) fn make_place(root: &Path, path: &Path, access: Access) -> io::Result
     make_directories(root, path, access, Durability::Later)
 }
 
-/// What gets its name with [`commit_all`].
+/// What gets its name with `commit_all`.
 #[derive(Debug)]
 pub(crate) enum Unnamed {
     /// A file that has no name yet.
@@ -214,7 +214,7 @@ pub fn unlink(root: &Path, path: &Path) -> io::Result<bool> {
 
 impl Temporary {
     /// Makes a temporary for `path` below `root`, with missing directories, and lets `write` fill
-    /// it. Its bytes become durable with [`FileSystems::sync_bytes`], its name with [`commit_all`]
+    /// it. Its bytes become durable with [`FileSystems::sync_bytes`], its name with `commit_all`
     /// or [`name_all`].
     pub fn create(
         root: &Path,
@@ -297,7 +297,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Another name that a file below the same mount is to get; it has none before [`commit_all`].
+/// Another name that a file below the same mount is to get; it has none before `commit_all`.
 #[derive(Debug)]
 pub(crate) struct Link {
     from: PathBuf,
