@@ -3,7 +3,7 @@
 //! content below `tests/schema/`; the test there says how it is made.
 
 /// Every migration, the oldest first.
-pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS, LINES, FILES];
+pub const MIGRATIONS: &[&str] = &[TRANSACTIONS, INDEX, HOLDS, VIEWS, SIGNERS, LINES, FILES, KINDS];
 
 /// The first schema that has patches as lines.
 pub(super) const LINES_SINCE: usize = 6;
@@ -283,3 +283,6 @@ const LINES: &str = include_str!("lines.sql");
 /// Files take fewer rows and indexes: a file is found by its component and by where it really is, and
 /// what a transaction changed is one row a component and side.
 const FILES: &str = include_str!("files.sql");
+
+/// A file takes less time to be written down.
+const KINDS: &str = include_str!("kinds.sql");

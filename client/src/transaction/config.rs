@@ -124,7 +124,7 @@ impl Looker<'_> {
             Decision::Refuse(obstacle) => refusals.push(refusal(&goal, &facts, obstacle, None)),
             decision => {
                 let Seen { found, stamp, .. } = seen;
-                let aside = facts.changed;
+                let (goal, aside) = (Box::new(goal), facts.changed);
                 decisions.decided.push(Decided { goal, decision, found, stamp, aside });
             }
         }
@@ -160,7 +160,7 @@ impl Looker<'_> {
             };
             if is_settled {
                 let goal = removal(&name, &at, Some(Expected::Entry(was.clone())));
-                let decision = Decision::Remove;
+                let (goal, decision) = (Box::new(goal), Decision::Remove);
                 decisions.decided.push(Decided { goal, decision, found, stamp, aside: false });
             }
         }

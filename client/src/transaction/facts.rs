@@ -23,7 +23,7 @@ const MAX_LISTED: usize = 1_000_000;
 /// A goal and what to do about it.
 #[derive(Debug)]
 pub(super) struct Decided {
-    pub goal: Goal,
+    pub goal: Box<Goal>,
     pub decision: Decision,
     pub found: Option<Identity>,
     /// What tells whether somebody changes it before it is backed up.
@@ -49,7 +49,7 @@ pub(super) fn decide_all(
     let Goals { by_path, beside, mut refusals } = goals;
     let going = going(&by_path);
     let mut looker = Looker { root, ownership, manner, going, mounts: HashMap::new() };
-    let goals: Vec<Goal> = by_path.into_values().collect();
+    let goals: Vec<_> = by_path.into_values().collect();
     let seen = look_at_all(root, &goals)?;
     let mut decisions = Decisions::default();
     // paths below one that is swapped go with it
@@ -81,7 +81,7 @@ pub(super) fn decide_all(
                 found: facts.found.map_or("absent".into(), |kind| format!("a {kind}")),
             }),
             Decision::KeepConfig => {
-                looker.keep_config(goal, seen.found.as_ref(), &mut decisions, &mut refusals)?;
+                looker.keep_config(*goal, seen.found.as_ref(), &mut decisions, &mut refusals)?;
             }
             decision => {
                 if decision == Decision::Exchange {
@@ -108,7 +108,7 @@ fn mark_aside(decided: &mut [Decided], path: &RelPath) {
 }
 
 /// The paths that go away with the plan.
-fn going(goals: &BTreeMap<RelPath, Goal>) -> HashSet<RelPath> {
+fn going(goals: &BTreeMap<RelPath, Box<Goal>>) -> HashSet<RelPath> {
     goals.values().filter(|goal| goal.want.is_none()).map(|goal| goal.path.clone()).collect()
 }
 
@@ -119,10 +119,9 @@ pub(super) struct Seen {
     mount: Option<u64>,
 }
 
-fn look_at_all(root: &Root, goals: &[Goal]) -> Result<Vec<Seen>, RootError> {
+fn look_at_all(root: &Root, goals: &[Box<Goal>]) -> Result<Vec<Seen>, RootError> {
     let begin = || Parents::new(root);
-    let look = |parents: &mut Parents<'_>, goal: &Goal| look_in(parents, &goal.path);
-    parallel::map(goals, begin, look).into_iter().collect()
+    parallel::map(goals, begin, |parents, goal| look_in(parents, &goal.path)).into_iter().collect()
 }
 
 pub(super) fn look_at(root: &Root, path: &RelPath) -> Result<Seen, RootError> {

@@ -8,13 +8,14 @@ use countersign_format::relpath::RelPath;
 
 use super::config::{Beside, find_beside};
 use super::refusal::Refusal;
+use super::reserved::{is_reserved, state_directory};
 use super::unpack::{StagedFile, Unpacked};
 use super::{PrepareError, place};
 use crate::db::Database;
 use crate::db::installed::{InstalledFile, at_resolved, is_anything_below, is_created_directory};
 use crate::object::{Identity, Kind};
 use crate::root::{DirPath, Root};
-use crate::stage::{AREA, Ownership};
+use crate::stage::Ownership;
 use crate::verify;
 
 /// Mode of directories that lie above declared paths and are declared by nobody.
@@ -106,10 +107,18 @@ pub(super) fn same(left: &Identity, right: &Identity, ownership: &Ownership) -> 
 /// The goals of a plan, by resolved path.
 #[derive(Debug, Default)]
 pub(super) struct Goals {
-    pub by_path: BTreeMap<RelPath, Goal>,
+    /// Boxed: there may be many, they are large, and they go through several hands.
+    pub by_path: BTreeMap<RelPath, Box<Goal>>,
     /// Configuration files with something beside them.
     pub beside: Vec<Beside>,
     pub refusals: Vec<Refusal>,
+}
+
+impl Goals {
+    /// Adds a goal, in the place of one for the same path.
+    pub fn put(&mut self, goal: Goal) {
+        self.by_path.insert(goal.path.clone(), Box::new(goal));
+    }
 }
 
 /// Makes the goals of a plan, and fills in where its components' new files lead.
@@ -175,18 +184,6 @@ struct Builder<'b> {
     state: Option<RelPath>,
 }
 
-fn state_directory(database: &Database, root: &Root) -> Option<RelPath> {
-    let whole = database.path().parent()?.canonicalize().ok()?;
-    whole.strip_prefix(root.path()).ok()?.to_str()?.parse().ok()
-}
-
-/// Whether a path is one that this program keeps what it needs to install and to undo in. No
-/// manifest names a working area, but a symlink may lead to one.
-fn is_reserved(path: &RelPath, state: Option<&RelPath>) -> bool {
-    let is_below = |state: &RelPath| path == state || path.ancestors().any(|above| above == *state);
-    path.parts().any(|part| part == AREA) || state.is_some_and(is_below)
-}
-
 impl<'b> Builder<'b> {
     fn add_new(
         &mut self,
@@ -220,18 +217,15 @@ impl<'b> Builder<'b> {
             (FileKind::Directory { .. } | FileKind::Link { .. }, _) => Source::Make,
         };
         let was = self.old.get(resolved);
-        self.goals.by_path.insert(
-            resolved.clone(),
-            Goal {
-                path: resolved.clone(),
-                name: name.clone(),
-                config: verify::is_config(&entry.kind),
-                same_shipped: was == Some(&entry.kind),
-                was: was.cloned().map(Expected::Entry),
-                want: Some(Want { expected: Expected::Entry(entry.kind.clone()), source }),
-                disposable: false,
-            },
-        );
+        self.goals.put(Goal {
+            path: resolved.clone(),
+            name: name.clone(),
+            config: verify::is_config(&entry.kind),
+            same_shipped: was == Some(&entry.kind),
+            was: was.cloned().map(Expected::Entry),
+            want: Some(Want { expected: Expected::Entry(entry.kind.clone()), source }),
+            disposable: false,
+        });
         Ok(())
     }
 
@@ -289,7 +283,7 @@ impl<'b> Builder<'b> {
                 continue;
             }
             let was = Some(Expected::Entry(file.entry.kind.clone()));
-            self.goals.by_path.insert(file.resolved.clone(), removal(name, &file.resolved, was));
+            self.goals.put(removal(name, &file.resolved, was));
         }
         if directories.is_empty() {
             return Ok(());
@@ -311,7 +305,7 @@ impl<'b> Builder<'b> {
             } else {
                 Goal { disposable: true, ..removal(name, &path, None) }
             };
-            self.goals.by_path.insert(path, goal);
+            self.goals.put(goal);
         }
         Ok(())
     }
@@ -374,26 +368,7 @@ pub(super) fn add_parents(
         }
         let want = Some(implied_directory());
         let goal = Goal { want, ..removal(&name, &path, was(&path)) };
-        goals.by_path.insert(path, goal);
+        goals.put(goal);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_this_program_keeps_is_no_payload_s() {
-        let path = |text: &str| text.parse::<RelPath>().expect("a path");
-        let state = path("var/lib/patchctl");
-        for reserved in
-            [".patchctl", "srv/.patchctl/backup/1", "var/lib/patchctl", "var/lib/patchctl/state.db"]
-        {
-            assert!(is_reserved(&path(reserved), Some(&state)), "{reserved}");
-        }
-        for free in ["var/lib", "var/lib/patchctl2", "opt/patchctl", "a.patchctl/b"] {
-            assert!(!is_reserved(&path(free), Some(&state)), "{free}");
-        }
-    }
 }

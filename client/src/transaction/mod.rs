@@ -36,6 +36,7 @@ mod prepare;
 mod read_ahead;
 mod recover;
 mod refusal;
+mod reserved;
 mod retention;
 mod rollback;
 mod site;

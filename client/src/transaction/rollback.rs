@@ -213,7 +213,7 @@ fn goals(
                 goal.want = Some(Want { expected: Expected::Identity(identity), source });
             }
         }
-        goals.by_path.insert(path, goal);
+        goals.put(goal);
     }
     add_parents(root, &mut goals, |path| {
         after.get(path).cloned().flatten().map(Expected::Identity)
