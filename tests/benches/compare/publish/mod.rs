@@ -18,6 +18,8 @@ use crate::table::{Table, time};
 pub const AT_MOST: u64 = 10_000;
 /// Patches that are published at once.
 const MANY: usize = 1_000;
+/// Most times that so many are: each needs other archives.
+const MANY_RUNS: usize = 5;
 
 /// Prints the growth over the sizes: of one patch, of its steps, of a thousand patches.
 pub fn run(workshop: &Workshop, options: &Options) {
@@ -33,7 +35,10 @@ pub fn run(workshop: &Workshop, options: &Options) {
         ours.push((size, measured));
         one.row(&line, measured);
         lines.push((line.clone(), steps));
-        many.row(&line, measure(workshop, &grown, 1, MANY, &mut Vec::new()));
+        many.row(
+            &line,
+            measure(workshop, &grown, options.runs.min(MANY_RUNS), MANY, &mut Vec::new()),
+        );
     }
     many.row("reading and hashing their archives", hashing(workshop));
     one.print();
