@@ -24,6 +24,9 @@ use crate::report::Reporter;
 use crate::root::Parents;
 use crate::stage::{self, Backups};
 
+/// Most files, old and new, whose rows are written while files are placed: they take up to 40 MiB.
+const MAX_ROWS: usize = 30_000;
+
 impl<'a> Prepared<'a> {
     /// Carries the transaction out: the whole of it or nothing.
     pub fn apply(mut self, reporter: &mut dyn Reporter) -> Result<Outcome, ApplyError> {
@@ -84,15 +87,21 @@ impl<'a> Prepared<'a> {
         self.settle_owners()?;
         crash_point("transaction.before-backup");
         self.back_up()?;
-        if self.components.iter().any(Component::runs_hooks) {
-            self.place_around_hooks(reporter)
+        if self.components.iter().any(Component::runs_hooks) || self.has_many_rows() {
+            self.place_before_rows(reporter)
         } else {
             self.place_beside_rows(reporter)
         }
     }
 
+    /// Whether the rows of the commit are too many to be held in memory while files are placed.
+    fn has_many_rows(&self) -> bool {
+        let rows = |part: &Component| part.old_files.len() + part.new_files.len();
+        self.components.iter().map(rows).sum::<usize>() > MAX_ROWS
+    }
+
     /// How each hook ended is written down at once, so the rows of the commit come after all of them.
-    fn place_around_hooks(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
+    fn place_before_rows(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
         let skipped = self.split().1.place(reporter)?;
         self.run_hooks(&[HookKind::PostInstall], reporter)?;
         self.run_hooks(&[HookKind::Check], reporter)?;
@@ -105,13 +114,14 @@ impl<'a> Prepared<'a> {
     }
 
     /// Without hooks nothing else is to be written down until the end: a thread of its own prepares the
-    /// commit while files are placed, compared and flushed. Nothing of it counts before the commit.
+    /// commit while files are placed, compared and flushed. Nothing of it counts before the commit, and
+    /// nobody has to wait for it who reads the state.
     fn place_beside_rows(&mut self, reporter: &mut dyn Reporter) -> Result<(), Failure> {
         let clock = self.context.clock;
         let (mut rows, mut site) = self.split();
         let (placed, written) = thread::scope(|scope| {
             let writing = thread::Builder::new().name("rows".into());
-            let writing = writing.spawn_scoped(scope, || rows.write());
+            let writing = writing.spawn_scoped(scope, || rows.write_ahead());
             let placed = site.place(reporter).and_then(|skipped| {
                 site.judge(&skipped, reporter)?;
                 Ok(skipped)

@@ -30,6 +30,13 @@ impl<'p> Rows<'p> {
         Self { database, transaction, components }
     }
 
+    /// As [`Self::write`], while others read the state as it was: they could not any more once a page
+    /// that has no room in memory is written to its file.
+    pub fn write_ahead(&mut self) -> Result<(), DatabaseError> {
+        self.database.connection().execute_batch("PRAGMA cache_spill = OFF")?;
+        self.write()
+    }
+
     /// Begins the database transaction and writes what the plan alone says, whatever becomes of
     /// single steps.
     pub fn write(&mut self) -> Result<(), DatabaseError> {
@@ -94,6 +101,8 @@ impl<'p> Rows<'p> {
 impl Drop for Rows<'_> {
     fn drop(&mut self) {
         self.take_back();
+        // at worst what is written next stays in memory until it is committed
+        let _ = self.database.connection().execute_batch("PRAGMA cache_spill = ON");
     }
 }
 

@@ -7,6 +7,8 @@ use countersign_format::hash::Hash32;
 use countersign_store::crash::{Failure, with_failure};
 
 use super::kit::{Machine, Patch, spoiled};
+use crate::db::Database;
+use crate::report::{Event, Reporter};
 use crate::transaction::PrepareError;
 use crate::transaction::error::chain;
 
@@ -81,4 +83,32 @@ fn reading_ends_where_writing_fails() {
     // files are made on one thread and filled on another
     assert!(tried["transaction.stage"] > 3 && tried["transaction.write"] > 3, "{tried:?}");
     machine.install(large().full());
+}
+
+/// Reads the state as another process does, whenever something is flushed.
+struct Reader(std::path::PathBuf, Vec<Result<usize, String>>);
+
+impl Reporter for Reader {
+    fn report(&mut self, event: &Event<'_>) {
+        if *event == Event::Flushing {
+            let installed = Database::open_read_only(&self.0).and_then(|state| state.installed());
+            let installed = installed.map(|installed| installed.len());
+            self.1.push(installed.map_err(|error| chain(&error)));
+        }
+    }
+}
+
+#[test]
+fn the_state_is_read_while_files_are_placed() {
+    let mut machine = Machine::new();
+    // the rows of the commit have no room in it
+    machine.database.connection().pragma_update(None, "cache_size", 10).expect("set");
+    let patch = (0..2000).fold(Patch::new("acme", "1.0.0"), |patch, number| {
+        patch.file(&format!("opt/acme/{number:04}"), "")
+    });
+    let mut reader = Reader(machine.database.path().to_owned(), Vec::new());
+    let prepared = machine.prepare(vec![patch.full()]).expect("prepared");
+    prepared.apply(&mut reader).expect("applied");
+    assert_eq!(reader.1, [Ok(0), Ok(0)]);
+    assert_eq!(machine.version("acme").as_deref(), Some("1.0.0"));
 }
