@@ -10,8 +10,8 @@
 //! - [`FileSystems::sync_bytes`]: `syncfs` of each file system involved. Afterwards every byte that
 //!   was written is durable, so names may point at it.
 //! - [`name_all`]: `rename` for each temporary, `fsync` of each directory once.
-//! - `commit_all`: `rename` for each temporary and `link` for each file that gets another name, no
-//!   byte of which is copied; then `syncfs`, which makes the names durable, and the bytes of whatever
+//! - `commit_all`: `link` for each file that gets another name, no byte of which is copied, and `rename`
+//!   for each temporary; then `syncfs`, which makes the names durable, and the bytes of whatever
 //!   else was written in between. Where the file system does not link, a copy is made like a temporary,
 //!   with a `syncfs` before it gets its name.
 //!
@@ -152,17 +152,17 @@ pub(crate) enum Unnamed {
 /// with all else on `file_systems`, which are at least those of the names. After an error some have
 /// their names and the others are gone.
 pub(crate) fn commit_all(unnamed: Vec<Unnamed>, file_systems: &FileSystems) -> io::Result<()> {
-    let mut copies = Vec::new();
+    let (mut copies, mut temporaries) = (Vec::new(), Vec::new());
     for unnamed in unnamed {
         match unnamed {
-            Unnamed::Temporary(mut temporary) => temporary.rename()?,
+            Unnamed::Temporary(temporary) => temporaries.push(temporary),
             Unnamed::Link(link) => copies.extend(link.make()?),
         }
     }
     if !copies.is_empty() {
         file_systems.sync_bytes()?;
-        copies.iter_mut().try_for_each(Temporary::rename)?;
     }
+    copies.iter_mut().chain(&mut temporaries).try_for_each(Temporary::rename)?;
     file_systems.sync("durable.syncfs-names")
 }
 
@@ -343,7 +343,7 @@ impl Link {
 
 /// Whether an error says that a file cannot have another name there, rather than that something
 /// is wrong.
-fn cannot_link(error: &io::Error) -> bool {
+pub(crate) fn cannot_link(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
     matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }

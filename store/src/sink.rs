@@ -275,9 +275,11 @@ impl Sink for DirectoryWriter {
             let mut file = File::open(from).map_err(self.failed("read what becomes", path))?;
             return self.compare(path, &mut file);
         }
-        self.stage(path, |target, device| match Link::new(target, Access::Public, from, device)? {
-            Some(link) => Ok(Unnamed::Link(link)),
-            None => copy_to(target, &mut File::open(from)?),
+        self.stage(path, |target, device| match Link::new(target, Access::Public, from, device) {
+            Ok(Some(link)) => Ok(Unnamed::Link(link)),
+            Err(error) if !durable::cannot_link(&error) => Err(error),
+            // on another file system, or somebody else's, whose mode is not ours to set
+            _ => copy_to(target, &mut File::open(from)?),
         })
     }
 

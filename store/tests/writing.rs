@@ -162,6 +162,10 @@ fn a_file_gets_another_name_or_is_copied_where_that_cannot_be() {
         assert_eq!((linked.expect("copied"), failed), (false, vec!["durable.link"]));
         let (linked, failed) = with_failures(&failures(28), || link(3));
         assert_eq!((linked.is_err(), failed), (true, vec!["durable.link"]));
+        // somebody else's file
+        let failure = Failure { after: 2, errno: 1, done: false };
+        let (linked, failed) = with_failures(&[failure], || link(4));
+        assert_eq!((linked.expect("copied"), failed), (false, vec!["durable.chmod"]));
     }
     assert!(link(3).expect("the rerun"));
     fs::remove_file(&from).expect("one of its names");
