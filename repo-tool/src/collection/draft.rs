@@ -67,7 +67,8 @@ impl Draft {
         };
         let drafts: Vec<(&Staging, Self)> = staged.into_iter().map(draft).collect();
         let new = drafts.iter().map(|(_, draft)| draft);
-        let text = list_text(&waiting.iter().chain(new).collect::<Vec<_>>())?;
+        let all: Vec<&Self> = waiting.iter().chain(new).collect();
+        let text = list_text(incoming, &all, MAX_LIST)?;
         let write = |file: &mut File| file.write_all(&text);
         let list = Temporary::create(incoming, LIST.as_ref(), Access::Public, write)
             .map_err(CollectionError::io("write", &incoming.join(LIST)))?;
@@ -224,20 +225,25 @@ fn read_list(incoming: &Path) -> Result<Vec<Draft>, CollectionError> {
 }
 
 fn write_list(incoming: &Path, drafts: &[&Draft]) -> Result<(), CollectionError> {
+    let text = list_text(incoming, drafts, MAX_LIST)?;
     let written = match drafts {
         // that this is lost with the power does no harm: the archives are gone, or it is done again
         [] => durable::unlink(incoming, LIST.as_ref()).map(drop),
-        _ => durable::write_atomic(incoming, LIST.as_ref(), &list_text(drafts)?, Access::Public),
+        _ => durable::write_atomic(incoming, LIST.as_ref(), &text, Access::Public),
     };
     written.map_err(CollectionError::io("write", &incoming.join(LIST)))
 }
 
-fn list_text(drafts: &[&Draft]) -> Result<Vec<u8>, CollectionError> {
+/// Refuses what could not be read back: nobody could give up a draft then.
+fn list_text(incoming: &Path, drafts: &[&Draft], limit: usize) -> Result<Vec<u8>, CollectionError> {
     let mut text = json::print_line(LIST_TYPE, &Header { drafts: drafts.len() });
     for pair in side_by_side(drafts, |draft| {
         Ok::<_, CollectionError>([json::print_line(TYPE, &draft.notes), draft.entry_bytes()?])
     }) {
         text.extend(pair?.concat());
+    }
+    if text.len() > limit {
+        return Err(RoleDirError::TooLong { path: incoming.join(LIST), limit }.into());
     }
     Ok(text)
 }
@@ -378,5 +384,10 @@ mod tests {
             let refused = draft.reload();
             assert!(matches!(refused, Err(CollectionError::Damaged(_))), "{size}: {refused:?}");
         }
+        // what could not be read is not written
+        let list = |limit| list_text(place.path(), &[&other, &draft], limit);
+        assert_eq!(list(text.len()).expect("it fits").len(), text.len());
+        let refused = list(text.len() - 1);
+        assert!(matches!(refused, Err(CollectionError::RoleDir(RoleDirError::TooLong { .. }))));
     }
 }

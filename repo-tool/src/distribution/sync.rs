@@ -110,7 +110,8 @@ impl Distribution {
     }
 
     /// Fetches what is new from the collection at `place`. On an error all is as before, but for
-    /// what had been verified by then and is not fetched again. Whoever does holds the lock.
+    /// what came of archives that are not small, which is not fetched again, and what
+    /// [`patches::MAX_STAGED`] made durable. Whoever does holds the lock.
     pub fn sync(
         &self,
         known: &KnownAuthority,

@@ -116,7 +116,7 @@ impl DecisionIndex {
     /// Begins to take entries that no head is held of yet: without [`Self::keep`] they are forgotten
     /// with this.
     pub(crate) fn begin(&self) -> Result<(), PublishError> {
-        let ended = if self.connection.is_autocommit() { "" } else { "COMMIT;" };
+        let ended = if self.connection.is_autocommit() { "" } else { "ROLLBACK;" };
         self.connection.execute_batch(&format!("{ended} BEGIN IMMEDIATE")).map_err(failed)
     }
 
