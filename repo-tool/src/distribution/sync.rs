@@ -110,8 +110,8 @@ impl Distribution {
     }
 
     /// Fetches what is new from the collection at `place`. On an error all is as before, but for
-    /// what came of archives that are not small, which is not fetched again, and what
-    /// [`patches::MAX_STAGED`] made durable. Whoever does holds the lock.
+    /// what is not fetched again: what came of archives that are not small, and what was verified and
+    /// made durable on the way. Whoever does holds the lock.
     pub fn sync(
         &self,
         known: &KnownAuthority,
