@@ -1,8 +1,9 @@
 //! Taking a patch in: packing a tree, or checking an archive that was packed elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -325,13 +326,19 @@ impl Collection {
 
 /// Copies an archive and checks the copy: what is checked is what is taken in.
 fn copy_checked(source: &Path, path: &Path) -> Result<Checked, CollectionError> {
-    let size = source.metadata().map_err(CollectionError::io("copy", source))?.len();
-    let checked = if size <= SMALL {
-        let bytes = fs::read(source).map_err(CollectionError::io("copy", source))?;
-        fs::write(path, &bytes).map_err(CollectionError::io("write", path))?;
+    let original = File::open(source).map_err(CollectionError::io("copy", source))?;
+    let mut bytes = Vec::new();
+    let read = (&original).take(SMALL + 1).read_to_end(&mut bytes);
+    read.map_err(CollectionError::io("copy", source))?;
+    // a file of our own: who may write to the other one may not write to it
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644);
+    let mut copy = options.open(path).map_err(CollectionError::io("make", path))?;
+    copy.write_all(&bytes).map_err(CollectionError::io("write", path))?;
+    let checked = if bytes.len() as u64 <= SMALL {
         ArchiveReader::open_unannounced(bytes.as_slice()).and_then(ArchiveReader::finish)
     } else {
-        fs::copy(source, path).map_err(CollectionError::io("copy", source))?;
+        io::copy(&mut &original, &mut copy).map_err(CollectionError::io("copy", source))?;
         let file = File::open(path).map_err(CollectionError::io("read", path))?;
         ArchiveReader::open_unannounced(BufReader::new(file)).and_then(ArchiveReader::finish)
     };

@@ -4,9 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use countersign_fixtures::{PatchSpec as Given, Payload};
 use countersign_format::authority::AuthorityNote;
 use countersign_format::checkpoint::Checkpoint;
 use countersign_format::entry::{CollectionEntry, PatchEntry, Severity};
+use countersign_format::hash::Hash32;
 use countersign_format::layout;
 use countersign_format::limits::{MAX_BUNDLE, MAX_NOTE};
 use countersign_format::note::Note;
@@ -232,6 +234,26 @@ fn an_incremental_patch_is_the_same_made_against_tree_or_patch() {
     let unknown = Against::Patch(selector("acme@9.0.0"));
     let unknown = lab.add(&over, &addition(ACME_2, Some(unknown)));
     assert!(matches!(unknown, Err(CollectionError::NoFullPatch(_))), "{unknown:?}");
+}
+
+/// Who may write to an archive that comes from elsewhere may not write to what is published.
+#[test]
+fn an_archive_that_others_may_write_to_is_copied_whatever_its_size() {
+    let lab = Lab::new();
+    for (name, bytes) in [("small", 1), ("large", 2 * 1024 * 1024)] {
+        // nothing that compresses
+        let noise: Vec<u8> =
+            (0_u64..).flat_map(|number| Hash32::of(&number.to_be_bytes()).0).take(bytes).collect();
+        let payload = Payload::new().file("opt/noise", &noise[..]);
+        let (archive, _) = Given::full(name, "1.0.0", &payload).archive();
+        let path = lab.path(name);
+        fs::write(&path, &archive).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("set");
+        let draft = lab.add(&path, &Addition::default()).expect("taken in");
+        assert_eq!(fs::read(draft.archive()).expect("read"), archive);
+        let mode = draft.archive().metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o022, 0, "{name}");
+    }
 }
 
 #[test]
