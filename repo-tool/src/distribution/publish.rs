@@ -12,31 +12,32 @@ use countersign_format::entry::{DistributionEntry, EntryError, PatchEntry, Relea
 use countersign_format::key::KeyName;
 use countersign_format::layout::{self, Log, RepoPath};
 use countersign_format::limits::MAX_NOTE;
-use countersign_format::merkle::empty_root;
 use countersign_format::note::{Note, SignatureLine};
 use countersign_format::policy::{
-    Clock, FirstVerified, PatchContext, PatchNote, Role, check_unexpired, collection_lines,
-    verify_first_patch, verify_patch,
+    Clock, FirstVerified, PatchContext, PatchNote, check_unexpired, collection_lines,
+    verify_first_patch,
 };
 use countersign_format::signature::{Signer, countersign};
 use countersign_format::time::Timestamp;
 use countersign_store::crash::crash_point;
-use countersign_store::{DirectoryWriter, Sink, durable};
+use countersign_store::{DirectoryWriter, Sink};
 
 use super::authority::behind;
 use super::collection_head::HeldHead;
 use super::notes::Notes;
-use super::standing::withdrawn_since;
 use super::{Decisions, Distribution, DistributionError};
 use crate::key_store::{Passphrases, SigningKey};
-use crate::known_authority::{KnownAuthority, forget_announced, mark_announced};
-use crate::publish::{
-    Assurances, Batch, Beginning, PublishError, Publisher, SignedHead, Which, begin_anew,
-    drop_candidate, is_old, leave, leave_record, read_entry, refresh_copy,
-};
-use crate::round::{Gathered, Item, Quorum, Round};
+use crate::known_authority::{KnownAuthority, mark_announced};
+use crate::publish::{Assurances, Batch, PublishError, Publisher, drop_candidate, read_entry};
+use crate::round::{Gathered, Item};
 use crate::server;
 use crate::watch::{Unwatched, watch};
+
+mod gather;
+mod refresh;
+mod restart;
+
+pub use refresh::Refreshed;
 
 /// A distribution that is about to publish: it knows its authority and has opened its keys. Whoever
 /// publishes holds the role's lock.
@@ -62,17 +63,6 @@ pub struct Publication {
     pub distribution: u64,
     /// When the heads were signed.
     pub time: Option<Timestamp>,
-}
-
-/// What a refresh came to, besides the new timestamps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refreshed {
-    /// When the heads were signed.
-    pub time: Timestamp,
-    /// Packs that were missing and were made.
-    pub packs: usize,
-    /// Superseded files that were removed.
-    pub removed: usize,
 }
 
 impl Distribution {
@@ -156,138 +146,6 @@ impl Session<'_> {
         Ok(publication)
     }
 
-    /// Whether there is anything for [`Self::refresh`] to do at `now`: more of the collection's log
-    /// than is published, a head as old as [`is_old`] says, or lines of witnesses as old as that
-    /// where newer ones are at hand, or none that count. No key is needed.
-    pub fn is_due(
-        &self,
-        now: Timestamp,
-        older_than: Option<u64>,
-    ) -> Result<bool, DistributionError> {
-        self.check_authority()?;
-        let mut writer = self.distribution.public_sink();
-        let publisher = self.open(&mut writer)?;
-        let max_age = self.role()?.log.max_age;
-        let own = publisher.pending().is_some()
-            || self.known.is_waiting()
-            || is_old(publisher.signed(), now, max_age, older_than);
-        let held = self.held_head()?;
-        let cosigned = HeldHead::cosigned(self.distribution)?;
-        let is_behind =
-            cosigned.as_ref().map(SignedHead::checkpoint).as_ref() != Some(&held.checkpoint);
-        let signed = cosigned.map(|head| head.time);
-        if own || is_behind || is_old(signed, now, max_age, older_than) {
-            return Ok(true);
-        }
-        self.are_witnesses_due(&publisher, &held, older_than)
-    }
-
-    fn are_witnesses_due(
-        &self,
-        publisher: &Publisher<'_>,
-        held: &HeldHead,
-        older_than: Option<u64>,
-    ) -> Result<bool, DistributionError> {
-        let round = self.round(publisher, held)?;
-        let gathered = self.gathered(publisher, held, &round)?;
-        let served = self.published_heads(publisher)?;
-        Ok(round.quorums.iter().filter(|quorum| quorum.is_asked_for()).any(|quorum| {
-            let now = quorum.time(&quorum.lines_on(&served), self.now);
-            let then = quorum.time(&gathered.witnesses(quorum), self.now);
-            now.is_none() || (then > now && is_old(now, self.now, quorum.max_age(), older_than))
-        }))
-    }
-
-    /// Both heads that readers see, as far as there are any.
-    fn published_heads(&self, publisher: &Publisher<'_>) -> Result<Vec<Note>, DistributionError> {
-        let cosigned = layout::checkpoint(Log::Collection);
-        let cosigned = self.distribution.public_sink().read(&cosigned, MAX_NOTE as u64)?;
-        let cosigned = cosigned.and_then(|bytes| Note::parse(&bytes, MAX_NOTE).ok());
-        Ok(publisher.published_note()?.into_iter().chain(cosigned).collect())
-    }
-
-    /// Signs both heads anew, the collection's as it was fetched last; makes missing packs and
-    /// tidies up.
-    pub fn refresh(&mut self, assurances: Assurances) -> Result<Refreshed, DistributionError> {
-        let head = self.held_head()?;
-        self.leave_collection()?;
-        let mut writer = self.distribution.public_sink();
-        let mut publisher = self.open(&mut writer)?;
-        if let Some(batch) = publisher.pending() {
-            return Err(PublishError::Pending(batch.entries.len()).into());
-        }
-        let unwatched = self.watch(publisher.head())?;
-        let collection = self.heads_anew(&mut publisher, &head, assurances)?;
-        let own = publisher.refresh(collection, &self.signers(), self.now, assurances)?;
-        drop_candidate(publisher.sink(), Log::Collection)?;
-        Gathered::clear(&self.distribution.directory)?;
-        let state = self.distribution.directory.state();
-        let size = head.checkpoint.size;
-        let place = (state.as_path(), self.now);
-        let (packs, removed) = refresh_copy(publisher.sink(), Log::Collection, size, place)?;
-        for folder in [self.distribution.directory.public(), self.distribution.copy()] {
-            durable::clean_temporaries(&folder)
-                .map_err(DistributionError::io("remove temporaries below", &folder))?;
-        }
-        self.unwatched = unwatched;
-        Ok(Refreshed { time: own.time, packs: own.packs + packs, removed: own.removed + removed })
-    }
-
-    /// Takes the published heads for the newest, since a person says so.
-    pub fn adopt_public_heads(&self) -> Result<(), DistributionError> {
-        let state = self.distribution.directory.state();
-        let (sink, role) = (self.distribution.public_sink(), &self.role()?.log);
-        Publisher::adopt(&sink, &state, Log::Distribution, role)?;
-        self.held_head()?.adopt(self.distribution, role)
-    }
-
-    /// Begins the distribution's own log under the origin that the authority gave it, with the first
-    /// `keep` entries of the one that is left, to the byte, and with what withdrew patches of them
-    /// later (SPEC §5.2, new origin). An interrupted run is completed, with what that one kept.
-    /// Returns with what it began.
-    pub fn restart(&mut self, keep: u64) -> Result<(Beginning, Publication), DistributionError> {
-        let Distribution { directory, .. } = self.distribution;
-        let (origin, log) = (self.role()?.log.origin.clone(), Log::Distribution);
-        let (state, public) = (directory.state(), directory.public());
-        self.held_head()?;
-        self.watch(&Checkpoint { origin: origin.clone(), size: 0, root: empty_root() })?;
-        let repeat = |kept: &[Vec<u8>], left: &[Vec<u8>]| {
-            let withdrawn = withdrawn_since(kept, left);
-            let bytes = withdrawn.iter().map(DistributionEntry::to_bytes);
-            Ok::<_, DistributionError>(bytes.collect::<Result<_, _>>()?)
-        };
-        let begun = begin_anew(&public, &state, log, &origin, (keep, self.now), repeat)?;
-        Gathered::clear(directory)?;
-        forget_announced(directory)?;
-        leave_record(&state, log, &origin)?;
-        leave(&public, &state, log, &origin, Which::Public)?;
-        let publication = self.publish()?;
-        Ok((begun, publication))
-    }
-
-    /// Gives up a publication that has begun and waits for signatures, or was interrupted. What was
-    /// decided waits again. Returns how many entries it had.
-    pub fn discard_round(&self) -> Result<usize, DistributionError> {
-        let mut writer = self.distribution.public_sink();
-        let mut publisher = self.open(&mut writer)?;
-        let head = self.held_head()?;
-        let round = self.round(&publisher, &head)?;
-        let directory = &self.distribution.directory;
-        round.check_unsigned(&Gathered::load(directory, Log::Distribution)?)?;
-        let given_up = publisher.abandon()?;
-        Gathered::clear(directory)?;
-        Ok(given_up)
-    }
-
-    /// Sets aside the published copy of a collection's log whose origin was left.
-    fn leave_collection(&self) -> Result<(), DistributionError> {
-        let directory = &self.distribution.directory;
-        let (state, origin) = (directory.state(), &self.note().collection.origin);
-        leave_record(&state, Log::Collection, origin)?;
-        leave(&directory.public(), &state, Log::Collection, origin, Which::Public)?;
-        Ok(())
-    }
-
     /// Does all that the journal says, whatever of it was done before.
     fn complete(
         &self,
@@ -331,27 +189,6 @@ impl Session<'_> {
         publisher.finish()?;
         publication.entries.extend(entries);
         Ok(())
-    }
-
-    /// Whether the keys at hand suffice, and no witness is waited for.
-    fn signs_alone(&self) -> Result<bool, DistributionError> {
-        let threshold = self.role()?.log.threshold as usize;
-        Ok(self.signers.len() >= threshold && self.note().witnesses.quorum == 0)
-    }
-
-    /// Gathers what others signed of both heads, which are signed anew, stages the collection's and
-    /// returns what is to be written before the distribution's own.
-    fn heads_anew(
-        &self,
-        publisher: &mut Publisher<'_>,
-        head: &HeldHead,
-        assurances: Assurances,
-    ) -> Result<Vec<(RepoPath, Vec<u8>)>, DistributionError> {
-        let gathered = self.gather(publisher, head)?;
-        self.await_witnesses(publisher, head, &gathered, assurances)?;
-        let collection = self.stage_collection(head, &gathered, publisher.sink(), assurances)?;
-        publisher.with_others(self.others(&gathered, publisher.head(), true)?, self.now);
-        Ok(collection)
     }
 
     /// The note of a patch as the collection signed it, verified.
@@ -412,139 +249,6 @@ impl Session<'_> {
         let mut changed = self.known.waiting(&self.distribution.directory)?;
         changed.push(head);
         Ok(changed)
-    }
-
-    /// What is to be signed: of a publication that is pending, and both heads.
-    pub(super) fn round(
-        &self,
-        publisher: &Publisher<'_>,
-        head: &HeldHead,
-    ) -> Result<Round, DistributionError> {
-        self.round_with(publisher, head, true)
-    }
-
-    /// As [`Self::round`]; without the patches where nobody is waited for, since they are signed
-    /// when they are published.
-    fn round_with(
-        &self,
-        publisher: &Publisher<'_>,
-        head: &HeldHead,
-        patches: bool,
-    ) -> Result<Round, DistributionError> {
-        let mut items = Vec::new();
-        let next = publisher.next_head();
-        let pending = publisher.pending().filter(|_| next.is_some());
-        if let Some(batch) = pending.filter(|_| patches) {
-            for (entry, content) in parse(batch)? {
-                if let Some(release) = release_of(&content, head) {
-                    for patch in release.patches.iter().flat_map(|range| range.indexes()) {
-                        items.extend(self.to_countersign(head, patch, entry)?);
-                    }
-                }
-            }
-        }
-        let own = next.unwrap_or_else(|| publisher.head().clone());
-        items.push(Item::head(&head.checkpoint, false));
-        items.push(Item::head(&own, true));
-        let (role, note) = (self.role()?, self.note());
-        let quorums = vec![
-            Quorum::new(&head.checkpoint, false, &note.witnesses, &note.collection),
-            Quorum::new(&own, true, &note.witnesses, &role.log),
-        ];
-        Ok(Round {
-            role: Role::Distribution(role.name.clone()),
-            log: Log::Distribution,
-            keys: role.log.clone(),
-            begun: pending.map(|batch| batch.time),
-            items,
-            quorums,
-        })
-    }
-
-    /// What is to be countersigned of a patch; nothing if its published note is good.
-    fn to_countersign(
-        &self,
-        head: &HeldHead,
-        index: u64,
-        released: u64,
-    ) -> Result<Option<Item>, DistributionError> {
-        let verified = self.first_signed(head, index)?;
-        let path = layout::patch_note(&verified.entry.archive.sha256);
-        let text = verified.note.text();
-        let context = self.context(path.as_str(), text.as_bytes(), index);
-        let present = self.distribution.public_sink().read(&path, MAX_NOTE as u64)?;
-        let role = self.role()?;
-        if present.is_some_and(|note| verify_patch(&note, &context, role, released).is_ok()) {
-            return Ok(None);
-        }
-        let first = self.first_lines(&verified.note);
-        Ok(Some(Item::countersignature(text.to_owned(), index, &first)))
-    }
-
-    /// Signs patches with the keys at hand, and refuses to go on before others have done theirs.
-    fn gather(
-        &self,
-        publisher: &Publisher<'_>,
-        head: &HeldHead,
-    ) -> Result<Gathered<'_>, DistributionError> {
-        let round = self.round_with(publisher, head, !self.signs_alone()?)?;
-        let mut gathered = self.gathered(publisher, head, &round)?;
-        gathered.sign(&round, &self.signers)?;
-        let own: Vec<_> = self.signers.iter().map(SigningKey::vkey).collect();
-        round.check(&gathered, &own, self.now)?;
-        Ok(gathered)
-    }
-
-    /// What was gathered, along with what stands on the published heads.
-    pub(super) fn gathered(
-        &self,
-        publisher: &Publisher<'_>,
-        head: &HeldHead,
-        round: &Round,
-    ) -> Result<Gathered<'_>, DistributionError> {
-        let mut gathered = Gathered::load(&self.distribution.directory, Log::Distribution)?;
-        for note in self.published_heads(publisher)? {
-            round.items.iter().for_each(|item| gathered.add_published(item, &note));
-        }
-        gathered.add_cosigned(&round.quorums, &head.fetched, self.now);
-        Ok(gathered)
-    }
-
-    /// What others than the keys at hand signed of a head.
-    fn others(
-        &self,
-        gathered: &Gathered<'_>,
-        head: &Checkpoint,
-        own: bool,
-    ) -> Result<Vec<SignatureLine>, DistributionError> {
-        let role = &self.role()?.log;
-        let mut lines = gathered.others(&Item::head(head, own), &self.signers, role);
-        let log = if own { role } else { &self.note().collection };
-        let quorum = Quorum::new(head, own, &self.note().witnesses, log);
-        lines.extend(gathered.cosigned(&quorum, self.now));
-        Ok(lines)
-    }
-
-    /// Goes on once a quorum of witnesses has cosigned both heads. Until then the heads are put
-    /// where witnesses read them, and readers see what they saw before.
-    fn await_witnesses(
-        &self,
-        publisher: &mut Publisher<'_>,
-        head: &HeldHead,
-        gathered: &Gathered<'_>,
-        assurances: Assurances,
-    ) -> Result<(), DistributionError> {
-        let round = self.round_with(publisher, head, false)?;
-        let Err(waiting) = round.check_witnesses(gathered, self.now) else { return Ok(()) };
-        let signing = (self.signers(), self.others(gathered, &head.checkpoint, false)?);
-        let when = (self.now, assurances);
-        // witnesses judge the candidates by it
-        publisher.sink().put_heads(&self.known.waiting(&self.distribution.directory)?)?;
-        head.put_candidate(self.distribution, publisher.sink(), &signing, when)?;
-        let own = publisher.next_head().unwrap_or_else(|| publisher.head().clone());
-        publisher.with_others(self.others(gathered, &own, true)?, self.now);
-        publisher.put_candidate(&self.signers(), self.now, assurances)?;
-        Err(waiting.into())
     }
 
     fn watch(&self, ours: &Checkpoint) -> Result<Vec<Unwatched>, DistributionError> {
