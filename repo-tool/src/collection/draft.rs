@@ -221,7 +221,7 @@ fn read_list(incoming: &Path) -> Result<Vec<Draft>, CollectionError> {
     let is_whole = |header: Header| header.drafts == pairs.len() && rest.is_empty();
     let drafts = side_by_side(pairs, |[notes, entry]| Draft::parse(incoming, notes, entry));
     let drafts = drafts.into_iter().collect::<Option<_>>().filter(|_| header.is_some_and(is_whole));
-    drafts.ok_or(CollectionError::Damaged(path))
+    drafts.ok_or(CollectionError::DraftsDamaged(path))
 }
 
 fn write_list(incoming: &Path, drafts: &[&Draft]) -> Result<(), CollectionError> {
@@ -382,7 +382,10 @@ mod tests {
         for size in 0..text.len() {
             fs::write(&list, &text[..size]).expect("written");
             let refused = draft.reload();
-            assert!(matches!(refused, Err(CollectionError::Damaged(_))), "{size}: {refused:?}");
+            assert!(
+                matches!(refused, Err(CollectionError::DraftsDamaged(_))),
+                "{size}: {refused:?}"
+            );
         }
         // what could not be read is not written
         let list = |limit| list_text(place.path(), &[&other, &draft], limit);

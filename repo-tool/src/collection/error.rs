@@ -61,6 +61,9 @@ pub enum CollectionError {
     /// A file of the collection's own is not what this program writes.
     #[error("{0} is damaged")]
     Damaged(PathBuf),
+    /// The list of the patches that wait is not what this program writes.
+    #[error("{0}, which lists the patches that wait, is damaged")]
+    DraftsDamaged(PathBuf),
     /// The files make no manifest.
     #[error("the files make no patch")]
     Manifest(#[from] ManifestError),
@@ -228,6 +231,10 @@ impl CollectionError {
             Self::OtherTree { .. } => Some(
                 "a full patch and every chain of incremental ones must end at the same files, \
                  modes and owners",
+            ),
+            Self::DraftsDamaged(_) => Some(
+                "bring it back from a backup; without one, move the archives beside it elsewhere, remove \
+                 it, and add them again",
             ),
             Self::NotIncoming(_) => Some("patchrepo collection list DIR shows what there is"),
             Self::NotPublished(_) | Self::NotThere(_) => {

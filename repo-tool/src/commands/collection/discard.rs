@@ -54,7 +54,12 @@ pub fn run(arguments: &DiscardArgs, output: &Output) -> Result<ExitStatus, Failu
     }
     let mut drafts = Vec::new();
     for selector in &arguments.patches {
-        drafts.extend(collection.select_drafts(&arguments.narrow.narrow(selector))?);
+        for draft in collection.select_drafts(&arguments.narrow.narrow(selector))? {
+            // whoever names a patch twice gives it up once
+            if !drafts.contains(&draft) {
+                drafts.push(draft);
+            }
+        }
     }
     collection.discard(&drafts)?;
     let patches = drafts.iter().map(|draft| PatchLine::new(None, &draft.entry)).collect();
